@@ -1,0 +1,59 @@
+"""A value and where it came from."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value was given: ``config.yaml:4``, ``env:NAME``, ``argv:--flag`` or ``default``."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    @classmethod
+    def line(cls, file: Path, line: int) -> Origin:
+        """A line, counted from 1, of a file."""
+        return cls(f"{shown(file)}:{line}")
+
+    @classmethod
+    def environment(cls, name: str) -> Origin:
+        return cls(f"env:{name}")
+
+    @classmethod
+    def flag(cls, flag: str) -> Origin:
+        return cls(f"argv:{flag}")
+
+    @classmethod
+    def call(cls, argument: str) -> Origin:
+        """An argument of the Python API: ``run(app, host=...)``."""
+        return cls(f"call:{argument}")
+
+
+DEFAULT = Origin("default")
+
+
+@dataclass(frozen=True)
+class Value(Generic[T_co]):
+    """A setting's value together with its origin."""
+
+    value: T_co
+    origin: Origin = DEFAULT
+
+    @property
+    def is_default(self) -> bool:
+        return self.origin == DEFAULT
+
+
+def shown(file: Path) -> str:
+    """The file's path as a person would type it here: relative where it lies below this folder."""
+    relative = os.path.relpath(file) if file.anchor == Path.cwd().anchor else str(file)
+    return str(file) if relative.startswith(os.pardir) else relative
