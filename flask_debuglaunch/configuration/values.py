@@ -15,6 +15,7 @@ class Origin:
     """Where a value was given: ``config.yaml:4``, ``env:NAME``, ``argv:--flag`` or ``default``."""
 
     text: str
+    file: Path | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -22,7 +23,7 @@ class Origin:
     @classmethod
     def line(cls, file: Path, line: int) -> Origin:
         """A line, counted from 1, of a file."""
-        return cls(f"{shown(file)}:{line}")
+        return cls(f"{shown(file)}:{line}", file)
 
     @classmethod
     def environment(cls, name: str) -> Origin:

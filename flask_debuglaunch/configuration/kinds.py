@@ -1,0 +1,383 @@
+"""The kinds of values a setting can have: how each is read, written and described.
+
+A kind reads YAML values (already typed) and text (environment, command line) alike. Both raise
+ValueError where the value does not fit; the source that called knows the origin and says it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+Schema = dict[str, object]
+
+TRUE_WORDS = ("1", "true", "yes", "on")
+FALSE_WORDS = ("0", "false", "no", "off")
+
+
+class Kind(Protocol[T]):
+    """How values of one setting are read and written. ``base``: what relative paths relate to."""
+
+    @property
+    def expected(self) -> str:
+        """What fits, as in "PORT must be {expected}"."""
+
+    def from_yaml(self, raw: object, base: Path) -> T: ...
+
+    def from_text(self, text: str, base: Path) -> T: ...
+
+    def to_text(self, value: T) -> str:
+        """The text that ``from_text`` reads as this very value."""
+
+    def schema(self) -> Schema: ...
+
+
+def word_of_boolean(raw: object) -> object:
+    """YAML reads a bare ``off`` as false and ``on`` as true: give kinds of words their word back."""
+    if raw is False:
+        return "off"
+    return "on" if raw is True else raw
+
+
+@dataclass(frozen=True)
+class Boolean:
+    expected = "true or false"
+
+    def from_yaml(self, raw: object, base: Path) -> bool:
+        if not isinstance(raw, bool):
+            raise ValueError(raw)
+        return raw
+
+    def from_text(self, text: str, base: Path) -> bool:
+        word = text.strip().lower()
+        if word not in TRUE_WORDS + FALSE_WORDS:
+            raise ValueError(text)
+        return word in TRUE_WORDS
+
+    def to_text(self, value: bool) -> str:
+        return "true" if value else "false"
+
+    def schema(self) -> Schema:
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True)
+class AutoBoolean:
+    """True, False, or None for "auto": the rule table decides."""
+
+    expected = "true, false or auto"
+
+    def from_yaml(self, raw: object, base: Path) -> bool | None:
+        return None if raw == "auto" else Boolean().from_yaml(raw, base)
+
+    def from_text(self, text: str, base: Path) -> bool | None:
+        return None if text.strip().lower() == "auto" else Boolean().from_text(text, base)
+
+    def to_text(self, value: bool | None) -> str:
+        return "auto" if value is None else Boolean().to_text(value)
+
+    def schema(self) -> Schema:
+        return {"enum": [True, False, "auto"]}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One word of a list; where ``off`` is one of them, YAML's false is it too."""
+
+    words: tuple[str, ...]
+
+    @property
+    def expected(self) -> str:
+        return "one of " + ", ".join(self.words)
+
+    def from_yaml(self, raw: object, base: Path) -> str:
+        word = word_of_boolean(raw)
+        if not isinstance(word, str):
+            raise ValueError(raw)
+        return self.from_text(word, base)
+
+    def from_text(self, text: str, base: Path) -> str:
+        word = text.strip().lower()
+        if word not in self.words:
+            raise ValueError(text)
+        return word
+
+    def to_text(self, value: str) -> str:
+        return value
+
+    def schema(self) -> Schema:
+        words: list[object] = list(self.words)
+        return {"enum": [*words, False] if "off" in words else words}
+
+
+@dataclass(frozen=True)
+class Text:
+    """Free text of one line; None where it is not given."""
+
+    meaning: str = "text"
+
+    @property
+    def expected(self) -> str:
+        return self.meaning
+
+    def from_yaml(self, raw: object, base: Path) -> str:
+        if not isinstance(raw, str):
+            raise ValueError(raw)
+        return self.from_text(raw, base)
+
+    def from_text(self, text: str, base: Path) -> str:
+        if not text.strip() or not text.isprintable():
+            raise ValueError(text)
+        return text
+
+    def to_text(self, value: str | None) -> str:
+        return value or ""
+
+    def schema(self) -> Schema:
+        return {"type": "string", "minLength": 1}
+
+
+@dataclass(frozen=True)
+class HostName(Text):
+    """A host name or an address, IPv6 with or without brackets."""
+
+    meaning: str = "a host name or an IP address"
+
+    def from_text(self, text: str, base: Path) -> str:
+        host = super().from_text(text, base).strip()
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        # A label of 64 characters or an empty one can't be encoded for a look-up (RFC 1035, 2.3.4).
+        labels = host.rstrip(".").split(".")
+        if re.search(r"[\s/\[\]@]", host) or not all(0 < len(label) < 64 for label in labels):
+            raise ValueError(text)
+        return host
+
+
+@dataclass(frozen=True)
+class AppImport(Text):
+    """What Flask's ``--app`` takes; a path is relative to the file that names it."""
+
+    meaning: str = 'a module, a file or a factory, such as "main", "src/main.py" or "shop:create()"'
+
+    def from_text(self, text: str, base: Path) -> str:
+        target = super().from_text(text, base).strip()
+        # The same split as Flask's ScriptInfo.load_app: the colon of C:\main.py is not one.
+        path, colon, name = _split_import(target)
+        if base == Path.cwd() or not (path.endswith(".py") or "/" in path or os.sep in path):
+            return target
+        return f"{base / path}{colon}{name}"
+
+
+def _split_import(target: str) -> tuple[str, str, str]:
+    match = re.search(r":(?![\\/])", target)
+    if match is None:
+        return target, "", ""
+    return target[: match.start()], ":", target[match.end() :]
+
+
+@dataclass(frozen=True)
+class Port:
+    expected = "a port from 0 (any free one) to 65535"
+
+    def from_yaml(self, raw: object, base: Path) -> int:
+        if isinstance(raw, bool) or not isinstance(raw, int) or not 0 <= raw <= 65535:
+            raise ValueError(raw)
+        return raw
+
+    def from_text(self, text: str, base: Path) -> int:
+        if not re.fullmatch(r"[0-9]{1,5}", text.strip(), re.ASCII):
+            raise ValueError(text)
+        return self.from_yaml(int(text), base)
+
+    def to_text(self, value: int) -> str:
+        return str(value)
+
+    def schema(self) -> Schema:
+        return {"type": "integer", "minimum": 0, "maximum": 65535}
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """How long to wait at the most; None is off, True is a minute."""
+
+    expected = "off, on (60 seconds) or a number of seconds above 0"
+
+    def from_yaml(self, raw: object, base: Path) -> float | None:
+        if isinstance(raw, bool):
+            return 60.0 if raw else None
+        if not isinstance(raw, (int, float)):
+            raise ValueError(raw)
+        # threading.TIMEOUT_MAX is the longest wait there is; a week is the longest that makes sense.
+        if not (math.isfinite(raw) and 0 < raw <= 7 * 24 * 3600):
+            raise ValueError(raw)
+        return float(raw)
+
+    def from_text(self, text: str, base: Path) -> float | None:
+        word = text.strip().lower()
+        if word in ("on", "true", "yes"):
+            return 60.0
+        if word in FALSE_WORDS:
+            return None
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)?(e-?[0-9]+)?", word, re.ASCII):
+            raise ValueError(text)
+        return self.from_yaml(float(word), base)
+
+    def to_text(self, value: float | None) -> str:
+        return "off" if value is None else repr(value)
+
+    def schema(self) -> Schema:
+        return {"anyOf": [{"type": "boolean"}, {"type": "number", "exclusiveMinimum": 0}]}
+
+
+@dataclass(frozen=True)
+class FilePath:
+    """A path, made absolute; None where it is not given."""
+
+    expected = "a path"
+
+    def from_yaml(self, raw: object, base: Path) -> Path:
+        if not isinstance(raw, str):
+            raise ValueError(raw)
+        return self.from_text(raw, base)
+
+    def from_text(self, text: str, base: Path) -> Path:
+        if not text.strip() or "\0" in text:
+            raise ValueError(text)
+        return base / Path(text).expanduser()
+
+    def to_text(self, value: Path | None) -> str:
+        return str(value or "")
+
+    def schema(self) -> Schema:
+        return {"type": "string", "minLength": 1}
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate file (made absolute), ``adhoc``, or the import name of an SSLContext."""
+
+    expected = 'a file, "adhoc", or the import name of an ssl.SSLContext'
+
+    def from_yaml(self, raw: object, base: Path) -> str:
+        if not isinstance(raw, str):
+            raise ValueError(raw)
+        return self.from_text(raw, base)
+
+    def from_text(self, text: str, base: Path) -> str:
+        path = FilePath().from_text(text, base)
+        return str(path) if path.is_file() else text
+
+    def to_text(self, value: str | None) -> str:
+        return value or ""
+
+    def schema(self) -> Schema:
+        return {"type": "string", "minLength": 1}
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Several paths: a list in YAML; as text a JSON list, or joined as in PATH (Flask's form)."""
+
+    patterns: bool = False
+
+    @property
+    def expected(self) -> str:
+        what = "patterns" if self.patterns else "paths"
+        return f'a list of {what} (on the command line joined by "{os.pathsep}", or a JSON list)'
+
+    def from_yaml(self, raw: object, base: Path) -> tuple[str, ...]:
+        items = [raw] if isinstance(raw, str) else raw
+        if not isinstance(items, list):
+            raise ValueError(raw)
+        return tuple(self._one(item, base) for item in items)
+
+    def _one(self, item: object, base: Path) -> str:
+        path = FilePath().from_yaml(item, base)
+        # A pattern is matched against absolute paths (fnmatch), "*/generated/*" stays as it is.
+        return str(item) if self.patterns else str(path)
+
+    def from_text(self, text: str, base: Path) -> tuple[str, ...]:
+        if text.lstrip().startswith("["):
+            return self.from_yaml(_from_json(text), base)
+        return self.from_yaml([part for part in text.split(os.pathsep) if part], base)
+
+    def to_text(self, value: tuple[str, ...]) -> str:
+        return json.dumps(list(value))
+
+    def schema(self) -> Schema:
+        item: Schema = {"type": "string", "minLength": 1}
+        return {"anyOf": [item, {"type": "array", "items": item}]}
+
+
+PathMapping = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class PathMappings:
+    """Pairs (path in the IDE, path where the app runs): a mapping in YAML, JSON as text."""
+
+    expected = (
+        'a mapping of the IDE\'s paths to the paths where the app runs, {"/home/me/shop": "/app"}'
+        " (on the command line LOCAL=REMOTE or that JSON)"
+    )
+
+    def from_yaml(self, raw: object, base: Path) -> PathMapping:
+        if not isinstance(raw, Mapping):
+            raise ValueError(raw)
+        return tuple((self._path(ide, base), self._path(here, base)) for ide, here in raw.items())
+
+    def _path(self, raw: object, base: Path) -> str:
+        """Relative paths become absolute; the paths of other systems and ``${...}`` stay."""
+        path = FilePath().from_yaml(raw, base)
+        text = str(raw)
+        foreign = re.match(r"[A-Za-z]:[\\/]|[\\/]|\$\{", text)
+        return text if foreign else str(path)
+
+    def from_text(self, text: str, base: Path) -> PathMapping:
+        if text.lstrip().startswith("{"):
+            return self.from_yaml(_from_json(text), base)
+        local, equals, remote = text.partition("=")
+        if not equals:
+            raise ValueError(text)
+        return self.from_yaml({local: remote}, base)
+
+    def to_text(self, value: PathMapping) -> str:
+        return json.dumps(dict(value))
+
+    def schema(self) -> Schema:
+        return {"type": "object", "additionalProperties": {"type": "string", "minLength": 1}}
+
+
+def _from_json(text: str) -> object:
+    try:
+        parsed: object = json.loads(text)
+    except RecursionError:
+        raise ValueError(text) from None
+    return parsed
+
+
+__all__ = [
+    "AppImport",
+    "AutoBoolean",
+    "Boolean",
+    "Certificate",
+    "Choice",
+    "FilePath",
+    "HostName",
+    "Kind",
+    "PathMapping",
+    "PathMappings",
+    "Paths",
+    "Port",
+    "Schema",
+    "Seconds",
+    "Text",
+]

@@ -1,0 +1,328 @@
+"""The YAML file: the app's own block and the launcher's, each value with its line.
+
+PyYAML's safe loader composes the nodes; they are turned into values one by one, because the node
+knows its line and the finished value does not. Only what is the launcher's is turned into values:
+the rest of the file, with whatever tags the app's own loader knows, is the app's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode
+
+from flask_debuglaunch.configuration.declared import DECLARATIONS, YAML_BLOCK
+from flask_debuglaunch.configuration.kinds import Boolean, Kind
+from flask_debuglaunch.configuration.values import Origin, Value, shown
+from flask_debuglaunch.debuggers import DEBUGGERS
+from flask_debuglaunch.errors import LaunchError
+
+T = TypeVar("T")
+
+LARGEST_FILE = 1024 * 1024  # bytes; a configuration is never that long, a database dump is
+PYTHON_TAGS = "tag:yaml.org,2002:python/"
+YAML_KEYS = {one.key: one for one in DECLARATIONS.values() if one.in_yaml and not one.argv_only}
+FLAGS = {flag: debugger for debugger in DEBUGGERS.values() for flag in debugger.flags}
+OWN_KEYS = {YAML_BLOCK, "DEBUG", *FLAGS, *YAML_KEYS}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One key of a block: its value's node, and the key's place for messages."""
+
+    file: Path
+    block: str
+    key: str
+    line: int
+    node: Node
+
+    @property
+    def origin(self) -> Origin:
+        return Origin.line(self.file, self.line)
+
+    @property
+    def label(self) -> str:
+        return f"{self.block}.{self.key}"
+
+
+def read_yaml(file: Path, block: str | None) -> dict[str, Value[Any]]:
+    """The settings that the file gives, by name.
+
+    ``block`` is the app's block where the environment or the command line names one; otherwise
+    DEBUGLAUNCH.BLOCK does, otherwise it is FLASK.
+    Raises LaunchError for whatever is wrong with the file, naming its line.
+    """
+    loader = yaml.SafeLoader(_read_text(file))
+    try:
+        top = _top_level(file, loader)
+        launcher = _block(file, loader, top, YAML_BLOCK)
+        values = dict(_launcher_values(loader, launcher))
+        asked_block = block or (values["block"].value if "block" in values else None)
+        app = _block(file, loader, top, asked_block or "FLASK", required=asked_block is not None)
+        values.update(_app_values(loader, app, values.get("debug_with")))
+    except yaml.MarkedYAMLError as error:
+        raise _syntax_error(file, error) from None
+    except yaml.reader.ReaderError as error:
+        raise LaunchError(f"{shown(file)}: not a text file: {error.reason}") from None
+    except RecursionError:
+        raise LaunchError(f"{shown(file)}: nested too deeply to be a configuration") from None
+    finally:
+        loader.dispose()
+    return values
+
+
+def _read_text(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        raise LaunchError(
+            f"{shown(file)}: no such file. Write one with: python -m flask_debuglaunch init"
+        ) from None
+    except IsADirectoryError:
+        raise LaunchError(f"{shown(file)}: is a folder; name the YAML file in it") from None
+    except OSError as error:
+        raise LaunchError(f"{shown(file)}: cannot be read: {error.strerror}") from None
+    if len(content) > LARGEST_FILE:
+        raise LaunchError(
+            f"{shown(file)}: larger than 1 MiB: not a configuration. Name the right file with --config"
+        )
+    try:
+        return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise LaunchError(
+            f"{shown(file)}:{line}: not UTF-8 text. Save the file as UTF-8"
+        ) from None
+
+
+def _top_level(file: Path, loader: yaml.SafeLoader) -> dict[str, Entry]:
+    root = loader.get_single_node()
+    if root is None:
+        return {}
+    _refuse_python_tags(file, root)
+    if not isinstance(root, MappingNode):
+        raise LaunchError(
+            f"{Origin.line(file, _line(root))}: the file holds {_kind_of(root)}, expected a mapping"
+            " with blocks such as FLASK: and DEBUGLAUNCH:"
+        )
+    return _entries(file, loader, root, "")
+
+
+def _refuse_python_tags(file: Path, root: Node) -> None:
+    """Such a tag runs code in whatever loader is not safe: a file with one is never right."""
+    waiting, seen = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if node.tag.startswith(PYTHON_TAGS):
+            tag = "!!python/" + node.tag.removeprefix(PYTHON_TAGS)
+            raise LaunchError(
+                f"{Origin.line(file, _line(node))}: the tag {tag} makes Python objects and is"
+                " never loaded. Write the plain value"
+            )
+        if isinstance(node, MappingNode):
+            waiting.extend(part for pair in node.value for part in pair)
+        elif not isinstance(node, ScalarNode):
+            waiting.extend(node.value)
+
+
+def _block(
+    file: Path,
+    loader: yaml.SafeLoader,
+    top: Mapping[str, Entry],
+    name: str,
+    required: bool = False,
+) -> dict[str, Entry]:
+    entry = top.get(name)
+    if entry is None:
+        if required:
+            raise LaunchError(f"{shown(file)}: there is no block {name}{_did_you_mean(name, top)}")
+        return {}
+    if not isinstance(entry.node, MappingNode):
+        if isinstance(entry.node, ScalarNode) and entry.node.tag == "tag:yaml.org,2002:null":
+            return {}
+        raise LaunchError(
+            f"{entry.origin}: {name} holds {_kind_of(entry.node)}, expected a mapping of"
+            " settings, indented below it"
+        )
+    return _entries(file, loader, entry.node, name)
+
+
+def _entries(
+    file: Path, loader: yaml.SafeLoader, node: MappingNode, block: str
+) -> dict[str, Entry]:
+    _refuse_duplicates(file, node)
+    loader.flatten_mapping(node)  # "<<: *base": the merged pairs come first, the own ones count
+    return {
+        key.value: Entry(file, block, key.value, _line(key), value)
+        for key, value in node.value
+        if isinstance(key, ScalarNode)
+    }
+
+
+def _refuse_duplicates(file: Path, node: MappingNode) -> None:
+    """PyYAML takes the last of two equal keys without a word; of ours, say it."""
+    lines: dict[str, int] = {}
+    for key, _ in node.value:
+        if not isinstance(key, ScalarNode) or key.value not in OWN_KEYS:
+            continue
+        if key.value in lines:
+            raise LaunchError(
+                f"{Origin.line(file, _line(key))}: {key.value} is given again; line"
+                f" {lines[key.value]} has it too. Remove one of them"
+            )
+        lines[key.value] = _line(key)
+
+
+def _launcher_values(
+    loader: yaml.SafeLoader, entries: Mapping[str, Entry]
+) -> Iterator[tuple[str, Value[Any]]]:
+    for key, entry in entries.items():
+        declaration = YAML_KEYS.get(key)
+        if declaration is None:
+            raise LaunchError(f"{entry.origin}: {_unknown_key(key)}")
+        yield declaration.name, _value(loader, entry, declaration.kind)
+
+
+def _unknown_key(key: str) -> str:
+    if key == "DEBUG" or key in FLAGS:
+        return f"{key} belongs to the app's own block: move it below FLASK:"
+    argv_only = next((d for d in DECLARATIONS.values() if d.argv_only and d.key == key), None)
+    if argv_only:
+        return f"{key} can't be set in a file: give {argv_only.flag} on the command line"
+    return f"{YAML_BLOCK} has no setting {key}{_did_you_mean(key, YAML_KEYS)}"
+
+
+def _value(loader: yaml.SafeLoader, entry: Entry, kind: Kind[T]) -> Value[T]:
+    raw = _plain(loader, entry)
+    if raw is None:
+        raise LaunchError(
+            f"{entry.origin}: {entry.label} is empty, expected {kind.expected}."
+            " Remove the line for the default"
+        )
+    try:
+        return Value(kind.from_yaml(raw, entry.file.parent), entry.origin)
+    except ValueError:
+        raise _unfit(entry, raw, kind) from None
+
+
+def _plain(loader: yaml.SafeLoader, entry: Entry) -> object:
+    try:
+        return loader.construct_document(entry.node)
+    except yaml.MarkedYAMLError:
+        raise
+    except (ValueError, OverflowError, TypeError) as error:
+        # A date such as 2026-99-99, or a key that can't be hashed.
+        raise LaunchError(f"{entry.origin}: {entry.label} can't be read: {error}") from None
+
+
+def _unfit(entry: Entry, raw: object, kind: Kind[Any]) -> LaunchError:
+    fix = ". Remove the quotes" if isinstance(raw, str) and _fits_unquoted(raw, kind) else ""
+    return LaunchError(
+        f"{entry.origin}: {entry.label} must be {kind.expected}, not {reprlib.repr(raw)}{fix}"
+    )
+
+
+def _fits_unquoted(raw: str, kind: Kind[Any]) -> bool:
+    try:
+        kind.from_text(raw, Path())
+    except ValueError:
+        return False
+    return True
+
+
+def _app_values(
+    loader: yaml.SafeLoader,
+    entries: Mapping[str, Entry],
+    debug_with: Value[str] | None,
+) -> Iterator[tuple[str, Value[Any]]]:
+    for key, entry in entries.items():
+        _refuse_near_miss(key, entry)
+    if "DEBUG" in entries:
+        yield "debug", _value(loader, entries["DEBUG"], Boolean())
+    asked = _flag_asked_for(loader, entries)
+    if asked is None:
+        return
+    if debug_with is not None and _debugger_of(debug_with.value) != _debugger_of(asked.value):
+        raise LaunchError(
+            f"{asked.origin}: this flag asks for {_debugger_of(asked.value)}, but"
+            f" {debug_with.origin} has DEBUG_WITH: {debug_with.value}. Keep one of them"
+        )
+    if debug_with is None:
+        yield "debug_with", asked
+
+
+def _flag_asked_for(
+    loader: yaml.SafeLoader, entries: Mapping[str, Entry]
+) -> Value[str] | None:
+    """The debugger whose DEBUG_WITH_<IDE> is true; False is the same as the flag left out."""
+    asked: Value[str] | None = None
+    for key, entry in entries.items():
+        if key not in FLAGS or not _value(loader, entry, Boolean()).value:
+            continue
+        if asked is not None and asked.value != FLAGS[key].name:
+            raise LaunchError(
+                f"{entry.origin}: {key} asks for {FLAGS[key].name}, but {asked.origin} asks for"
+                f" {asked.value}. Set one of the two flags to False"
+            )
+        asked = asked or Value(FLAGS[key].name, entry.origin)
+    return asked
+
+
+def _debugger_of(name: str) -> str:
+    return next((d.name for d in DEBUGGERS.values() if name in (d.name, *d.ides)), name)
+
+
+def _refuse_near_miss(key: str, entry: Entry) -> None:
+    """Unknown keys of the app's block are the app's, but a misspelt flag would go unnoticed."""
+    if key in FLAGS or key == "DEBUG":
+        return
+    near = difflib.get_close_matches(key.upper(), FLAGS, n=1, cutoff=0.85)
+    if near:
+        raise LaunchError(
+            f"{entry.origin}: {entry.label} looks like {near[0]}. If it is meant, write"
+            f" {near[0]}; a key of the app's own needs another name"
+        )
+
+
+def _did_you_mean(name: str, known: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(name.upper(), list(known), n=1, cutoff=0.6)
+    if near:
+        return f". Did you mean {near[0]}?"
+    return ". There are: " + ", ".join(known) if known else ""
+
+
+def _syntax_error(file: Path, error: yaml.MarkedYAMLError) -> LaunchError:
+    mark = error.problem_mark or error.context_mark
+    place = f"{Origin.line(file, mark.line + 1)}:{mark.column + 1}" if mark else shown(file)
+    problem = " ".join(filter(None, (error.context, error.problem)))
+    return LaunchError(f"{place}: not valid YAML: {problem}{_syntax_hint(problem)}")
+
+
+def _syntax_hint(problem: str) -> str:
+    if r"'\t'" in problem:
+        return ". Indent with spaces instead of the tab"
+    if "could not find expected ':'" in problem or "mapping values are not allowed" in problem:
+        return ". Check the indentation, and the space after each colon"
+    return ""
+
+
+def _line(node: Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _kind_of(node: Node) -> str:
+    if isinstance(node, MappingNode):
+        return "a mapping"
+    if isinstance(node, ScalarNode):
+        return f"the single value {reprlib.repr(node.value)}"
+    return "a list"

@@ -1,0 +1,292 @@
+"""The rule table: from settings and facts to decisions, each with its reason. Pure.
+
+The source of the rules is the Flask documentation's page "Debugging Application Errors": debuggers
+interfere with each other, so beside an external debugger `use_debugger` and `use_reloader` must be
+False, and `debug` must be True for the other two to have any value.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from flask_debuglaunch.configuration.declared import Settings
+from flask_debuglaunch.configuration.values import Value
+from flask_debuglaunch.debuggers import DEBUGGERS, debugger_of
+from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.facts import Facts
+
+T_co = TypeVar("T_co", covariant=True)
+
+EXTERNAL = tuple(name for name, one in DEBUGGERS.items() if one.connections)
+# As the docs say for Aptana and Eclipse; and an old IDE takes one connection only, no worker's.
+RELOAD_ONLY_IF_ASKED = ("pydevd", "pydevd-pycharm")
+
+
+@dataclass(frozen=True)
+class Decision(Generic[T_co]):
+    """A resolved value and why it is so."""
+
+    value: T_co
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a launch needs to know, decided."""
+
+    debug: Decision[bool]
+    debugger: Decision[str]
+    connection: Decision[str]
+    use_debugger: Decision[bool]
+    use_reloader: Decision[bool]
+    reload: Decision[bool]
+    preload: Decision[bool]
+    stop_on_errors: Decision[str]
+    app: Decision[str | None]
+    app_directory: Decision[Path]
+    host: Decision[str]
+    port: Decision[int]
+    debug_host: Decision[str]
+    debug_port: Decision[int]
+    wait: Decision[float | None]
+    required: Decision[bool]
+    editor: Decision[str]
+
+    settings: Settings
+    notes: tuple[str, ...] = ()
+
+    @property
+    def config_file(self) -> Path | None:
+        return self.settings.config_file
+
+    @property
+    def is_external(self) -> bool:
+        """Is the debugger one that interferes with Werkzeug's?"""
+        return self.debugger.value in EXTERNAL
+
+
+def resolve(settings: Settings, facts: Facts) -> Plan:
+    """Decide every value. Raises LaunchError for what would conflict or be unsafe."""
+    debug = _debug(settings, facts)
+    debugger = _debugger(settings, facts)
+    connection = _connection(settings, facts, debugger)
+    use_debugger = _use_debugger(settings, debug, debugger)
+    reload = _reload(settings, facts, debug, debugger, connection)
+    plan = Plan(
+        debug=debug,
+        debugger=debugger,
+        connection=connection,
+        use_debugger=use_debugger,
+        use_reloader=_use_reloader(settings, debug, debugger),
+        reload=reload,
+        preload=_preload(settings, facts, reload),
+        stop_on_errors=_stop_on_errors(settings, debugger),
+        app=_app(settings),
+        app_directory=_app_directory(settings, facts),
+        host=_as_given(settings.host),
+        port=_as_given(settings.port),
+        debug_host=_as_given(settings.debug_host),
+        debug_port=_as_given(settings.debug_port),
+        wait=_wait(settings, connection),
+        required=_required(settings),
+        editor=_as_given(settings.editor),
+        settings=settings,
+        notes=tuple(_notes(settings, facts, debugger)),
+    )
+    _refuse_unsafe(plan)
+    return plan
+
+
+def decisions_of(plan: Plan) -> Iterator[tuple[str, Decision[Any]]]:
+    """Every decision by its name, in the order of the declaration."""
+    for one in fields(Plan):
+        decision = getattr(plan, one.name)
+        if isinstance(decision, Decision):
+            yield one.name, decision
+
+
+def is_loopback(host: str) -> bool:
+    """Can only this machine reach the address? A name other than localhost counts as reachable."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _debug(settings: Settings, facts: Facts) -> Decision[bool]:
+    if settings.debug.value and facts.production:
+        raise LaunchError(
+            f"{settings.debug.origin}: debug mode is on, but this is production"
+            f" ({facts.production}): anyone could run code through it. Turn one of the two off"
+        )
+    return _as_given(settings.debug)
+
+
+def _debugger(settings: Settings, facts: Facts) -> Decision[str]:
+    asked = settings.debug_with
+    name = debugger_of(asked.value).name if asked.value != "auto" else None
+    if facts.present is not None:
+        beats = f", it wins over {name} ({asked.origin})" if name not in (None, facts.present) else ""
+        return Decision(facts.present, f"{facts.present} is in this process already{beats}")
+    if name is not None:
+        return Decision(name, f"asked for ({asked.origin})")
+    if settings.use_debugger.value is False:
+        return Decision("none", f"Werkzeug's is turned off ({settings.use_debugger.origin})")
+    return Decision("werkzeug", "no other debugger is asked for or present")
+
+
+def _connection(settings: Settings, facts: Facts, debugger: Decision[str]) -> Decision[str]:
+    possible = DEBUGGERS[debugger.value].connections
+    asked = settings.debug_connection
+    if not possible:
+        return Decision("none", f"{debugger.value} needs no connection")
+    if facts.present is not None:
+        return Decision("present", "the IDE started this process under its debugger")
+    if asked.value == "auto":
+        return Decision(possible[0], f"the usual way for {debugger.value}")
+    if asked.value not in possible:
+        raise LaunchError(
+            f"{asked.origin}: {debugger.value} can't {asked.value}: it dials the IDE's debug"
+            f" server. Set DEBUG_CONNECTION to {' or '.join(possible)}"
+        )
+    return Decision(asked.value, f"asked for ({asked.origin})")
+
+
+def _use_debugger(
+    settings: Settings, debug: Decision[bool], debugger: Decision[str]
+) -> Decision[bool]:
+    asked = settings.use_debugger
+    if asked.value and debugger.value != "werkzeug":
+        raise LaunchError(
+            f"{asked.origin}: Werkzeug's debugger can't run beside {debugger.value}"
+            f" ({debugger.reason}): it would catch the error first. Remove one of the two"
+        )
+    if not debug.value:
+        return Decision(False, "debug must be True for it to have any value")
+    if debugger.value in EXTERNAL:
+        return Decision(False, f"it would catch errors before {debugger.value} can")
+    if debugger.value == "none" or asked.value is False:
+        return Decision(False, _turned_off_by(settings))
+    return Decision(True, "debug is on, and no other debugger would be disturbed")
+
+
+def _turned_off_by(settings: Settings) -> str:
+    off = settings.use_debugger if settings.use_debugger.value is False else settings.debug_with
+    return f"turned off ({off.origin})"
+
+
+def _use_reloader(
+    settings: Settings, debug: Decision[bool], debugger: Decision[str]
+) -> Decision[bool]:
+    if not debug.value:
+        return Decision(False, "debug must be True for it to have any value")
+    if debugger.value in EXTERNAL:
+        return Decision(False, f"it would fork a process that {debugger.value} may never see")
+    if settings.reload.value is False:
+        return Decision(False, f"turned off ({settings.reload.origin})")
+    return Decision(True, "debug is on, and no other debugger would be disturbed")
+
+
+def _reload(
+    settings: Settings,
+    facts: Facts,
+    debug: Decision[bool],
+    debugger: Decision[str],
+    connection: Decision[str],
+) -> Decision[bool]:
+    asked = settings.reload
+    if not debug.value:
+        return Decision(False, "debug must be True for it to have any value")
+    if asked.value is False:
+        return Decision(False, f"turned off ({asked.origin})")
+    if connection.value == "present" and not (facts.presence and facts.presence.follows_children):
+        return Decision(False, f"{debugger.value} would not follow a restarted process")
+    if debugger.value in RELOAD_ONLY_IF_ASKED and not asked.value:
+        return Decision(False, f"as Flask's docs say for {debugger.value}; RELOAD: true turns it on")
+    if asked.value:
+        return Decision(True, f"asked for ({asked.origin})")
+    return Decision(True, "debug is on")
+
+
+def _preload(settings: Settings, facts: Facts, reload: Decision[bool]) -> Decision[bool]:
+    if not reload.value:
+        return Decision(False, "there is no reload")
+    if settings.preload.value == "off":
+        return Decision(False, f"turned off ({settings.preload.origin})")
+    if not facts.can_fork:
+        return Decision(False, f"a process can't be forked safely on {facts.platform}")
+    return Decision(True, "installed packages stay imported between reloads")
+
+
+def _stop_on_errors(settings: Settings, debugger: Decision[str]) -> Decision[str]:
+    if debugger.value not in EXTERNAL:
+        return Decision("off", "there is no external debugger to stop in")
+    return _as_given(settings.stop_on_errors)
+
+
+def _app(settings: Settings) -> Decision[str | None]:
+    if settings.app.value is None:
+        return Decision(None, "searched as Flask does: wsgi.py, app.py, then main.py")
+    return _as_given(settings.app)
+
+
+def _app_directory(settings: Settings, facts: Facts) -> Decision[Path]:
+    named_in = settings.app.origin.file
+    if named_in is not None:
+        return Decision(named_in.parent, f"the folder of {named_in.name}, which names the app")
+    if settings.app.is_default and settings.config_file is not None:
+        return Decision(settings.config_file.parent, "the folder of the configuration")
+    return Decision(facts.folder, "the working directory")
+
+
+def _wait(settings: Settings, connection: Decision[str]) -> Decision[float | None]:
+    if connection.value in ("none", "present"):
+        return Decision(None, "there is no IDE to wait for")
+    return _as_given(settings.wait)
+
+
+def _required(settings: Settings) -> Decision[bool]:
+    """Must the launch fail where the debugger can't be had?"""
+    for asked in (settings.debug_connection, settings.wait):
+        if not asked.is_default:
+            return Decision(True, f"asked for ({asked.origin})")
+    return Decision(False, "the app is served without the debugger if that can't be had")
+
+
+def _notes(settings: Settings, facts: Facts, debugger: Decision[str]) -> Iterator[str]:
+    for name in facts.stale_variables:
+        yield f"env:{name}: left by another server, dropped"
+    if not is_loopback(settings.host.value):
+        yield (
+            f"{settings.host.origin}: HOST {settings.host.value}: other machines can reach the app"
+        )
+    if debugger.value in EXTERNAL and not settings.with_threads.value:
+        yield f"{settings.with_threads.origin}: without threads a breakpoint blocks every request"
+
+
+def _refuse_unsafe(plan: Plan) -> None:
+    """What other machines could run code through needs the explicit switch."""
+    settings = plan.settings
+    if settings.allow_remote_debug.value:
+        return
+    if plan.connection.value in ("listen", "connect") and not is_loopback(plan.debug_host.value):
+        raise LaunchError(
+            f"{settings.debug_host.origin}: the debug address {plan.debug_host.value} is not on this"
+            " machine: whoever reaches it can run code here. Use an SSH tunnel"
+            f" (ssh -L {plan.debug_port.value}:127.0.0.1:{plan.debug_port.value} HOST) with"
+            " DEBUG_HOST 127.0.0.1, or give --allow-remote-debug on the command line"
+        )
+    if plan.use_debugger.value and not is_loopback(plan.host.value):
+        raise LaunchError(
+            f"{settings.host.origin}: HOST {plan.host.value} lets other machines reach Werkzeug's"
+            " debugger, which runs code. Use HOST 127.0.0.1, an external debugger"
+            " (DEBUG_WITH) or --no-debugger; or give --allow-remote-debug on the command line"
+        )
+
+
+def _as_given(value: Value[Any]) -> Decision[Any]:
+    return Decision(value.value, "default" if value.is_default else f"given ({value.origin})")
