@@ -1,0 +1,157 @@
+"""The command line: commands, printing and exit codes; it decides nothing.
+
+`python -m flask_debuglaunch` and `flask debuglaunch` are this same group. Flask is not imported
+here: only the commands that serve the app need it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flask_debuglaunch.configuration.argv import Given, is_repeatable
+from flask_debuglaunch.configuration.declared import DECLARATIONS, Declaration
+from flask_debuglaunch.configuration.load import load_settings
+from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.facts import observe
+from flask_debuglaunch.plan import Plan, resolve
+
+
+class LaunchGroup(click.Group):
+    """`run` is the command that is meant where none is named; LaunchErrors end here."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = ("--help", "--version")
+        if not args or (args[0].startswith("-") and args[0] not in own):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LaunchError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_status)
+        except KeyboardInterrupt:
+            ctx.exit(130)
+
+
+def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--config` and a flag for every declared setting."""
+    for declaration in reversed(DECLARATIONS.values()):
+        command = _option(declaration)(command)
+    config = click.option("-c", "--config", type=click.Path(path_type=Path), help=_CONFIG_HELP)
+    return config(command)
+
+
+_CONFIG_HELP = (
+    "The YAML file. Unset: flask-debuglaunch.yaml, config.yaml or config.yml of this folder."
+)
+
+
+def _option(declaration: Declaration) -> Callable[..., Any]:
+    if declaration.off_flag or declaration.argv_only:
+        flags = [declaration.flag + (f"/{declaration.off_flag}" if declaration.off_flag else "")]
+        return click.option(
+            *flags, declaration.name, is_flag=True, default=None, help=declaration.help
+        )
+    spelled = [one for one in (declaration.short_flag, declaration.flag) if one]
+    kinds: dict[str, Any] = {"metavar": declaration.key}
+    if declaration.bare_flag:
+        kinds.update(is_flag=False, flag_value=declaration.bare_flag)
+    if is_repeatable(declaration):
+        kinds.update(multiple=True)
+    return click.option(*spelled, declaration.name, help=declaration.help, **kinds)
+
+
+@click.group(cls=LaunchGroup, context_settings={"help_option_names": ["--help"]})
+@click.version_option(package_name="flask-debuglaunch")
+def main() -> None:
+    """Start a Flask app under any debugger, from one YAML, and say why.
+
+    Without a command, `run` is meant: `python -m flask_debuglaunch --port 8000`.
+    """
+
+
+@main.command()
+@settings_options
+@click.pass_context
+def run(ctx: click.Context, **flags: Any) -> None:
+    """Start the app; the debugger and the reload follow from the settings."""
+    from flask_debuglaunch import serving
+
+    if serving.is_worker():
+        sys.exit(serving.work())
+    sys.exit(serving.serve(_plan(ctx, flags)))
+
+
+@main.command()
+@click.argument("key", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (stable, with a schema number).")
+@settings_options
+@click.pass_context
+def explain(ctx: click.Context, key: str | None, as_json: bool, **flags: Any) -> None:
+    """Show every setting with its origin, and every decision with its reason.
+
+    KEY shows one alone: `explain reload`.
+    """
+    from flask_debuglaunch import explain as explanation
+
+    plan = _plan(ctx, flags)
+    name = explanation.name_of(key, plan) if key else None
+    if as_json:
+        click.echo(json.dumps(explanation.as_json(plan, name), indent=2))
+    else:
+        click.echo(explanation.as_text(plan, name))
+
+
+@main.command()
+@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+@click.option("--stdout", is_flag=True, help="Print it instead of writing it.")
+def init(force: bool, stdout: bool) -> None:
+    """Write a commented flask-debuglaunch.yaml for the app of this folder."""
+    from flask_debuglaunch.configuration import starter
+
+    text = starter.starter_yaml(starter.look_at_project(Path.cwd()))
+    if stdout:
+        click.echo(text, nl=False)
+        return
+    click.echo(f"wrote {starter.write(Path.cwd(), text, force)}")
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema (draft-07) of the YAML."""
+    from flask_debuglaunch.configuration.schema import yaml_schema
+
+    click.echo(json.dumps(yaml_schema(), indent=2))
+
+
+def _plan(ctx: click.Context, flags: Mapping[str, Any]) -> Plan:
+    given = {name: raw for name, raw in flags.items() if raw not in (None, ())}
+    config = given.pop("config", None)
+    environ = _environ_of_user(ctx)
+    settings = load_settings(config, {**_flags_of_flask(ctx), **given}, environ, Path.cwd())
+    return resolve(settings, observe(environ))
+
+
+def _flags_of_flask(ctx: click.Context) -> dict[str, Given]:
+    """`flask --app NAME debuglaunch`: Flask keeps that flag on its own context."""
+    parent = ctx.find_root()
+    app = getattr(parent.obj, "app_import_path", None)
+    # FLASK_APP is in there too; it has an origin of its own.
+    return {"app": app} if app and app != os.environ.get("FLASK_APP") else {}
+
+
+def _environ_of_user(ctx: click.Context) -> dict[str, str]:
+    """The environment, less what `flask debuglaunch` itself has just put into it."""
+    environ = dict(os.environ)
+    if ctx.find_root().command is not main:
+        environ.pop("FLASK_RUN_FROM_CLI", None)
+    return environ

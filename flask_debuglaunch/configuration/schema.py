@@ -1,0 +1,64 @@
+"""The JSON Schema of the YAML, generated from the declaration.
+
+Draft-07 is what yaml-language-server (VS Code, Neovim, Eclipse) understands.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_debuglaunch.configuration.declared import DECLARATIONS, YAML_BLOCK, Settings
+from flask_debuglaunch.configuration.kinds import Boolean
+from flask_debuglaunch.debuggers import DEBUGGERS
+
+DRAFT = "http://json-schema.org/draft-07/schema#"
+
+
+def yaml_schema() -> dict[str, Any]:
+    """The schema as a plain dictionary. The app's own keys are allowed wherever they may stand."""
+    return {
+        "$schema": DRAFT,
+        "title": "flask-debuglaunch",
+        "description": "How a Flask app is started for debugging.",
+        "type": "object",
+        "properties": {"FLASK": _app_block(), YAML_BLOCK: _launcher_block()},
+    }
+
+
+def _app_block() -> dict[str, Any]:
+    flags = {
+        flag: {
+            **Boolean().schema(),
+            "description": f"Debug with {debugger.name} ({', '.join(debugger.ides)}).",
+        }
+        for debugger in DEBUGGERS.values()
+        for flag in debugger.flags
+    }
+    debug = {**Boolean().schema(), "description": "Flask's debug mode.", "default": False}
+    return {
+        "description": "The app's own block.",
+        "type": ["object", "null"],
+        "properties": {"DEBUG": debug, **flags},
+    }
+
+
+def _launcher_block() -> dict[str, Any]:
+    return {
+        "description": "The launcher's settings.",
+        "type": ["object", "null"],
+        "properties": {
+            one.key: {**one.kind.schema(), "description": one.help, **_default(one.name)}
+            for one in DECLARATIONS.values()
+            if one.in_yaml and not one.argv_only
+        },
+        "additionalProperties": False,
+    }
+
+
+def _default(name: str) -> dict[str, Any]:
+    default = getattr(Settings(), name).value
+    declaration = DECLARATIONS[name]
+    if default is None:
+        word = declaration.kind.to_text(None)
+        return {"default": word} if word == "auto" else {"default": False} if word else {}
+    return {"default": declaration.kind.to_text(default) if isinstance(default, tuple) else default}
