@@ -101,7 +101,7 @@ def explain(ctx: click.Context, key: str | None, as_json: bool, **flags: Any) ->
 
     KEY shows one alone: `explain reload`.
     """
-    from flask_debuglaunch import explain as explanation
+    from flask_debuglaunch import explanation
 
     plan = _plan(ctx, flags)
     name = explanation.name_of(key, plan) if key else None

@@ -5,6 +5,7 @@ Draft-07 is what yaml-language-server (VS Code, Neovim, Eclipse) understands.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from flask_debuglaunch.configuration.declared import DECLARATIONS, YAML_BLOCK, Settings
@@ -56,9 +57,12 @@ def _launcher_block() -> dict[str, Any]:
 
 
 def _default(name: str) -> dict[str, Any]:
-    default = getattr(Settings(), name).value
-    declaration = DECLARATIONS[name]
-    if default is None:
-        word = declaration.kind.to_text(None)
-        return {"default": word} if word == "auto" else {"default": False} if word else {}
-    return {"default": declaration.kind.to_text(default) if isinstance(default, tuple) else default}
+    """The default as YAML has it; none where leaving the key out is the only way to say it."""
+    value = getattr(Settings(), name).value
+    text = DECLARATIONS[name].kind.to_text(value)
+    if isinstance(value, tuple):
+        return {"default": json.loads(text)}
+    if value is None:
+        # "off" is YAML's false.
+        return {"default": False if text == "off" else text} if text else {}
+    return {"default": value}

@@ -1,0 +1,82 @@
+"""Start a Flask app under any debugger, from one YAML, and say why.
+
+The docs' recipe, without its last six lines::
+
+    import flask_debuglaunch
+
+    if __name__ == "__main__":
+        flask_debuglaunch.run(create_app(config="config.yaml"), config="config.yaml")
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+    from flask_debuglaunch.plan import Plan
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "explain", "run", "run_options"]
+
+
+def run(app: WSGIApplication, config: str | os.PathLike[str] | None = None, **options: Any) -> None:
+    """Serve an app that is there already, as `python -m flask_debuglaunch` would.
+
+    config: the YAML, else it is looked for in the working directory. options: settings by their
+    names in lower case (``host="0.0.0.0"``, ``port=8000``); they count like command-line flags.
+    Returns when the server has ended. Ends the process with a message where the configuration
+    is wrong (status 2) or the port is taken (1).
+    """
+    from flask_debuglaunch import serving
+    from flask_debuglaunch.errors import LaunchError
+
+    try:
+        if serving.is_worker():
+            raise SystemExit(serving.work(app))
+        status = serving.serve(_plan(config, options), app)
+    except LaunchError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_status) from None
+    if status:
+        raise SystemExit(status)
+
+
+def run_options(config: str | os.PathLike[str] | None = None, **options: Any) -> dict[str, Any]:
+    """The arguments for `app.run`: ``app.run(**run_options("config.yaml", host="0.0.0.0"))``.
+
+    Gives debug, use_debugger and use_reloader as resolved, and host and port where they are set.
+    Starts no debugger: that is for the IDE, or for `run`. Raises LaunchError for a wrong
+    configuration, and for a host on which others could reach Werkzeug's debugger.
+    """
+    plan = _plan(config, options)
+    chosen = {
+        "debug": plan.debug.value,
+        "use_debugger": plan.use_debugger.value,
+        "use_reloader": plan.use_reloader.value,
+    }
+    settings = plan.settings
+    given = {"host": settings.host, "port": settings.port}
+    return chosen | {name: one.value for name, one in given.items() if not one.is_default}
+
+
+def explain(config: str | os.PathLike[str] | None = None, **options: Any) -> dict[str, Any]:
+    """What `explain --json` prints, as a dictionary: settings with origins, plan with reasons."""
+    from flask_debuglaunch.explanation import as_json
+
+    return as_json(_plan(config, options))
+
+
+def _plan(config: str | os.PathLike[str] | None, options: dict[str, Any]) -> Plan:
+    from flask_debuglaunch.configuration.arguments import read_arguments
+    from flask_debuglaunch.configuration.load import load_settings
+    from flask_debuglaunch.facts import observe
+    from flask_debuglaunch.plan import resolve
+
+    file = Path(config) if config is not None else None
+    called_with = read_arguments(options, Path.cwd())
+    return resolve(load_settings(file, {}, os.environ, Path.cwd(), called_with), observe())

@@ -1,0 +1,36 @@
+"""The arguments of the Python API: settings by their names, already typed."""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flask_debuglaunch.configuration.declared import DECLARATIONS
+from flask_debuglaunch.configuration.values import Origin, Value
+from flask_debuglaunch.errors import LaunchError
+
+
+def read_arguments(options: Mapping[str, Any], base: Path) -> dict[str, Value[Any]]:
+    """The settings that a call such as ``run(app, port=8000)`` gives; values as YAML has them.
+
+    Raises LaunchError, naming the argument, for an unknown one or a value that does not fit.
+    """
+    return {name: _value(name, raw, base) for name, raw in options.items()}
+
+
+def _value(name: str, raw: Any, base: Path) -> Value[Any]:
+    declaration = DECLARATIONS.get(name)
+    origin = Origin.call(name)
+    if declaration is None:
+        near = difflib.get_close_matches(name, DECLARATIONS, n=1)
+        raise LaunchError(f"{origin}: no such setting" + (f". Did you mean {near[0]}?" if near else ""))
+    plain = list(raw) if isinstance(raw, tuple) else str(raw) if isinstance(raw, Path) else raw
+    try:
+        return Value(declaration.kind.from_yaml(plain, base), origin)
+    except ValueError:
+        raise LaunchError(
+            f"{origin}: must be {declaration.kind.expected}, not {reprlib.repr(raw)}"
+        ) from None

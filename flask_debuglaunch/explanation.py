@@ -1,0 +1,114 @@
+"""Every setting with its origin and every decision with its reason, as a table or as JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flask_debuglaunch.configuration.declared import DECLARATIONS, Declaration, values_of
+from flask_debuglaunch.configuration.values import shown
+from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.plan import Plan, decisions_of
+
+JSON_SCHEMA = 1  # the number changes when a name or a meaning does, not when one is added
+
+# A password in a URL, and an argument or a key whose name says that it is a secret.
+_URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@'\"]*):[^/\s@'\"]+@")
+_SECRET_ARGUMENT = re.compile(
+    r"(\w*(?:secret|password|passwd|token|api_?key|credential)\w*['\"]?\s*[=:]\s*)"
+    r"('[^']*'|\"[^\"]*\"|[^\s,)&]+)",
+    re.IGNORECASE,
+)
+
+
+def redact(text: str) -> str:
+    """The text without the passwords, tokens and keys in it."""
+    return _SECRET_ARGUMENT.sub(r"\1***", _URL_PASSWORD.sub(r"\1:***@", text))
+
+
+def as_json(plan: Plan, key: str | None = None) -> dict[str, Any]:
+    """What `explain --json` prints; with ``key`` only that setting and decision."""
+    settings = {
+        one.name: {"value": _setting_value(one, value.value), "origin": str(value.origin)}
+        for one, value in values_of(plan.settings)
+        if key in (None, one.name)
+    }
+    decisions = {
+        name: {"value": _json_value(decision.value), "reason": redact(decision.reason)}
+        for name, decision in decisions_of(plan)
+        if key in (None, name)
+    }
+    explained: dict[str, Any] = {"schema": JSON_SCHEMA, "plan": decisions, "settings": settings}
+    if key is None:
+        explained["files"] = [
+            {"path": str(one.path), "found": one.found} for one in plan.settings.lookups
+        ]
+        explained["notes"] = [redact(note) for note in plan.notes]
+    return explained
+
+
+def as_text(plan: Plan, key: str | None = None) -> str:
+    """What `explain` prints; with ``key`` only that setting and decision."""
+    explained = as_json(plan, key)
+    sections = [
+        _table(("decision", "value", "reason"), explained["plan"], "reason"),
+        _table(("setting", "value", "origin"), explained["settings"], "origin"),
+    ]
+    if key is None:
+        sections.append("\n".join(_file_lines(plan)))
+        sections.append("\n".join(f"note: {note}" for note in explained["notes"]))
+    return "\n\n".join(section for section in sections if section)
+
+
+def name_of(key: str, plan: Plan) -> str:
+    """The name that a KEY of `explain` means: PORT, port and --port are the same.
+
+    Raises LaunchError for a name that is neither a setting nor a decision.
+    """
+    name = key.strip("-").lower().replace("-", "_")
+    known = [*DECLARATIONS, *(one for one, _ in decisions_of(plan))]
+    if name not in known:
+        import difflib
+
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f". Did you mean {near[0]}?" if near else ". `explain` without a KEY lists them all"
+        raise LaunchError(f"argv:{key}: no such setting or decision{hint}")
+    return name
+
+
+def _setting_value(declaration: Declaration, value: object) -> Any:
+    # None is "auto" of one kind and "off" of another: the kind knows the word.
+    return _json_value(value) if value is not None else declaration.kind.to_text(None) or None
+
+
+def _json_value(value: object) -> Any:
+    if isinstance(value, tuple):
+        return [_json_value(item) for item in value]
+    if isinstance(value, (str, Path)):
+        return redact(str(value))
+    return value
+
+
+def _table(titles: tuple[str, str, str], rows: dict[str, Any], why: str) -> str:
+    if not rows:
+        return ""
+    cells = [titles, *((name, _word(row["value"]), row[why]) for name, row in rows.items())]
+    first, second = (max(len(row[column]) for row in cells) for column in (0, 1))
+    return "\n".join(f"{a:<{first}}  {b:<{min(second, 40)}}  {c}".rstrip() for a, b, c in cells)
+
+
+def _word(value: object) -> str:
+    """A value as a person writes it: YAML's words, not Python's."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _file_lines(plan: Plan) -> Iterator[str]:
+    yield "files looked for"
+    for one in plan.settings.lookups:
+        yield f"  {shown(one.path)}: {'read' if one.found else 'not there'}"
