@@ -1,0 +1,64 @@
+"""debugpy: VS Code's debugger, and that of every editor that speaks its protocol.
+
+https://github.com/microsoft/debugpy/wiki/API-Reference
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from flask_debuglaunch.debuggers.protocol import Endpoint
+from flask_debuglaunch.debuggers.pydevd_family import PydevdFamily
+from flask_debuglaunch.errors import DebuggerUnavailable
+
+ADAPTER_SITE = Path(__file__).with_name("adapter_site")
+
+
+class Debugpy(PydevdFamily):
+    name = "debugpy"
+    ides = ("vscode", "cursor", "windsurf", "vscodium", "zed", "neovim")
+    flags = ("DEBUG_WITH_VSCODE",)
+    connections = ("listen", "connect")
+    package = "debugpy"
+    module = "debugpy"
+    start_the_ide = 'Start its attach configuration with "listen" first'
+
+    def listen(self, endpoint: Endpoint) -> None:
+        debugpy = self._import()
+        self.no_delay()
+        debugpy.configure(pythonEnv=_adapter_environment())
+        try:
+            debugpy.listen((endpoint.host, endpoint.port))
+        except (RuntimeError, OSError) as error:
+            raise DebuggerUnavailable(
+                f"debugpy can't listen on {endpoint}: {error}. End the program that uses it, or set"
+                " DEBUG_PORT to a free port"
+            ) from error
+
+    def wait_for_client(self, seconds: float) -> bool:
+        import threading
+
+        import debugpy
+
+        given_up = threading.Timer(seconds, lambda: debugpy.wait_for_client.cancel())
+        self.hide_thread(given_up)
+        given_up.start()
+        debugpy.wait_for_client()
+        given_up.cancel()
+        return bool(debugpy.is_client_connected())
+
+    def _attach(self, endpoint: Endpoint) -> None:
+        import debugpy
+
+        debugpy.connect((endpoint.host, endpoint.port))
+
+
+def _adapter_environment() -> dict[str, str]:
+    """The environment of the adapter process that listen() starts: ours, and our sitecustomize.
+
+    It is the adapter's alone: the app's environment stays as it is.
+    """
+    inherited = os.environ.get("PYTHONPATH")
+    paths = [str(ADAPTER_SITE), *([inherited] if inherited else [])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

@@ -1,0 +1,45 @@
+"""No debugger: nothing to find, connect or stop."""
+
+from __future__ import annotations
+
+import threading
+
+from flask_debuglaunch.debuggers.protocol import Endpoint, PathMappings, Presence
+
+
+class NoDebugger:
+    name = "none"
+    ides: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    connections: tuple[str, ...] = ()
+    package: str | None = None
+
+    def presence(self) -> Presence | None:
+        return None
+
+    def installed(self) -> bool:
+        return True
+
+    def map_paths(self, mappings: PathMappings) -> None:
+        pass
+
+    def listen(self, endpoint: Endpoint) -> None:
+        raise NotImplementedError(f"{self.name} has no connection")
+
+    def connect(self, endpoint: Endpoint, seconds: float = 0) -> None:
+        raise NotImplementedError(f"{self.name} has no connection")
+
+    def wait_for_client(self, seconds: float) -> bool:
+        raise NotImplementedError(f"{self.name} has no connection")
+
+    def stop_on_error(self, error: BaseException) -> None:
+        pass
+
+    def stopped_at(self) -> str | None:
+        return None
+
+    def hide_thread(self, thread: threading.Thread) -> None:
+        pass
+
+    def no_delay(self) -> None:
+        pass

@@ -1,0 +1,94 @@
+"""What the launcher asks of a debugger, and the plain values it answers with."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Protocol
+
+PathMappings = tuple[tuple[str, str], ...]
+"""Pairs of a folder as the IDE names it and the same folder as this process sees it."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A TCP address: ours to listen on, or the IDE's to connect to."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Presence:
+    """How a debugger is present in this process.
+
+    attached: an IDE is at its other end now. follows_children: a process started from this one
+    will have the debugger again.
+    """
+
+    attached: bool
+    follows_children: bool
+
+
+class Debugger(Protocol):
+    """One debugger. Nothing here imports the debugger's library, but for listen and connect."""
+
+    @property
+    def name(self) -> str:
+        """As DEBUG_WITH takes it."""
+
+    @property
+    def ides(self) -> tuple[str, ...]:
+        """The IDEs that use it; DEBUG_WITH takes their names too."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The keys of the app's block that ask for it: DEBUG_WITH_APTANA."""
+
+    @property
+    def connections(self) -> tuple[str, ...]:
+        """How it can meet a process, the usual way first; empty if it needs no connection."""
+
+    @property
+    def package(self) -> str | None:
+        """What `pip install` takes; None if it comes with Flask."""
+
+    def presence(self) -> Presence | None:
+        """How it is present in this process; None if it is not."""
+
+    def installed(self) -> bool:
+        """Could it be imported here?"""
+
+    def map_paths(self, mappings: PathMappings) -> None:
+        """Tell it which of the IDE's folders is which of ours."""
+
+    def listen(self, endpoint: Endpoint) -> None:
+        """Let IDEs attach at the endpoint. Raises DebuggerUnavailable."""
+
+    def connect(self, endpoint: Endpoint, seconds: float = 0) -> None:
+        """Connect to the IDE at the endpoint, waiting so long until it listens.
+
+        Returns when the breakpoints are set. Raises DebuggerUnavailable.
+        """
+
+    def wait_for_client(self, seconds: float) -> bool:
+        """Wait for an IDE to attach and set its breakpoints; False if none came in time."""
+
+    def stop_on_error(self, error: BaseException) -> None:
+        """Stop the IDE where the caught error was raised, until the person continues.
+
+        Does nothing if no IDE is attached, if its settings exclude the error, or if it has
+        stopped for this error by itself.
+        """
+
+    def stopped_at(self) -> str | None:
+        """Where a thread is stopped now, as "shop/views.py:12"."""
+
+    def hide_thread(self, thread: threading.Thread) -> None:
+        """Keep a thread of our own out of the debugger: neither listed, traced nor suspended."""
+
+    def no_delay(self) -> None:
+        """Have its connection, and later ones, send each message at once."""

@@ -1,0 +1,34 @@
+"""pydevd: the debugger of PyDev, in Eclipse, Aptana Studio and LiClipse.
+
+https://www.pydev.org/manual_adv_remote_debugger.html
+"""
+
+from __future__ import annotations
+
+from flask_debuglaunch.debuggers.protocol import Endpoint
+from flask_debuglaunch.debuggers.pydevd_family import PydevdFamily, is_installed
+
+
+class Pydevd(PydevdFamily):
+    name = "pydevd"
+    ides: tuple[str, ...] = ("eclipse", "aptana", "pydev", "liclipse")
+    flags: tuple[str, ...] = ("DEBUG_WITH_APTANA", "DEBUG_WITH_ECLIPSE")
+    connections = ("connect",)
+    package = "pydevd"
+    module = "pydevd"
+    start_the_ide = 'Start it there first (the Debug perspective: PyDev > "Start Debug Server")'
+
+    def installed(self) -> bool:
+        # pydevd-pycharm ships a pydevd.py too; its own module tells the two apart.
+        return is_installed("pydevd") and not is_installed("pydevd_pycharm")
+
+    def _attach(self, endpoint: Endpoint) -> None:
+        import pydevd
+
+        pydevd.settrace(
+            endpoint.host,
+            port=endpoint.port,
+            suspend=False,
+            stdout_to_server=True,
+            stderr_to_server=True,
+        )

@@ -1,0 +1,113 @@
+"""What debugpy, pydevd and pydevd-pycharm share: each of them is a pydevd at heart."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from types import ModuleType
+
+from flask_debuglaunch.debuggers import pydevd_internals as internals
+from flask_debuglaunch.debuggers.protocol import Endpoint, PathMappings, Presence
+from flask_debuglaunch.errors import DebuggerUnavailable
+
+
+class PydevdFamily:
+    """Subclasses say what differs."""
+
+    name: str
+    package: str
+    module: str
+    """What `import` takes."""
+    start_the_ide: str
+    """What to do when no IDE listens."""
+
+    def presence(self) -> Presence | None:
+        debugger = internals.live_debugger()
+        if debugger is None or internals.flavour_of(debugger) != self.name:
+            return None
+        return Presence(internals.is_attached(debugger), internals.follows_children())
+
+    def installed(self) -> bool:
+        return is_installed(self.module)
+
+    def map_paths(self, mappings: PathMappings) -> None:
+        if mappings:
+            self._import()
+            internals.map_paths(mappings)
+
+    def listen(self, endpoint: Endpoint) -> None:
+        raise NotImplementedError(f"{self.name} only connects, it does not listen ({endpoint})")
+
+    def connect(self, endpoint: Endpoint, seconds: float = 0) -> None:
+        self._import()
+        # A connection of our own, handed over: pydevd's own attempt would print a traceback and
+        # leave a half-made debugger behind, and asking first whether somebody listens would look
+        # to the IDE like a client that left.
+        internals.hand_over(self._dial(endpoint, seconds))
+        self._attach(endpoint)
+
+    def wait_for_client(self, seconds: float) -> bool:  # noqa: ARG002
+        # _attach() comes back when the IDE has set its breakpoints.
+        return True
+
+    def stop_on_error(self, error: BaseException) -> None:
+        raise NotImplementedError
+
+    def stopped_at(self) -> str | None:
+        return internals.stopped_at()
+
+    def hide_thread(self, thread: threading.Thread) -> None:
+        internals.hide_thread(thread)
+
+    def no_delay(self) -> None:
+        internals.no_delay()
+
+    def _attach(self, endpoint: Endpoint) -> None:
+        raise NotImplementedError
+
+    def _import(self) -> ModuleType:
+        """The debugger's library. Raises DebuggerUnavailable if it can't be had."""
+        import importlib
+
+        if not self.installed():
+            raise DebuggerUnavailable(
+                f"{self.name} is not installed here: {sys.executable} -m pip install {self.package}"
+            )
+        # Else every start on Python 3.11 and later prints a warning about frozen modules.
+        os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+        try:
+            return importlib.import_module(self.module)
+        except Exception as error:  # an old one meets a new Python in many ways
+            raise DebuggerUnavailable(
+                f"the installed {self.name} does not run on Python {sys.version_info[0]}."
+                f"{sys.version_info[1]} ({type(error).__name__}: {error}):"
+                f" {sys.executable} -m pip install --upgrade {self.package}"
+            ) from error
+
+    def _dial(self, endpoint: Endpoint, seconds: float) -> object:
+        import socket
+        import time
+
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                connection = socket.create_connection((endpoint.host, endpoint.port), timeout=10)
+                connection.settimeout(None)
+                return connection
+            except OSError as error:
+                if time.monotonic() >= deadline:
+                    raise DebuggerUnavailable(
+                        f"no IDE listens on {endpoint} ({error.strerror or error})."
+                        f" {self.start_the_ide}, or set DEBUG_HOST and DEBUG_PORT to where it is"
+                    ) from error
+            time.sleep(0.05)
+
+
+def is_installed(module: str) -> bool:
+    """Is a module of this name on sys.path, leaving out the pydevd that debugpy carries?"""
+    # The path is searched, not sys.modules: once debugpy is imported, its pydevd is there.
+    from importlib.machinery import PathFinder
+
+    spec = PathFinder.find_spec(module)
+    return spec is not None and "_vendored" not in (spec.origin or "")

@@ -1,0 +1,35 @@
+"""pydevd-pycharm: the debugger of PyCharm and IntelliJ IDEA, a fork of pydevd.
+
+https://www.jetbrains.com/help/pycharm/remote-debugging-with-product.html
+"""
+
+from __future__ import annotations
+
+from flask_debuglaunch.debuggers.protocol import Endpoint
+from flask_debuglaunch.debuggers.pydevd_family import PydevdFamily
+
+
+class PydevdPycharm(PydevdFamily):
+    name = "pydevd-pycharm"
+    ides = ("pycharm", "intellij")
+    flags = ("DEBUG_WITH_PYCHARM",)
+    connections = ("connect",)
+    package = "pydevd-pycharm"
+    module = "pydevd_pycharm"
+    start_the_ide = 'Start its "Python Debug Server" configuration first'
+
+    def _attach(self, endpoint: Endpoint) -> None:
+        import pydevd_pycharm
+
+        pydevd_pycharm.settrace(
+            endpoint.host, port=endpoint.port, suspend=False, **_output_to_the_ide(pydevd_pycharm)
+        )
+
+
+def _output_to_the_ide(pydevd_pycharm: object) -> dict[str, bool]:
+    """The arguments of settrace; builds before 2025 spell them in camel case."""
+    import inspect
+
+    known = inspect.signature(pydevd_pycharm.settrace).parameters  # type: ignore[attr-defined]
+    spellings = ("stdout_to_server", "stderr_to_server", "stdoutToServer", "stderrToServer")
+    return {name: True for name in spellings if name in known}
