@@ -44,7 +44,7 @@ class LaunchGroup(click.Group):
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--config` and a flag for every declared setting."""
-    for declaration in reversed(DECLARATIONS.values()):
+    for declaration in reversed(list(DECLARATIONS.values())):
         command = _option(declaration)(command)
     config = click.option("-c", "--config", type=click.Path(path_type=Path), help=_CONFIG_HELP)
     return config(command)
@@ -82,7 +82,7 @@ def main() -> None:
 @main.command()
 @settings_options
 @click.pass_context
-def run(ctx: click.Context, **flags: Any) -> None:
+def run(ctx: click.Context, /, **flags: Any) -> None:
     """Start the app; the debugger and the reload follow from the settings."""
     from flask_debuglaunch import serving
 
@@ -96,7 +96,7 @@ def run(ctx: click.Context, **flags: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (stable, with a schema number).")
 @settings_options
 @click.pass_context
-def explain(ctx: click.Context, key: str | None, as_json: bool, **flags: Any) -> None:
+def explain(ctx: click.Context, /, key: str | None, as_json: bool, **flags: Any) -> None:
     """Show every setting with its origin, and every decision with its reason.
 
     KEY shows one alone: `explain reload`.

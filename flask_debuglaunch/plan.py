@@ -130,7 +130,9 @@ def _debugger(settings: Settings, facts: Facts) -> Decision[str]:
     asked = settings.debug_with
     name = debugger_of(asked.value).name if asked.value != "auto" else None
     if facts.present is not None:
-        beats = f", it wins over {name} ({asked.origin})" if name not in (None, facts.present) else ""
+        beats = (
+            f", it wins over {name} ({asked.origin})" if name not in (None, facts.present) else ""
+        )
         return Decision(facts.present, f"{facts.present} is in this process already{beats}")
     if name is not None:
         return Decision(name, f"asked for ({asked.origin})")
@@ -206,7 +208,9 @@ def _reload(
     if connection.value == "present" and not (facts.presence and facts.presence.follows_children):
         return Decision(False, f"{debugger.value} would not follow a restarted process")
     if debugger.value in RELOAD_ONLY_IF_ASKED and not asked.value:
-        return Decision(False, f"as Flask's docs say for {debugger.value}; RELOAD: true turns it on")
+        return Decision(
+            False, f"as Flask's docs say for {debugger.value}; RELOAD: true turns it on"
+        )
     if asked.value:
         return Decision(True, f"asked for ({asked.origin})")
     return Decision(True, "debug is on")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from flask_debuglaunch.configuration.declared import DECLARATIONS
-from flask_debuglaunch.configuration.values import Origin, Value
+from flask_debuglaunch.configuration.values import Origin, Value, found
 from flask_debuglaunch.errors import LaunchError
 
 
@@ -26,11 +25,13 @@ def _value(name: str, raw: Any, base: Path) -> Value[Any]:
     origin = Origin.call(name)
     if declaration is None:
         near = difflib.get_close_matches(name, DECLARATIONS, n=1)
-        raise LaunchError(f"{origin}: no such setting" + (f". Did you mean {near[0]}?" if near else ""))
+        raise LaunchError(
+            f"{origin}: no such setting" + (f". Did you mean {near[0]}?" if near else "")
+        )
     plain = list(raw) if isinstance(raw, tuple) else str(raw) if isinstance(raw, Path) else raw
     try:
         return Value(declaration.kind.from_yaml(plain, base), origin)
     except ValueError:
         raise LaunchError(
-            f"{origin}: must be {declaration.kind.expected}, not {reprlib.repr(raw)}"
+            f"{origin}: must be {declaration.kind.expected}, not {found(raw)}"
         ) from None

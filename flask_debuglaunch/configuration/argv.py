@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from flask_debuglaunch.configuration.declared import (
     values_of,
 )
 from flask_debuglaunch.configuration.kinds import PathMappings, Paths
-from flask_debuglaunch.configuration.values import Origin, Value
+from flask_debuglaunch.configuration.values import Origin, Value, found
 from flask_debuglaunch.errors import LaunchError
 
 Given = bool | str | tuple[str, ...]
@@ -70,6 +69,5 @@ def _parsed(declaration: Declaration, text: str, base: Path) -> Any:
         return declaration.kind.from_text(text, base)
     except ValueError:
         raise LaunchError(
-            f"argv:{declaration.flag}: must be {declaration.kind.expected},"
-            f" not {reprlib.repr(text)}"
+            f"argv:{declaration.flag}: must be {declaration.kind.expected}, not {found(text)}"
         ) from None

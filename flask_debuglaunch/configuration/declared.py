@@ -7,9 +7,9 @@ JSON Schema, the starter YAML and the table of `explain`. A new setting is one f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from flask_debuglaunch.configuration.kinds import (
     AppImport,
@@ -47,18 +47,23 @@ EDITORS = (
 
 @dataclass(frozen=True)
 class Declaration:
-    """What is declared of one setting besides its default."""
+    """What is declared of one setting besides its default.
 
-    name: str
+    flask_env: Flask's own variable for it, read below ours. own_flag, off_flag, short_flag: how
+    Flask spells the flag where that is not the name. in_yaml: it has a key in DEBUGLAUNCH.
+    argv_only: a switch that no file may turn on. bare_flag: what the flag means without a value.
+    """
+
     kind: Kind[Any]
     help: str
-    flask_env: str | None
-    flag: str
-    off_flag: str | None
-    short_flag: str | None
-    in_yaml: bool
-    argv_only: bool
-    bare_flag: str | None
+    name: str = ""
+    flask_env: str | None = None
+    own_flag: str | None = None
+    off_flag: str | None = None
+    short_flag: str | None = None
+    bare_flag: str | None = None
+    in_yaml: bool = True
+    argv_only: bool = False
 
     @property
     def key(self) -> str:
@@ -69,31 +74,21 @@ class Declaration:
     def env(self) -> str:
         return ENV_PREFIX + self.key
 
+    @property
+    def flag(self) -> str:
+        return self.own_flag or "--" + self.name.replace("_", "-")
 
-def setting(
-    kind: Kind[Any],
-    default: T,
-    help: str,  # noqa: A002  (the word click uses)
-    *,
-    flask_env: str | None = None,
-    flag: str | None = None,
-    off_flag: str | None = None,
-    short_flag: str | None = None,
-    in_yaml: bool = True,
-    argv_only: bool = False,
-    bare_flag: str | None = None,
-) -> Value[T]:
-    """Declare a setting.
+    @property
+    def in_files(self) -> bool:
+        """May the YAML's DEBUGLAUNCH block and the environment give it?"""
+        return self.in_yaml and not self.argv_only
 
-    flask_env: Flask's own variable for it, read below ours. flag, off_flag, short_flag: Flask's
-    spelling where it is not the name. in_yaml: it has a key in DEBUGLAUNCH. argv_only: a switch
-    that no file may turn on. bare_flag: what the flag means without a value.
-    """
-    declared = dict(
-        kind=kind, help=help, flask_env=flask_env, flag=flag, off_flag=off_flag,
-        short_flag=short_flag, in_yaml=in_yaml, argv_only=argv_only, bare_flag=bare_flag,
-    )  # fmt: skip
-    return cast("Value[T]", field(default=Value(default), metadata=declared))
+
+def setting(kind: Kind[Any], default: T, help: str, **spelling: Any) -> Value[T]:  # noqa: A002
+    """Declare a setting; ``spelling`` holds more of Declaration's fields."""
+    declaration = Declaration(kind, help, **spelling)
+    declared: Value[T] = field(default=Value(default), metadata={"declaration": declaration})
+    return declared
 
 
 @dataclass(frozen=True)
@@ -200,7 +195,7 @@ class Settings:
     )  # fmt: skip
     use_debugger: Value[bool | None] = setting(
         AutoBoolean(), None, "Werkzeug's debugger in the browser. auto: as the rule table says.",
-        flask_env="FLASK_RUN_DEBUGGER", flag="--debugger", off_flag="--no-debugger",
+        flask_env="FLASK_RUN_DEBUGGER", own_flag="--debugger", off_flag="--no-debugger",
     )  # fmt: skip
     allow_remote_debug: Value[bool] = setting(
         Boolean(), False,
@@ -214,13 +209,10 @@ class Settings:
     lookups: tuple[FileLookup, ...] = ()
 
 
-def _declaration(name: str, metadata: Mapping[str, Any]) -> Declaration:
-    flag = metadata["flag"] or "--" + name.replace("_", "-")
-    return Declaration(name=name, **{**metadata, "flag": flag})
-
-
 DECLARATIONS: Mapping[str, Declaration] = {
-    one.name: _declaration(one.name, one.metadata) for one in fields(Settings) if one.metadata
+    one.name: replace(one.metadata["declaration"], name=one.name)
+    for one in fields(Settings)
+    if one.metadata
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import reprlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ from flask_debuglaunch.configuration.declared import (
     Declaration,
     FileLookup,
 )
-from flask_debuglaunch.configuration.values import Origin, Value, shown
+from flask_debuglaunch.configuration.values import Origin, Value, found, shown
 from flask_debuglaunch.errors import LaunchError
 
-ENV_NAMES = {one.env: one for one in DECLARATIONS.values() if one.in_yaml and not one.argv_only}
+ENV_NAMES = {one.env: one for one in DECLARATIONS.values() if one.in_files}
 CONFIG_ENV = ENV_PREFIX + "CONFIG"  # the config file's path: a name, not a setting
 
 
@@ -81,14 +80,14 @@ def _value(
     if name == "FLASK_DEBUG" and text.lower() not in ("0", "1", "true", "false"):
         # get_debug_flag() knows "0", "false" and "no": anything else, "off" too, is true.
         raise LaunchError(
-            f"{_origin(name, file)}: must be 0, 1, true or false, not {reprlib.repr(text)}:"
+            f"{_origin(name, file)}: must be 0, 1, true or false, not {found(text)}:"
             " Flask takes every other word, off too, for true"
         )
     try:
         return Value(declaration.kind.from_text(text, base), _origin(name, file))
     except ValueError:
         raise LaunchError(
-            f"{_origin(name, file)}: must be {declaration.kind.expected}, not {reprlib.repr(text)}"
+            f"{_origin(name, file)}: must be {declaration.kind.expected}, not {found(text)}"
         ) from None
 
 

@@ -40,7 +40,7 @@ class Kind(Protocol[T]):
 
 
 def word_of_boolean(raw: object) -> object:
-    """YAML reads a bare ``off`` as false and ``on`` as true: give kinds of words their word back."""
+    """YAML reads a bare ``off`` as false and ``on`` as true: give the word back."""
     if raw is False:
         return "off"
     return "on" if raw is True else raw
@@ -215,7 +215,7 @@ class Seconds:
             return 60.0 if raw else None
         if not isinstance(raw, (int, float)):
             raise ValueError(raw)
-        # threading.TIMEOUT_MAX is the longest wait there is; a week is the longest that makes sense.
+        # A week is the longest wait that makes sense; far more overflows threading.TIMEOUT_MAX.
         if not (math.isfinite(raw) and 0 < raw <= 7 * 24 * 3600):
             raise ValueError(raw)
         return float(raw)
@@ -251,7 +251,7 @@ class FilePath:
     def from_text(self, text: str, base: Path) -> Path:
         if not text.strip() or "\0" in text:
             raise ValueError(text)
-        return base / Path(text).expanduser()
+        return base / os.path.expanduser(text)
 
     def to_text(self, value: Path | None) -> str:
         return str(value or "")
@@ -362,22 +362,3 @@ def _from_json(text: str) -> object:
     except RecursionError:
         raise ValueError(text) from None
     return parsed
-
-
-__all__ = [
-    "AppImport",
-    "AutoBoolean",
-    "Boolean",
-    "Certificate",
-    "Choice",
-    "FilePath",
-    "HostName",
-    "Kind",
-    "PathMapping",
-    "PathMappings",
-    "Paths",
-    "Port",
-    "Schema",
-    "Seconds",
-    "Text",
-]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +46,14 @@ def load_settings(
 
     env_lookups = _env_lookups({**from_yaml, **by_name}, environ, folder)
     env_files = tuple(one.path for one in env_lookups if one.found)
-    return replace(
-        Settings(**{**from_yaml, **_from_env_files(env_files), **from_environment, **from_argv}),
-        config_file=config_file,
-        env_files=env_files,
-        lookups=(*config_lookups, *env_lookups),
-    )
+    values: dict[str, Any] = {
+        **from_yaml,
+        **_from_env_files(env_files),
+        **from_environment,
+        **from_argv,
+    }
+    lookups = (*config_lookups, *env_lookups)
+    return Settings(**values, config_file=config_file, env_files=env_files, lookups=lookups)
 
 
 def _config_lookups(

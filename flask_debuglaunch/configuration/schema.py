@@ -50,7 +50,7 @@ def _launcher_block() -> dict[str, Any]:
         "properties": {
             one.key: {**one.kind.schema(), "description": one.help, **_default(one.name)}
             for one in DECLARATIONS.values()
-            if one.in_yaml and not one.argv_only
+            if one.in_files
         },
         "additionalProperties": False,
     }

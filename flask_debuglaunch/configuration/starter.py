@@ -141,5 +141,3 @@ def write(folder: Path, text: str, force: bool) -> str:
         except OSError as error:
             raise LaunchError(f"{name}: cannot be written: {error.strerror}", 1) from None
     return f"{STARTER_NAME} and {SCHEMA_NAME}"
-
-

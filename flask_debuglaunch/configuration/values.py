@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -52,6 +53,15 @@ class Value(Generic[T_co]):
     @property
     def is_default(self) -> bool:
         return self.origin == DEFAULT
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 2  # an alias bomb is small in memory and endless in print
+
+
+def found(value: object) -> str:
+    """What was found in place of an expected value, short enough for a message."""
+    return _SHORT.repr(value)
 
 
 def shown(file: Path) -> str:

@@ -8,7 +8,6 @@ the rest of the file, with whatever tags the app's own loader knows, is the app'
 from __future__ import annotations
 
 import difflib
-import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 
 from flask_debuglaunch.configuration.declared import DECLARATIONS, YAML_BLOCK
 from flask_debuglaunch.configuration.kinds import Boolean, Kind
-from flask_debuglaunch.configuration.values import Origin, Value, shown
+from flask_debuglaunch.configuration.values import Origin, Value, found, shown
 from flask_debuglaunch.debuggers import DEBUGGERS
 from flask_debuglaunch.errors import LaunchError
 
@@ -27,7 +26,7 @@ T = TypeVar("T")
 
 LARGEST_FILE = 1024 * 1024  # bytes; a configuration is never that long, a database dump is
 PYTHON_TAGS = "tag:yaml.org,2002:python/"
-YAML_KEYS = {one.key: one for one in DECLARATIONS.values() if one.in_yaml and not one.argv_only}
+YAML_KEYS = {one.key: one for one in DECLARATIONS.values() if one.in_files}
 FLAGS = {flag: debugger for debugger in DEBUGGERS.values() for flag in debugger.flags}
 OWN_KEYS = {YAML_BLOCK, "DEBUG", *FLAGS, *YAML_KEYS}
 
@@ -58,23 +57,23 @@ def read_yaml(file: Path, block: str | None) -> dict[str, Value[Any]]:
     DEBUGLAUNCH.BLOCK does, otherwise it is FLASK.
     Raises LaunchError for whatever is wrong with the file, naming its line.
     """
-    loader = yaml.SafeLoader(_read_text(file))
+    text = _read_text(file)
     try:
-        top = _top_level(file, loader)
-        launcher = _block(file, loader, top, YAML_BLOCK)
-        values = dict(_launcher_values(loader, launcher))
-        asked_block = block or (values["block"].value if "block" in values else None)
-        app = _block(file, loader, top, asked_block or "FLASK", required=asked_block is not None)
-        values.update(_app_values(loader, app, values.get("debug_with")))
+        return _values(file, yaml.SafeLoader(text), block)
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(file, error) from None
     except yaml.reader.ReaderError as error:
         raise LaunchError(f"{shown(file)}: not a text file: {error.reason}") from None
     except RecursionError:
         raise LaunchError(f"{shown(file)}: nested too deeply to be a configuration") from None
-    finally:
-        loader.dispose()
-    return values
+
+
+def _values(file: Path, loader: yaml.SafeLoader, block: str | None) -> dict[str, Value[Any]]:
+    top = _top_level(file, loader)
+    values = dict(_launcher_values(loader, _block(file, loader, top, YAML_BLOCK)))
+    asked_block = block or (values["block"].value if "block" in values else None)
+    app = _block(file, loader, top, asked_block or "FLASK", required=asked_block is not None)
+    return {**values, **dict(_app_values(loader, app, values.get("debug_with")))}
 
 
 def _read_text(file: Path) -> str:
@@ -97,9 +96,7 @@ def _read_text(file: Path) -> str:
         return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise LaunchError(
-            f"{shown(file)}:{line}: not UTF-8 text. Save the file as UTF-8"
-        ) from None
+        raise LaunchError(f"{shown(file)}:{line}: not UTF-8 text. Save the file as UTF-8") from None
 
 
 def _top_level(file: Path, loader: yaml.SafeLoader) -> dict[str, Entry]:
@@ -228,7 +225,7 @@ def _plain(loader: yaml.SafeLoader, entry: Entry) -> object:
 def _unfit(entry: Entry, raw: object, kind: Kind[Any]) -> LaunchError:
     fix = ". Remove the quotes" if isinstance(raw, str) and _fits_unquoted(raw, kind) else ""
     return LaunchError(
-        f"{entry.origin}: {entry.label} must be {kind.expected}, not {reprlib.repr(raw)}{fix}"
+        f"{entry.origin}: {entry.label} must be {kind.expected}, not {found(raw)}{fix}"
     )
 
 
@@ -261,9 +258,7 @@ def _app_values(
         yield "debug_with", asked
 
 
-def _flag_asked_for(
-    loader: yaml.SafeLoader, entries: Mapping[str, Entry]
-) -> Value[str] | None:
+def _flag_asked_for(loader: yaml.SafeLoader, entries: Mapping[str, Entry]) -> Value[str] | None:
     """The debugger whose DEBUG_WITH_<IDE> is true; False is the same as the flag left out."""
     asked: Value[str] | None = None
     for key, entry in entries.items():
@@ -324,5 +319,5 @@ def _kind_of(node: Node) -> str:
     if isinstance(node, MappingNode):
         return "a mapping"
     if isinstance(node, ScalarNode):
-        return f"the single value {reprlib.repr(node.value)}"
+        return f"the single value {found(node.value)}"
     return "a list"

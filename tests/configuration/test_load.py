@@ -1,0 +1,110 @@
+"""The sources together: precedence, env files, what was looked for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from flask_debuglaunch.configuration.declared import Settings
+from flask_debuglaunch.configuration.load import load_settings
+from flask_debuglaunch.errors import LaunchError
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def load(
+    environ: dict[str, str] | None = None, config: str | None = None, **flags: str
+) -> Settings:
+    return load_settings(Path(config) if config else None, flags, environ or {}, Path.cwd())
+
+
+def test_precedence() -> None:
+    """Each source in turn wins over all that were there before."""
+    folder = Path.cwd()
+    assert (load().port.value, str(load().port.origin)) == (5000, "default")
+    (folder / "config.yaml").write_text("DEBUGLAUNCH: {PORT: 1}\n")
+    assert (load().port.value, str(load().port.origin)) == (1, "config.yaml:1")
+    (folder / ".flaskenv").write_text("DEBUGLAUNCH_PORT=2\n")
+    assert (load().port.value, str(load().port.origin)) == (2, ".flaskenv:DEBUGLAUNCH_PORT")
+    (folder / ".env").write_text("FLASK_RUN_PORT=3\n")
+    assert (load().port.value, str(load().port.origin)) == (3, ".env:FLASK_RUN_PORT")
+    (folder / "my.env").write_text("DEBUGLAUNCH_PORT=4\n")
+    named = {"DEBUGLAUNCH_ENV_FILE": "my.env"}
+    assert load(named).port.value == 4
+    flask = {**named, "FLASK_RUN_PORT": "5"}
+    assert (load(flask).port.value, str(load(flask).port.origin)) == (5, "env:FLASK_RUN_PORT")
+    ours = {**flask, "DEBUGLAUNCH_PORT": "6"}
+    assert (load(ours).port.value, str(load(ours).port.origin)) == (6, "env:DEBUGLAUNCH_PORT")
+    assert str(load(ours, port="7").port.origin) == "argv:--port"
+
+
+def test_flags_of_the_block_rank_with_the_yaml() -> None:
+    Path("config.yaml").write_text("FLASK: {DEBUG: true, DEBUG_WITH_APTANA: true}\n")
+    assert load().debug_with.value == "pydevd"
+    assert load({"DEBUGLAUNCH_DEBUG_WITH": "vscode"}).debug_with.value == "vscode"
+    assert load({"FLASK_DEBUG": "0"}).debug.value is False
+
+
+def test_config_names_in_their_order() -> None:
+    for name in ("config.yml", "config.yaml", "flask-debuglaunch.yaml"):
+        Path(name).write_text("FLASK: {DEBUG: true}\n")
+        assert str(load().debug.origin) == f"{name}:1"
+    assert [one.path.name for one in load().lookups[:3]] == [
+        "flask-debuglaunch.yaml", "config.yaml", "config.yml",
+    ]  # fmt: skip
+
+
+def test_relative_paths_belong_to_the_file_that_names_them() -> None:
+    Path("sub").mkdir()
+    Path("sub/config.yaml").write_text(
+        "DEBUGLAUNCH: {EXTRA_FILES: data.json, APP: src/main.py, ENV_FILE: dev.env}\n"
+    )
+    Path("sub/dev.env").write_text("DEBUGLAUNCH_KEY=server.key\n")
+    settings = load(config="sub/config.yaml")
+    sub = Path.cwd() / "sub"
+    assert settings.extra_files.value == (str(sub / "data.json"),)
+    assert settings.app.value == str(sub / "src/main.py")
+    assert settings.key.value == sub / "server.key"
+    assert load(extra_files="data.json").extra_files.value == (str(Path.cwd() / "data.json"),)
+
+
+def test_env_files_are_found_upwards_as_flask_does() -> None:
+    (Path.cwd() / ".env").write_text("FLASK_RUN_PORT=81\n")
+    Path("deep/er").mkdir(parents=True)
+    os.chdir("deep/er")
+    assert load().port.value == 81
+    assert load({"FLASK_SKIP_DOTENV": "1"}).port.value == 5000
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"DEBUGLAUNCH_PROT": "1"}, "env:DEBUGLAUNCH_PROT: no such setting. Did you mean DEBUGLAUNCH_PORT?"),
+        ({"DEBUGLAUNCH_DEBUG": "1"}, "env:DEBUGLAUNCH_DEBUG: debug mode is Flask's own variable: set FLASK_DEBUG"),
+        ({"DEBUGLAUNCH_ALLOW_REMOTE_DEBUG": "1"}, "env:DEBUGLAUNCH_ALLOW_REMOTE_DEBUG: can't be set by a variable: give --allow-remote-debug on the command line"),
+        ({"FLASK_DEBUG": "off"}, "env:FLASK_DEBUG: must be 0, 1, true or false, not 'off': Flask takes every other word, off too, for true"),
+        ({"DEBUGLAUNCH_PORT": "http"}, "env:DEBUGLAUNCH_PORT: must be a port from 0 (any free one) to 65535, not 'http'"),
+        ({"DEBUGLAUNCH_ENV_FILE": "/no/such"}, "env:DEBUGLAUNCH_ENV_FILE: no such env file: /no/such"),
+        ({"DEBUGLAUNCH_CONFIG": "no.yaml"}, "no.yaml: no such file. Write one with: python -m flask_debuglaunch init"),
+    ],
+)  # fmt: skip
+def test_bad_environment(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(LaunchError) as caught:
+        load(environ)
+    assert str(caught.value) == message
+
+
+def test_bad_env_file_names_file_and_variable() -> None:
+    Path(".env").write_text("FLASK_RUN_PORT=http\n")
+    with pytest.raises(LaunchError, match=r"^\.env:FLASK_RUN_PORT: must be a port"):
+        load()
+
+
+def test_bad_flag() -> None:
+    with pytest.raises(LaunchError, match=r"^argv:--wait: must be off, on"):
+        load(wait="soon")

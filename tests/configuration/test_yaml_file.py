@@ -1,0 +1,176 @@
+"""The YAML file: what is read from it, and the message for everything that is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from flask_debuglaunch.configuration.yaml_file import read_yaml
+from flask_debuglaunch.errors import LaunchError
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def read(text: str | bytes, block: str | None = None) -> dict[str, tuple[object, str]]:
+    file = Path.cwd() / "config.yaml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    values = read_yaml(file, block)
+    return {name: (value.value, str(value.origin)) for name, value in values.items()}
+
+
+def test_the_docs_recipe() -> None:
+    assert read("FLASK:\n  DEBUG: True\n  DEBUG_WITH_APTANA: True\n") == {
+        "debug": (True, "config.yaml:2"),
+        "debug_with": ("pydevd", "config.yaml:3"),
+    }
+
+
+def test_every_kind_of_value() -> None:
+    values = read(
+        "DEBUGLAUNCH:\n"
+        "  APP: shop:create_app('x')\n"
+        "  HOST: ::1\n"
+        "  PORT: 8000\n"
+        "  WAIT: 2.5\n"
+        "  RELOAD: auto\n"
+        "  STOP_ON_ERRORS: off\n"
+        "  DEBUG_WITH: off\n"
+        "  PATH_MAPPINGS: {C:\\shop: /app, src: /app/src}\n"
+        "  EXTRA_FILES: [data.json, /etc/app.ini]\n"
+        "  EXCLUDE_PATTERNS: '*/generated/*'\n"
+    )
+    here = Path.cwd()
+    assert {name: value for name, (value, _) in values.items()} == {
+        "app": "shop:create_app('x')",
+        "host": "::1",
+        "port": 8000,
+        "wait": 2.5,
+        "reload": None,
+        "stop_on_errors": "off",
+        "debug_with": "off",
+        "path_mappings": ((r"C:\shop", "/app"), (str(here / "src"), "/app/src")),
+        "extra_files": (str(here / "data.json"), "/etc/app.ini"),
+        "exclude_patterns": ("*/generated/*",),
+    }
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "FLASK:\n", "OTHER: 1\n", "DEBUGLAUNCH:\n"])
+def test_nothing_given(text: str) -> None:
+    assert read(text) == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MYAPP: {DEBUG: true}\nDEBUGLAUNCH: {BLOCK: MYAPP}\n",
+        "FLASK: {DEBUG: false}\nMYAPP: {DEBUG: true}\nDEBUGLAUNCH:\n  BLOCK: MYAPP\n",
+    ],
+)
+def test_renamed_block(text: str) -> None:
+    assert read(text)["debug"][0] is True
+
+
+def test_block_named_outside_the_file() -> None:
+    assert read("A: {DEBUG: true}\nB: {DEBUG: false}\n", block="A")["debug"][0] is True
+
+
+def test_merge_keys_and_aliases() -> None:
+    text = (
+        "base: &base {DEBUG: false, DEBUG_WITH_VSCODE: true}\nFLASK:\n  <<: *base\n  DEBUG: true\n"
+    )
+    assert read(text) == {
+        "debug": (True, "config.yaml:4"),
+        "debug_with": ("debugpy", "config.yaml:1"),
+    }
+
+
+def test_what_is_the_apps_is_left_to_the_app() -> None:
+    """Its keys, its tags, its duplicates: the app's own loader may know what to do with them."""
+    text = (
+        "FLASK:\n  DEBUG: true\n  SECRET: !vault abc\n  X: 1\n  X: 2\n  DEBUG_TB: 1\nLOG: !env L\n"
+    )
+    assert read(text) == {"debug": (True, "config.yaml:2")}
+
+
+def test_both_spellings_of_one_debugger_agree() -> None:
+    text = "FLASK: {DEBUG_WITH_APTANA: true, DEBUG_WITH_ECLIPSE: true}\nDEBUGLAUNCH: {DEBUG_WITH: eclipse}\n"
+    assert read(text)["debug_with"][0] == "eclipse"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("FLASK: [\n", r"config\.yaml:2:1: not valid YAML: .*"),
+        ("FLASK:\n\tDEBUG: 1\n", r"config\.yaml:2:1: not valid YAML: .*Indent with spaces.*"),
+        ("a: 1\n---\nb: 2\n", r"config\.yaml:2:1: not valid YAML: expected a single document.*"),
+        ("- 1\n", r"config\.yaml:1: the file holds a list, expected a mapping.*"),
+        ("hello\n", r"config\.yaml:1: the file holds the single value 'hello'.*"),
+        ("FLASK: 3\n", r"config\.yaml:1: FLASK holds the single value '3', expected a mapping.*"),
+        ("FLASK:\n  DEBUG: 'False'\n",
+         r"config\.yaml:2: FLASK\.DEBUG must be true or false, not 'False'\. Remove the quotes"),
+        ("FLASK:\n  DEBUG: maybe\n",
+         r"config\.yaml:2: FLASK\.DEBUG must be true or false, not 'maybe'"),
+        ("FLASK:\n  DEBUG: 1\n", r"config\.yaml:2: FLASK\.DEBUG must be true or false, not 1"),
+        ("FLASK:\n  DEBUG:\n", r"config\.yaml:2: FLASK\.DEBUG is empty, expected true or false.*"),
+        ("FLASK:\n  DEBUG: true\n  DEBUG: false\n",
+         r"config\.yaml:3: DEBUG is given again; line 2 has it too\. Remove one of them"),
+        ("FLASK:\n  DEBUG_WIHT_APTANA: true\n",
+         r"config\.yaml:2: FLASK\.DEBUG_WIHT_APTANA looks like DEBUG_WITH_APTANA.*"),
+        ("FLASK:\n  DEBUG_WITH_APTANA: true\n  DEBUG_WITH_PYCHARM: true\n",
+         r"config\.yaml:3: DEBUG_WITH_PYCHARM asks for pydevd-pycharm, but config\.yaml:2 asks"
+         r" for pydevd\..*"),
+        ("FLASK:\n  DEBUG_WITH_APTANA: true\nDEBUGLAUNCH:\n  DEBUG_WITH: vscode\n",
+         r"config\.yaml:2: this flag asks for pydevd, but config\.yaml:4 has DEBUG_WITH: vscode.*"),
+        ("DEBUGLAUNCH:\n  PROT: 1\n",
+         r"config\.yaml:2: DEBUGLAUNCH has no setting PROT\. Did you mean PORT\?"),
+        ("DEBUGLAUNCH:\n  DEBUG: true\n",
+         r"config\.yaml:2: DEBUG belongs to the app's own block: move it below FLASK:"),
+        ("DEBUGLAUNCH:\n  ALLOW_REMOTE_DEBUG: true\n",
+         r"config\.yaml:2: .*give --allow-remote-debug on the command line"),
+        ("DEBUGLAUNCH:\n  PORT: 70000\n", r"config\.yaml:2: .*PORT must be a port.*, not 70000"),
+        ("DEBUGLAUNCH:\n  PORT: '80'\n", r"config\.yaml:2: .*PORT must be .*Remove the quotes"),
+        ("DEBUGLAUNCH:\n  WAIT: -1\n", r"config\.yaml:2: .*WAIT must be off, on.*, not -1"),
+        ("DEBUGLAUNCH:\n  WAIT: .inf\n", r"config\.yaml:2: .*WAIT must be .*, not inf"),
+        ("DEBUGLAUNCH:\n  RELOAD: sometimes\n",
+         r"config\.yaml:2: .*RELOAD must be true, false or auto, not 'sometimes'"),
+        ("DEBUGLAUNCH:\n  HOST: 2026-99-99\n", r"config\.yaml:2: .*HOST can't be read: .*"),
+        ("DEBUGLAUNCH: {BLOCK: MYAP}\nMYAPP: {}\n",
+         r"config\.yaml: there is no block MYAP\. Did you mean MYAPP\?"),
+        ("DEBUGLAUNCH:\n  PATH_MAPPINGS: [a]\n", r"config\.yaml:2: .*must be a mapping.*"),
+        ("x: !!python/object/apply:os.system ['id']\n",
+         r"config\.yaml:1: the tag !!python/object/apply:os\.system makes Python objects.*"),
+        (b"FLASK:\n  DEBUG: \xff\n", r"config\.yaml:2: not UTF-8 text\..*"),
+        (b"\0\1\2binary", r"config\.yaml: not a text file: .*"),
+        ("[" * 100_000, r"config\.yaml: nested too deeply.*"),
+        ("#" * (1024 * 1024 + 1), r"config\.yaml: larger than 1 MiB.*"),
+    ],
+)  # fmt: skip
+def test_bad_files(text: str | bytes, message: str) -> None:
+    with pytest.raises(LaunchError) as caught:
+        read(text)
+    assert re.fullmatch(message, str(caught.value)), str(caught.value)
+    assert caught.value.exit_status == 2
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match=r"^other\.yaml: no such file\. Write one with: .* init$"):
+        read_yaml(tmp_path / "other.yaml", None)
+
+
+def test_folder(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(LaunchError, match=r"^sub: is a folder"):
+        read_yaml(tmp_path / "sub", None)
+
+
+def test_found_values_are_never_long(tmp_path: Path) -> None:
+    """An alias bomb is small in memory and endless in print."""
+    bomb = "".join(f"x{n}: &x{n} [*x{n - 1}, *x{n - 1}, *x{n - 1}]\n" for n in range(1, 40))
+    with pytest.raises(LaunchError) as caught:
+        read(f"x0: &x0 [lol]\n{bomb}DEBUGLAUNCH: {{HOST: *x39}}\n")
+    assert len(str(caught.value)) < 300
