@@ -379,12 +379,10 @@ class Editor(Ide):
     # What a person does
 
     def set_breakpoints(self, file: Path, lines: Iterable[int]) -> None:
-        """Replace the breakpoints of a file, in every session."""
         self.breakpoints[Path(file)] = list(lines)
         self._arm_all()
 
     def set_exception_filters(self, *filters: str) -> None:
-        """Tick exactly these boxes: uncaught, userUnhandled, raised."""
         self.filters = filters
         self._arm_all()
 
@@ -439,9 +437,6 @@ class Editor(Ide):
         for session in self.live_sessions:
             with contextlib.suppress(ConnectionError, RequestError):  # ended meanwhile
                 session.request("threads")
-
-    def __enter__(self) -> Editor:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.vanish()

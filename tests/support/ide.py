@@ -15,6 +15,7 @@ from .processes import TIMEOUT, in_background
 
 P = ParamSpec("P")
 T = TypeVar("T")
+IdeT = TypeVar("IdeT", bound="Ide")
 
 Breakpoints = Mapping[Path, Iterable[int]]
 """The lines of each file to stop at."""
@@ -175,8 +176,30 @@ class Ide(ABC):
         return future
 
     @abstractmethod
+    def set_breakpoints(self, file: Path, lines: Iterable[int]) -> None:
+        """Replace the breakpoints of a file, in every session."""
+
+    @abstractmethod
+    def set_exception_filters(self, *filters: str) -> None:
+        """Tick exactly these boxes: uncaught, userUnhandled, raised."""
+
+    @abstractmethod
+    def pause(self) -> Stop:
+        """Press Pause."""
+
+    @abstractmethod
+    def disconnect(self, *, terminate: bool = False) -> None:
+        """Press Disconnect, or with terminate the red square: the debuggee is ended too."""
+
+    @abstractmethod
     def settle(self) -> None:
         """Come back when everything that the debuggees have said so far is here."""
+
+    def __enter__(self: IdeT) -> IdeT:
+        return self
+
+    @abstractmethod
+    def __exit__(self, *_: object) -> None: ...
 
     # Waiting
 

@@ -76,7 +76,7 @@ class Family:
     every child inherits (Linux; elsewhere the members are unknown).
     """
 
-    VARIABLE = "DEBUGLAUNCH_TEST_FAMILY"
+    VARIABLE = "TEST_FAMILY"
 
     def __init__(self) -> None:
         self.name = uuid.uuid4().hex

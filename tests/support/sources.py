@@ -1,4 +1,4 @@
-"""Marked lines of test apps: a line that ends in "# @bp" or "# @bp:name" can be asked for by name."""
+"""Marked lines of test apps: a line ending in "# @bp" or "# @bp:name" can be asked for."""
 
 from __future__ import annotations
 
