@@ -92,11 +92,11 @@ def run(ctx: click.Context, /, **flags: Any) -> None:
 
 
 @main.command()
-@click.argument("key", required=False)
+@click.argument("what", metavar="[KEY]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (stable, with a schema number).")
 @settings_options
 @click.pass_context
-def explain(ctx: click.Context, /, key: str | None, as_json: bool, **flags: Any) -> None:
+def explain(ctx: click.Context, /, what: str | None, as_json: bool, **flags: Any) -> None:
     """Show every setting with its origin, and every decision with its reason.
 
     KEY shows one alone: `explain reload`.
@@ -104,7 +104,7 @@ def explain(ctx: click.Context, /, key: str | None, as_json: bool, **flags: Any)
     from flask_debuglaunch import explanation
 
     plan = _plan(ctx, flags)
-    name = explanation.name_of(key, plan) if key else None
+    name = explanation.name_of(what, plan) if what else None
     if as_json:
         click.echo(json.dumps(explanation.as_json(plan, name), indent=2))
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class LaunchError(Exception):
     """The launch can't go on; the message says where, what was found, and how to fix it.
@@ -20,3 +22,16 @@ class DebuggerUnavailable(LaunchError):
 
     Fatal only where the user asked for the connection; otherwise it is said and the app is served.
     """
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name that is most like a misspelt one; None where none is alike enough."""
+    import difflib  # here, because a launch without an error does without it
+
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """The end of a message on an unknown name: ". Did you mean PORT?"."""
+    near = nearest(name, known)
+    return f". Did you mean {near}?" if near else otherwise

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask_debuglaunch.configuration.declared import DECLARATIONS, Declaration, values_of
 from flask_debuglaunch.configuration.values import shown
-from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.plan import Plan, decisions_of
 
 JSON_SCHEMA = 1  # the number changes when a name or a meaning does, not when one is added
@@ -70,10 +70,7 @@ def name_of(key: str, plan: Plan) -> str:
     name = key.strip("-").lower().replace("-", "_")
     known = [*DECLARATIONS, *(one for one, _ in decisions_of(plan))]
     if name not in known:
-        import difflib
-
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f". Did you mean {near[0]}?" if near else ". `explain` without a KEY lists them all"
+        hint = did_you_mean(name, known, ". `explain` without a KEY lists them all")
         raise LaunchError(f"argv:{key}: no such setting or decision{hint}")
     return name
 
@@ -101,7 +98,7 @@ def _table(titles: tuple[str, str, str], rows: dict[str, Any], why: str) -> str:
 
 def _word(value: object) -> str:
     """A value as a person writes it: YAML's words, not Python's."""
-    if value is None:
+    if value is None or value == []:
         return "-"
     if isinstance(value, bool):
         return "true" if value else "false"

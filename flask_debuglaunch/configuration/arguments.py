@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from flask_debuglaunch.configuration.declared import DECLARATIONS
 from flask_debuglaunch.configuration.values import Origin, Value, found
-from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.errors import LaunchError, did_you_mean
 
 
 def read_arguments(options: Mapping[str, Any], base: Path) -> dict[str, Value[Any]]:
@@ -24,10 +23,7 @@ def _value(name: str, raw: Any, base: Path) -> Value[Any]:
     declaration = DECLARATIONS.get(name)
     origin = Origin.call(name)
     if declaration is None:
-        near = difflib.get_close_matches(name, DECLARATIONS, n=1)
-        raise LaunchError(
-            f"{origin}: no such setting" + (f". Did you mean {near[0]}?" if near else "")
-        )
+        raise LaunchError(f"{origin}: no such setting{did_you_mean(name, DECLARATIONS)}")
     plain = list(raw) if isinstance(raw, tuple) else str(raw) if isinstance(raw, Path) else raw
     try:
         return Value(declaration.kind.from_yaml(plain, base), origin)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from flask_debuglaunch.configuration.declared import (
     FileLookup,
 )
 from flask_debuglaunch.configuration.values import Origin, Value, found, shown
-from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.errors import LaunchError, did_you_mean
 
 ENV_NAMES = {one.env: one for one in DECLARATIONS.values() if one.in_files}
 CONFIG_ENV = ENV_PREFIX + "CONFIG"  # the config file's path: a name, not a setting
@@ -101,5 +100,4 @@ def _unknown(name: str) -> str:
     argv_only = next((d for d in DECLARATIONS.values() if d.argv_only and d.env == name), None)
     if argv_only:
         return f"can't be set by a variable: give {argv_only.flag} on the command line"
-    near = difflib.get_close_matches(name, ENV_NAMES, n=1)
-    return f"no such setting. Did you mean {near[0]}?" if near else "no such setting. Unset it"
+    return "no such setting" + did_you_mean(name, ENV_NAMES, ". Unset it")

@@ -7,7 +7,6 @@ the rest of the file, with whatever tags the app's own loader knows, is the app'
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from flask_debuglaunch.configuration.declared import DECLARATIONS, YAML_BLOCK
 from flask_debuglaunch.configuration.kinds import Boolean, Kind
 from flask_debuglaunch.configuration.values import Origin, Value, found, shown
 from flask_debuglaunch.debuggers import DEBUGGERS
-from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.errors import LaunchError, did_you_mean, nearest
 
 T = TypeVar("T")
 
@@ -90,7 +89,8 @@ def _read_text(file: Path) -> str:
         raise LaunchError(f"{shown(file)}: cannot be read: {error.strerror}") from None
     if len(content) > LARGEST_FILE:
         raise LaunchError(
-            f"{shown(file)}: larger than 1 MiB: not a configuration. Name the right file with --config"
+            f"{shown(file)}: larger than 1 MiB: not a configuration."
+            " Name the right file with --config"
         )
     try:
         return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
@@ -142,7 +142,7 @@ def _block(
     entry = top.get(name)
     if entry is None:
         if required:
-            raise LaunchError(f"{shown(file)}: there is no block {name}{_did_you_mean(name, top)}")
+            raise LaunchError(f"{shown(file)}: there is no block {name}{_listed(name, top)}")
         return {}
     if not isinstance(entry.node, MappingNode):
         if isinstance(entry.node, ScalarNode) and entry.node.tag == "tag:yaml.org,2002:null":
@@ -196,7 +196,7 @@ def _unknown_key(key: str) -> str:
     argv_only = next((d for d in DECLARATIONS.values() if d.argv_only and d.key == key), None)
     if argv_only:
         return f"{key} can't be set in a file: give {argv_only.flag} on the command line"
-    return f"{YAML_BLOCK} has no setting {key}{_did_you_mean(key, YAML_KEYS)}"
+    return f"{YAML_BLOCK} has no setting {key}{_listed(key.upper(), YAML_KEYS)}"
 
 
 def _value(loader: yaml.SafeLoader, entry: Entry, kind: Kind[T]) -> Value[T]:
@@ -281,19 +281,16 @@ def _refuse_near_miss(key: str, entry: Entry) -> None:
     """Unknown keys of the app's block are the app's, but a misspelt flag would go unnoticed."""
     if key in FLAGS or key == "DEBUG":
         return
-    near = difflib.get_close_matches(key.upper(), FLAGS, n=1, cutoff=0.85)
+    near = nearest(key.upper(), FLAGS, cutoff=0.85)
     if near:
         raise LaunchError(
-            f"{entry.origin}: {entry.label} looks like {near[0]}. If it is meant, write"
-            f" {near[0]}; a key of the app's own needs another name"
+            f"{entry.origin}: {entry.label} looks like {near}. If it is meant, write"
+            f" {near}; a key of the app's own needs another name"
         )
 
 
-def _did_you_mean(name: str, known: Mapping[str, object]) -> str:
-    near = difflib.get_close_matches(name.upper(), list(known), n=1, cutoff=0.6)
-    if near:
-        return f". Did you mean {near[0]}?"
-    return ". There are: " + ", ".join(known) if known else ""
+def _listed(name: str, known: Mapping[str, object]) -> str:
+    return did_you_mean(name, known, ". There are: " + ", ".join(known) if known else "")
 
 
 def _syntax_error(file: Path, error: yaml.MarkedYAMLError) -> LaunchError:
