@@ -1,0 +1,108 @@
+"""Let a worker take part in the debug session of its supervisor.
+
+A worker is told where the supervisor's debugger is connected, and connects there itself, whether it
+was forked or is a fresh interpreter; to the IDE it is a child of the supervisor. pydevd's own way,
+to follow children by changing their command lines, is kept out: it can't follow a fork that was
+made elsewhere, and starts the debugger before we can set TCP_NODELAY.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flask_debuglaunch.debuggers import pydevd_internals as internals
+
+_OUR_FOLDER = str(Path(__file__).parent.parent) + os.sep
+
+
+@dataclass(frozen=True)
+class Session:
+    """Where a supervisor's debugger is connected, and what it takes to connect there too."""
+
+    module: str
+    """What is to be imported before pydevd can be."""
+    protocol: str
+    host: str
+    port: int
+    access_token: str | None
+    client_access_token: str | None
+    parent: int
+    """The supervisor's process, which the IDE knows."""
+
+
+def session_of_this_process() -> Session:
+    """The session that the debugger of this process is in."""
+    pydevd: Any = sys.modules["pydevd"]
+    debugger: Any = internals.live_debugger()
+    setup = pydevd.SetupHolder.setup
+    tokens = getattr(debugger, "authentication", None)
+    is_debugpy = internals.flavour_of(debugger) == "debugpy"
+    return Session(
+        module="debugpy.server.api" if is_debugpy else "pydevd",
+        protocol=sys.modules["_pydevd_bundle.pydevd_constants"].get_protocol(),
+        host=setup["client"],
+        port=int(setup["port"]),
+        access_token=getattr(tokens, "access_token", None),
+        client_access_token=getattr(tokens, "client_access_token", None),
+        parent=os.getpid(),
+    )
+
+
+def preload(session: Session) -> None:
+    """Import what `join` needs; starts nothing."""
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    importlib.import_module(session.module)
+    importlib.import_module("pydevd")
+
+
+def join(session: Session) -> None:
+    """Connect to the session; returns when the IDE has set its breakpoints.
+
+    Where no IDE is attached, debugpy's adapter lets us go on at once.
+    """
+    preload(session)
+    internals.no_delay()
+    defaults: Any = importlib.import_module("_pydevd_bundle.pydevd_defaults")
+    defaults.PydevdCustomization.DEFAULT_PROTOCOL = session.protocol
+    pydevd: Any = sys.modules["pydevd"]
+    pydevd.settrace(
+        session.host,
+        port=session.port,
+        suspend=False,
+        patch_multiprocessing=True,
+        access_token=session.access_token,
+        client_access_token=session.client_access_token,
+        notify_stdin=False,
+        ppid=session.parent,
+        # Stepping must not land in our own frames, also where we are not installed as a library.
+        dont_trace_start_patterns=(_OUR_FOLDER,),
+    )
+
+
+def leave() -> None:
+    """Before the end of a worker: let go of the thread of pydevd's that would hold it up.
+
+    It looks five times a second whether the program has other threads still, and takes its leave
+    of the IDE for half a second more; the closed connection tells the IDE as much.
+    """
+    for thread in threading.enumerate():
+        if getattr(thread, "is_pydev_daemon_thread", False) and not thread.daemon:
+            end: Any = getattr(thread, "do_kill_pydev_thread", lambda: None)
+            end()
+
+
+@contextlib.contextmanager
+def children_left_alone() -> Iterator[None]:
+    """Start children that the debugger of this process does not take over."""
+    monkey: Any = sys.modules.get("_pydev_bundle.pydev_monkey")
+    skip = getattr(monkey, "skip_subprocess_arg_patch", contextlib.nullcontext)
+    with skip():
+        yield

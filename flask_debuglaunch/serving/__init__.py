@@ -1,0 +1,55 @@
+"""Serve the app: in this process, or supervised, with a reload whenever a file changes.
+
+    serve -> single_process                                   no reload
+    serve -> supervisor -> (starts this program again) work -> worker   reload
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from flask_debuglaunch.banner import banner
+from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.serving.app_environment import drop_stale_variables
+from flask_debuglaunch.serving.inheritance import inherit, is_child
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def is_worker() -> bool:
+    """Was this process started by a supervisor, to `work`?"""
+    return is_child()
+
+
+def work(app: WSGIApplication | None = None) -> int:
+    """Do what the supervisor says; returns the exit status. app: one that is there already."""
+    from flask_debuglaunch.serving import worker
+
+    inherited = inherit()
+    task = inherited.channel.receive()
+    return worker.work(task, inherited, app)
+
+
+def serve(
+    plan: Plan,
+    app: WSGIApplication | None = None,
+    resolve: Callable[[], Plan] | None = None,
+) -> int:
+    """Serve until told to end; returns the exit status.
+
+    app: one that is there already; else it is imported as planned. resolve: gives the plan anew
+    when a reload finds the configuration changed. Raises LaunchError.
+    """
+    drop_stale_variables()
+    for line in (banner(plan), *(f" * {note}" for note in plan.notes)):
+        print(line, file=sys.stderr, flush=True)
+    if plan.reload.value:
+        from flask_debuglaunch.serving.supervisor import supervise
+
+        return supervise(plan, resolve or (lambda: plan))
+    from flask_debuglaunch.serving.single_process import serve_here
+
+    return serve_here(plan, app)

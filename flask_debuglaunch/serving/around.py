@@ -1,0 +1,30 @@
+"""What stands around the app: Werkzeug's debugger, if the plan says so."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from werkzeug.debug import DebuggedApplication
+
+from flask_debuglaunch.plan import Plan
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def around(app: WSGIApplication, plan: Plan) -> WSGIApplication:
+    """The app as it is served."""
+    if plan.is_external and isinstance(getattr(app, "wsgi_app", app), DebuggedApplication):
+        print(
+            " * Warning: the app wraps itself in Werkzeug's DebuggedApplication, which catches"
+            f" every error before {plan.debugger.value} can: remove it, the launcher adds it"
+            " where it is wanted",
+            file=sys.stderr,
+        )
+    if not plan.use_debugger.value:
+        return app
+    debugged = DebuggedApplication(app, evalex=True)
+    # As run_simple does; without it the console refuses the host that the user chose.
+    debugged.trusted_hosts.append(plan.host.value)
+    return debugged

@@ -1,0 +1,68 @@
+"""Meeting the IDE's debugger: which process does it, and what if it can't be had."""
+
+from __future__ import annotations
+
+import sys
+
+from flask_debuglaunch.debuggers import DEBUGGERS, Debugger, Endpoint, pydevd_sessions
+from flask_debuglaunch.debuggers.pydevd_sessions import Session
+from flask_debuglaunch.errors import DebuggerUnavailable, LaunchError
+from flask_debuglaunch.plan import Plan
+
+
+def debugger_of(plan: Plan) -> Debugger:
+    return DEBUGGERS[plan.debugger.value]
+
+
+def attach_single(plan: Plan) -> None:
+    """In the one process that both meets the IDE and serves the app."""
+    if plan.connection.value in ("listen", "connect"):
+        _meet(plan)
+
+
+def attach_supervisor(plan: Plan) -> Session | None:
+    """In the supervisor: hold the endpoint over restarts. Returns the session that workers join;
+    None where each worker dials the IDE by itself, or there is no debugger."""
+    if plan.connection.value == "present" or (plan.connection.value == "listen" and _meet(plan)):
+        debugger_of(plan).no_delay()
+        return pydevd_sessions.session_of_this_process()
+    return None
+
+
+def attach_worker(plan: Plan, session: Session | None) -> None:
+    """In a worker: join the supervisor's session, or dial the IDE."""
+    if session is not None:
+        debugger_of(plan).map_paths(plan.settings.path_mappings.value)
+        pydevd_sessions.join(session)
+    elif plan.connection.value == "connect":
+        _meet(plan)
+
+
+def _meet(plan: Plan) -> bool:
+    """Listen or connect as planned. Returns False if the app is served without the debugger."""
+    debugger, endpoint = debugger_of(plan), Endpoint(plan.debug_host.value, plan.debug_port.value)
+    try:
+        debugger.map_paths(plan.settings.path_mappings.value)
+        if plan.connection.value == "listen":
+            debugger.listen(endpoint)
+        else:
+            debugger.connect(endpoint, plan.wait.value or 0)
+    except DebuggerUnavailable as error:
+        if plan.required.value:
+            raise
+        print(f" * {error}. The app is served without it", file=sys.stderr)
+        return False
+    _wait_for_ide(plan, debugger, endpoint)
+    return True
+
+
+def _wait_for_ide(plan: Plan, debugger: Debugger, endpoint: Endpoint) -> None:
+    seconds = plan.wait.value
+    if seconds is None or plan.connection.value != "listen":
+        return
+    print(f" * Waiting {seconds:g} s for the IDE at {endpoint}", file=sys.stderr)
+    if not debugger.wait_for_client(seconds):
+        raise LaunchError(
+            f"{plan.settings.wait.origin}: no IDE has attached to {endpoint}"
+            f" within {seconds:g} s. Attach it sooner, or wait longer with --wait"
+        )

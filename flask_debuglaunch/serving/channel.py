@@ -1,0 +1,123 @@
+"""What supervisor, stem and workers say to each other, and the socket they say it over.
+
+A socket and not a pipe or multiprocessing's Connection: a selector takes it on every platform,
+and it can carry descriptors.
+"""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import struct
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from flask_debuglaunch.debuggers.pydevd_sessions import Session
+from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.serving.tls import CertificateFiles
+
+_LENGTH = struct.Struct("!I")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is to do: serve the app as planned."""
+
+    plan: Plan
+    certificate: CertificateFiles | None
+    session: Session | None
+    """Where the debugger of the supervisor is connected; None if it has none to share."""
+    is_first: bool
+    """The first worker ends if the app can't be imported; a later one shows the error instead."""
+    use_debugger: bool = True
+    """Attach the external debugger at all?"""
+
+
+@dataclass(frozen=True)
+class Attached:
+    """The debugger is attached, or there is none to attach; the app is imported next."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The app is imported and served; after an error on import the error is."""
+
+    failed: bool
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The first start can't be: the app can't be imported. `message` is for the user, unless the
+    worker has printed all there is to say."""
+
+    message: str | None
+    exit_status: int
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What the app was made from: its imported files outside the installed packages, and folders
+    of which every file counts."""
+
+    files: frozenset[str]
+    folders: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A thread is stopped in the debugger, so the worker can't be replaced now."""
+
+    where: str
+
+
+@dataclass(frozen=True)
+class GoesOn:
+    """No thread is stopped any more."""
+
+
+@dataclass(frozen=True)
+class Retire:
+    """To a worker: accept no more, answer what is under way, end."""
+
+    seconds: float
+
+
+Message = Attached | Ready | Failed | Watch | Stopped | GoesOn | Retire | Task
+
+
+class Channel:
+    """One end of a connection between two of our own processes."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self._sending = threading.Lock()
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def send(self, message: Any) -> None:
+        """Raises OSError if the other end is gone."""
+        content = pickle.dumps(message)
+        with self._sending:
+            self.socket.sendall(_LENGTH.pack(len(content)) + content)
+
+    def receive(self) -> Any:
+        """The next message; None if the other end is gone."""
+        try:
+            (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
+            return pickle.loads(self._read(length))
+        except (EOFError, OSError):
+            return None
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def _read(self, length: int) -> bytes:
+        content = bytearray()
+        while len(content) < length:
+            piece = self.socket.recv(length - len(content))
+            if not piece:
+                raise EOFError
+            content += piece
+        return bytes(content)

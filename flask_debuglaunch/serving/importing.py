@@ -1,0 +1,57 @@
+"""Import the app as a server does: its environment first, its errors told as its own."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import flask_debuglaunch
+from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.serving.app_environment import app_run_ignored, set_for_app
+from flask_debuglaunch.serving.loading import load_app
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+_OURS = str(Path(flask_debuglaunch.__file__).parent)
+
+
+class AppEnded(Exception):
+    """The app's module ended the program (sys.exit) instead of giving an app."""
+
+
+def import_app(plan: Plan, *, supervised: bool, first: bool) -> WSGIApplication:
+    """The app, imported. Raises LaunchError, AppEnded, or what the app's own code raises, with our
+    frames taken off its traceback."""
+    set_for_app(plan, supervised=supervised)
+    try:
+        with app_run_ignored(_tell_of_app_run if first else lambda place: None):
+            return load_app(plan)
+    except SystemExit as error:
+        raise AppEnded(f"the app ended itself while it was imported: {error!r}") from error
+    except Exception as error:
+        error.__traceback__ = without_our_frames(error.__traceback__)
+        raise
+
+
+def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from where the app's code begins."""
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        trace = trace.tb_next
+    return trace
+
+
+def print_error(error: BaseException) -> None:
+    """The app's error as Python would have printed it."""
+    traceback.print_exception(error, file=sys.stderr)
+
+
+def _tell_of_app_run(place: str) -> None:
+    print(
+        f" * {place}: app.run() is ignored, the app is served already. Put it under"
+        ' `if __name__ == "__main__":`',
+        file=sys.stderr,
+    )

@@ -1,0 +1,60 @@
+"""Serve the app in this very process: no reload, Ctrl-C and SIGTERM end it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import ExitStack
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.serving.around import around
+from flask_debuglaunch.serving.attaching import attach_single, debugger_of
+from flask_debuglaunch.serving.http_server import make_server
+from flask_debuglaunch.serving.importing import import_app, print_error
+from flask_debuglaunch.serving.sockets import bind, url_of
+from flask_debuglaunch.serving.tls import certificate_of, ssl_context_of
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def serve_here(plan: Plan, app: WSGIApplication | None) -> int:
+    """Serve until told to end; returns the exit status. Raises LaunchError."""
+    with ExitStack() as cleanup:
+        listener = cleanup.enter_context(bind(plan))  # before the app, which may take its time
+        certificate = certificate_of(plan, cleanup)
+        _end_on_sigterm(plan)
+        attach_single(plan)
+        try:
+            app = app or import_app(plan, supervised=False, first=True)
+        except LaunchError:
+            raise
+        except Exception as error:
+            print_error(error)
+            return 2
+        tls = ssl_context_of(plan, certificate)
+        threads = plan.settings.with_threads.value
+        server = make_server(listener, around(app, plan), tls, threads=threads)
+        print(f" * Running on {url_of(listener, tls=tls is not None)}", file=sys.stderr, flush=True)
+        try:
+            server.serve()
+        except KeyboardInterrupt:
+            return 128 + signal.SIGINT
+        return 0
+
+
+def _end_on_sigterm(plan: Plan) -> None:
+    """End as on Ctrl-C: with the app's atexit functions, and also as process 1 of a container,
+    for which the kernel has no default action."""
+
+    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if debugger_of(plan).stopped_at():
+            os._exit(128 + number)  # the main thread stands in the debugger: nothing would unwind
+        sys.exit(128 + number)
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)

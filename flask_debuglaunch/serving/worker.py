@@ -1,0 +1,177 @@
+"""One life of a worker: attach the debugger, import the app, serve it, and make room for the next.
+
+The main thread does all of that. A second thread listens to the supervisor; it is hidden from the
+debugger, because it has to act also while every other thread is suspended.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+from select import select  # the original: an app may patch the module (gevent)
+from typing import TYPE_CHECKING
+
+from flask_debuglaunch.debuggers import pydevd_sessions
+from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.serving.around import around
+from flask_debuglaunch.serving.attaching import attach_worker, debugger_of
+from flask_debuglaunch.serving.channel import (
+    Attached,
+    Channel,
+    Failed,
+    GoesOn,
+    Ready,
+    Retire,
+    Stopped,
+    Task,
+    Watch,
+)
+from flask_debuglaunch.serving.http_server import AppServer, make_server
+from flask_debuglaunch.serving.importing import import_app, print_error
+from flask_debuglaunch.serving.imports import ImportsSeen, template_folders
+from flask_debuglaunch.serving.inheritance import Inheritance
+from flask_debuglaunch.serving.loading import failing_app
+from flask_debuglaunch.serving.tls import ssl_context_of
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+STOP_POLL_SECONDS = 0.02
+EXIT_SECONDS = 2.0
+"""How long atexit functions and the app's own threads may take."""
+
+
+def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int:
+    """Serve the app until the supervisor sends Retire; returns the exit status."""
+    orders = Orders(task, inherited.channel)
+    channel = inherited.channel
+    try:
+        attach_worker(task.plan, task.session if task.use_debugger else None)
+        channel.send(Attached())
+        app, failed = _app(task, app)
+        server = _server(task, inherited, app)
+    except LaunchError as error:
+        channel.send(Failed(str(error), error.exit_status))
+        return error.exit_status
+    except _FirstImportFailed:
+        channel.send(Failed(None, 2))
+        return 2
+    imports = ImportsSeen()
+    channel.send(Watch(imports.new_files(), template_folders(app)))
+    channel.send(Ready(failed))
+    orders.server = server
+    server.after_request = lambda: _report_imports(imports, channel)
+    _serve(server, orders)
+    return end_process(orders)
+
+
+class _FirstImportFailed(Exception):
+    pass
+
+
+def _app(task: Task, app: WSGIApplication | None) -> tuple[WSGIApplication, bool]:
+    """The app, and whether it stands in for one that could not be imported."""
+    if app is not None:
+        return app, False
+    try:
+        return import_app(task.plan, supervised=True, first=task.is_first), False
+    except Exception as error:
+        if task.is_first and isinstance(error, LaunchError):
+            raise
+        print_error(error)
+        if task.is_first:
+            raise _FirstImportFailed from None
+        return failing_app(error), True
+
+
+def _server(task: Task, inherited: Inheritance, app: WSGIApplication) -> AppServer:
+    tls = ssl_context_of(task.plan, task.certificate)
+    threads = task.plan.settings.with_threads.value
+    return make_server(inherited.listener, around(app, task.plan), tls, threads=threads)
+
+
+def _report_imports(imports: ImportsSeen, channel: Channel) -> None:
+    files = imports.new_files()
+    if files:
+        channel.send(Watch(files))
+
+
+def _serve(server: AppServer, orders: Orders) -> None:
+    try:
+        server.serve()
+    except KeyboardInterrupt:  # Ctrl-C reaches the whole process group; the supervisor ends us too
+        return
+    server.drain(orders.drain_seconds, held=lambda: orders.stopped_at() is not None)
+
+
+class Orders:
+    """The thread that listens to the supervisor, and ends the process with it."""
+
+    def __init__(self, task: Task, channel: Channel) -> None:
+        self.server: AppServer | None = None
+        self.drain_seconds = 0.0
+        self._debugger = debugger_of(task.plan)
+        self._channel = channel
+        self._retiring = False
+        self._exit_by: float | None = None
+        self._reported: str | None = None
+        thread = threading.Thread(target=self._listen, name="debuglaunch", daemon=True)
+        self._debugger.hide_thread(thread)
+        thread.start()
+
+    def stopped_at(self) -> str | None:
+        return self._debugger.stopped_at()
+
+    def allow_exit(self, seconds: float) -> None:
+        """From now on: end after these seconds, whatever holds the interpreter."""
+        self._exit_by = time.monotonic() + seconds
+
+    def _listen(self) -> None:
+        while True:
+            wait = STOP_POLL_SECONDS if self._retiring else None
+            if select([self._channel], [], [], wait)[0]:
+                self._obey(self._channel.receive())
+            if self._retiring:
+                self._look_on()
+
+    def _obey(self, message: object) -> None:
+        if message is None:  # whatever has killed the supervisor: leave no orphan, no port
+            os._exit(1)
+        if isinstance(message, Retire):
+            self.drain_seconds = message.seconds
+            self._retiring = True
+
+    def _look_on(self) -> None:
+        """While retiring: say when a stopped thread holds it up."""
+        where = self.stopped_at()
+        if where != self._reported:
+            self._reported = where
+            self._channel.send(Stopped(where) if where else GoesOn())
+        if where is None:
+            self._stop_serving()
+        if self._exit_by is not None and time.monotonic() > self._exit_by and where is None:
+            os._exit(0)
+
+    def _stop_serving(self) -> None:
+        if self.server is None:
+            os._exit(0)  # still importing: nobody is served, and the files have changed again
+        self.server.stop()
+
+
+def end_process(orders: Orders) -> int:
+    """End as an interpreter does, less what only takes time: a debugger's exit wait (0.55 s) and
+    the taking down of every module. Does not return.
+
+    The same two steps as in multiprocessing's own children (multiprocessing.process._bootstrap).
+    """
+    orders.allow_exit(EXIT_SECONDS)
+    pydevd_sessions.leave()
+    threading._shutdown()  # type: ignore[attr-defined]  # joins the app's own threads
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(0)
