@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,8 @@ def run(app: WSGIApplication, config: str | os.PathLike[str] | None = None, **op
     try:
         if serving.is_worker():
             raise SystemExit(serving.work(app))
-        status = serving.serve(_plan(config, options), app)
+        plan = _planner(config, options)
+        status = serving.serve(plan(), app, resolve=plan)
     except LaunchError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_status) from None
@@ -72,6 +74,13 @@ def explain(config: str | os.PathLike[str] | None = None, **options: Any) -> dic
 
 
 def _plan(config: str | os.PathLike[str] | None, options: dict[str, Any]) -> Plan:
+    return _planner(config, options)()
+
+
+def _planner(
+    config: str | os.PathLike[str] | None, options: dict[str, Any]
+) -> Callable[[], Plan]:
+    """What reads the files and decides: again whenever it is called, by the facts of now."""
     from flask_debuglaunch.configuration.arguments import read_arguments
     from flask_debuglaunch.configuration.load import load_settings
     from flask_debuglaunch.facts import observe
@@ -79,4 +88,5 @@ def _plan(config: str | os.PathLike[str] | None, options: dict[str, Any]) -> Pla
 
     file = Path(config) if config is not None else None
     called_with = read_arguments(options, Path.cwd())
-    return resolve(load_settings(file, {}, os.environ, Path.cwd(), called_with), observe())
+    facts, folder, environ = observe(), Path.cwd(), dict(os.environ)
+    return lambda: resolve(load_settings(file, {}, environ, folder, called_with), facts)

@@ -88,7 +88,8 @@ def run(ctx: click.Context, /, **flags: Any) -> None:
 
     if serving.is_worker():
         sys.exit(serving.work())
-    sys.exit(serving.serve(_plan(ctx, flags)))
+    plan = _planner(ctx, flags)
+    sys.exit(serving.serve(plan(), resolve=plan))
 
 
 @main.command()
@@ -134,11 +135,17 @@ def schema() -> None:
 
 
 def _plan(ctx: click.Context, flags: Mapping[str, Any]) -> Plan:
+    return _planner(ctx, flags)()
+
+
+def _planner(ctx: click.Context, flags: Mapping[str, Any]) -> Callable[[], Plan]:
+    """What reads the files and decides: again whenever it is called, by the facts of now."""
     given = {name: raw for name, raw in flags.items() if raw not in (None, ())}
     config = given.pop("config", None)
     environ = _environ_of_user(ctx)
-    settings = load_settings(config, {**_flags_of_flask(ctx), **given}, environ, Path.cwd())
-    return resolve(settings, observe(environ))
+    given = {**_flags_of_flask(ctx), **given}
+    facts, folder = observe(environ), Path.cwd()
+    return lambda: resolve(load_settings(config, given, environ, folder), facts)
 
 
 def _flags_of_flask(ctx: click.Context) -> dict[str, Given]:
