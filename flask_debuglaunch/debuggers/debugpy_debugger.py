@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.protocol import Endpoint
 from flask_debuglaunch.debuggers.pydevd_family import PydevdFamily
 from flask_debuglaunch.errors import DebuggerUnavailable
@@ -35,6 +36,7 @@ class Debugpy(PydevdFamily):
                 f"debugpy can't listen on {endpoint}: {error}. End the program that uses it, or set"
                 " DEBUG_PORT to a free port"
             ) from error
+        self.settle_in()
 
     def wait_for_client(self, seconds: float) -> bool:
         import threading
@@ -52,6 +54,18 @@ class Debugpy(PydevdFamily):
         import debugpy
 
         debugpy.connect((endpoint.host, endpoint.port))
+
+    def _stop_on(self, error: BaseException) -> None:
+        import debugpy
+
+        if not hasattr(debugpy, "trigger_exception_handler"):  # before 1.8.22
+            super()._stop_on(error)
+            return
+        # An error that never went through the person's own code (an extension's) is filtered out
+        # by "just my code": shown all the same, for else the 500 would come without a word.
+        is_shown = internals.shows_unhandled(internals.live_debugger(), error)
+        excinfo = (type(error), error, error.__traceback__)
+        debugpy.trigger_exception_handler(excinfo, as_uncaught=is_shown)
 
 
 def _adapter_environment() -> dict[str, str]:

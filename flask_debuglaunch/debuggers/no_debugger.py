@@ -41,5 +41,8 @@ class NoDebugger:
     def hide_thread(self, thread: threading.Thread) -> None:
         pass
 
+    def settle_in(self) -> None:
+        pass
+
     def no_delay(self) -> None:
         pass

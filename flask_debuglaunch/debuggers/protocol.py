@@ -90,5 +90,8 @@ class Debugger(Protocol):
     def hide_thread(self, thread: threading.Thread) -> None:
         """Keep a thread of our own out of the debugger: neither listed, traced nor suspended."""
 
+    def settle_in(self) -> None:
+        """Where it is present or has joined already: no delays, and none of our own frames."""
+
     def no_delay(self) -> None:
         """Have its connection, and later ones, send each message at once."""

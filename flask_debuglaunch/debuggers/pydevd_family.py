@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from pathlib import Path
 from types import ModuleType
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
+from flask_debuglaunch.debuggers.dying_thread import die_of
 from flask_debuglaunch.debuggers.protocol import Endpoint, PathMappings, Presence
 from flask_debuglaunch.errors import DebuggerUnavailable
+
+OUR_FOLDER = str(Path(__file__).parents[1]) + os.sep
 
 
 class PydevdFamily:
@@ -46,13 +50,18 @@ class PydevdFamily:
         # to the IDE like a client that left.
         internals.hand_over(self._dial(endpoint, seconds))
         self._attach(endpoint)
+        self.settle_in()
 
-    def wait_for_client(self, seconds: float) -> bool:  # noqa: ARG002
+    def wait_for_client(self, seconds: float) -> bool:
         # _attach() comes back when the IDE has set its breakpoints.
         return True
 
     def stop_on_error(self, error: BaseException) -> None:
-        raise NotImplementedError
+        debugger = internals.live_debugger()
+        if debugger is None or not internals.is_attached(debugger):
+            return
+        if internals.wants_stop(debugger, error):
+            self._stop_on(error)
 
     def stopped_at(self) -> str | None:
         return internals.stopped_at()
@@ -63,8 +72,15 @@ class PydevdFamily:
     def no_delay(self) -> None:
         internals.no_delay()
 
+    def settle_in(self) -> None:
+        internals.no_delay()
+        internals.hide_frames(OUR_FOLDER)
+
     def _attach(self, endpoint: Endpoint) -> None:
         raise NotImplementedError
+
+    def _stop_on(self, error: BaseException) -> None:
+        die_of(error)
 
     def _import(self) -> ModuleType:
         """The debugger's library. Raises DebuggerUnavailable if it can't be had."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
-from types import FrameType, ModuleType
+from collections.abc import Callable, Iterator
+from types import FrameType, ModuleType, TracebackType
 from typing import Any
 
 from flask_debuglaunch.debuggers.protocol import PathMappings
@@ -51,6 +51,68 @@ def map_paths(mappings: PathMappings) -> None:
     _call(sys.modules.get("pydevd_file_utils"), "setup_client_server_paths", list(mappings))
 
 
+# Errors
+
+
+def wants_stop(debugger: Any, error: BaseException) -> bool:
+    """Do the IDE's boxes ask for a stop at unhandled errors, and has it not stopped by itself?
+
+    The boxes "raised" and "user unhandled" stop while the error is on its way through the
+    person's own code.
+    """
+    own_stops = (
+        getattr(debugger, "break_on_caught_exceptions", None),
+        getattr(debugger, "break_on_user_uncaught_exceptions", None),
+    )
+    if any(_stops_somewhere(debugger, boxes, error) for boxes in own_stops):
+        return False
+    return _box_for(error, getattr(debugger, "break_on_uncaught_exceptions", None)) is not None
+
+
+def shows_unhandled(debugger: Any, error: BaseException) -> bool:
+    """Would a stop at the unhandled error find a frame that the IDE does not filter out?"""
+    return _stops_somewhere(debugger, debugger.break_on_uncaught_exceptions, error)
+
+
+def _stops_somewhere(debugger: Any, boxes: Any, error: BaseException) -> bool:
+    box = _box_for(error, boxes)
+    return box is not None and any(
+        not _is_filtered_out(debugger, box, trace) for trace in _entries(error.__traceback__)
+    )
+
+
+def _box_for(error: BaseException, boxes: Any) -> Any | None:
+    breakpoints = sys.modules.get("_pydevd_bundle.pydevd_breakpoints")
+    return _call(breakpoints, "get_exception_breakpoint", type(error), boxes) if boxes else None
+
+
+def _is_filtered_out(debugger: Any, box: Any, trace: TracebackType) -> bool:
+    if hasattr(debugger, "exclude_exception_by_filter"):
+        return bool(debugger.exclude_exception_by_filter(box, trace))
+    file = trace.tb_frame.f_code.co_filename
+    return bool(box.ignore_libraries and not debugger.in_project_scope(file))
+
+
+def _entries(trace: TracebackType | None) -> Iterator[TracebackType]:
+    while trace is not None:
+        yield trace
+        trace = trace.tb_next
+
+
+def hide_frames(folder: str) -> None:
+    """Have the debugger pass over the code in this folder: never shown, stepped into or traced.
+
+    pydevd-pycharm has no such setting.
+    """
+    debugger = live_debugger()
+    setting = getattr(debugger, "dont_trace_external_files", None)
+    api = getattr(sys.modules.get("_pydevd_bundle.pydevd_api"), "PyDevdAPI", None)
+    if setting and api:
+        starts, ends = getattr(setting, "start_patterns", ()), getattr(setting, "end_patterns", ())
+        if folder not in starts:
+            api().set_dont_trace_start_end_patterns(debugger, (*starts, folder), ends)
+
+
 # Threads
 
 
@@ -83,19 +145,11 @@ def _place_of(wait: dict[str, Any]) -> str:
     frame = wait["frame"]
     file, line = frame.f_code.co_filename, frame.f_lineno
     if wait["event"] == "exception" and isinstance(wait["arg"], tuple):
-        line = _raising_line(wait["arg"][2], frame) or line
+        # Of the frames the error went through, one may stand elsewhere by now.
+        lines = [one.tb_lineno for one in _entries(wait["arg"][2]) if one.tb_frame is frame]
+        line = lines[-1] if lines else line
     relative = os.path.relpath(file)
     return f"{file if relative.startswith(os.pardir) else relative}:{line}"
-
-
-def _raising_line(traceback: Any, frame: FrameType) -> int | None:
-    """The line of the frame that the exception went through; afterwards it may stand elsewhere."""
-    line = None
-    while traceback is not None:
-        if traceback.tb_frame is frame:
-            line = traceback.tb_lineno
-        traceback = traceback.tb_next
-    return line
 
 
 # The connection to the IDE

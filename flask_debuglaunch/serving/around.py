@@ -1,4 +1,4 @@
-"""What stands around the app: Werkzeug's debugger, if the plan says so."""
+"""What stands around the app: Werkzeug's debugger, or what relays its errors to the IDE."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from werkzeug.debug import DebuggedApplication
 
 from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.serving.attaching import debugger_of
+from flask_debuglaunch.serving.error_relay import relay_errors
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -23,7 +25,7 @@ def around(app: WSGIApplication, plan: Plan) -> WSGIApplication:
             file=sys.stderr,
         )
     if not plan.use_debugger.value:
-        return app
+        return relay_errors(app, debugger_of(plan), plan.stop_on_errors.value)
     debugged = DebuggedApplication(app, evalex=True)
     # As run_simple does; without it the console refuses the host that the user chose.
     debugged.trusted_hosts.append(plan.host.value)

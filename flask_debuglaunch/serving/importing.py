@@ -9,8 +9,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import flask_debuglaunch
+from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app_environment import app_run_ignored, set_for_app
+from flask_debuglaunch.serving.attaching import debugger_of
+from flask_debuglaunch.serving.error_relay import relay_import_error
 from flask_debuglaunch.serving.loading import load_app
 
 if TYPE_CHECKING:
@@ -30,10 +33,13 @@ def import_app(plan: Plan, *, supervised: bool, first: bool) -> WSGIApplication:
     try:
         with app_run_ignored(_tell_of_app_run if first else lambda place: None):
             return load_app(plan)
+    except LaunchError:
+        raise
     except SystemExit as error:
         raise AppEnded(f"the app ended itself while it was imported: {error!r}") from error
     except Exception as error:
         error.__traceback__ = without_our_frames(error.__traceback__)
+        relay_import_error(error, debugger_of(plan), plan.stop_on_errors.value)
         raise
 
 

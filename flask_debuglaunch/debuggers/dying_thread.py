@@ -1,0 +1,56 @@
+"""The post-mortem stop that every pydevd knows: a thread that dies of the error.
+
+debugpy 1.8.22 has a public function for it; in pydevd, pydevd-pycharm and older debugpys there is
+none, and the private one they have stops twice or in its own frame on Python 3.12. But each of
+them stops where an error leaves a thread, with the raising line on top and the frames of the
+error's traceback below it, and honours the boxes of the IDE. So the caught error is raised once
+more in a thread of its own, which dies of it while the request's thread waits.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import sys
+import threading
+
+# Kept before the app is imported: Sentry's SDK puts its own in this place, which would report the
+# error a second time.
+_start_thread = threading.Thread.start
+
+
+class DyingThread(threading.Thread):
+    """Dies of an error that is not its own, which nobody but the debugger need know."""
+
+
+def die_of(error: BaseException) -> None:
+    """Come back when the person at the IDE continues; the error is as it was."""
+    trace = error.__traceback__
+    # The request's context, so that `request` and `g` evaluate in the IDE.
+    context = contextvars.copy_context()
+
+    def die() -> None:
+        raise error.with_traceback(trace)
+
+    thread = DyingThread(
+        target=context.run, args=(die,), name=threading.current_thread().name, daemon=True
+    )
+    _keep_quiet()
+    program_hook = sys.excepthook
+    _start_thread(thread)
+    thread.join()
+    sys.excepthook = program_hook  # pydevd-pycharm has turned it off
+    error.__traceback__ = trace
+
+
+def _keep_quiet() -> None:
+    """Let no dying thread print its traceback: the server logs the error, once."""
+    hook = threading.excepthook
+    if getattr(hook, "spares_dying_threads", False):
+        return
+
+    def excepthook(args: threading.ExceptHookArgs) -> None:
+        if not isinstance(args.thread, DyingThread):
+            hook(args)
+
+    excepthook.spares_dying_threads = True  # type: ignore[attr-defined]
+    threading.excepthook = excepthook
