@@ -16,13 +16,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flask_debuglaunch.errors import LaunchError
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from flask_debuglaunch.plan import Plan
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "explain", "run", "run_options"]
+__all__ = ["LaunchError", "__version__", "explain", "run", "run_options"]
 
 
 def run(app: WSGIApplication, config: str | os.PathLike[str] | None = None, **options: Any) -> None:
@@ -34,7 +36,6 @@ def run(app: WSGIApplication, config: str | os.PathLike[str] | None = None, **op
     is wrong (status 2) or the port is taken (1).
     """
     from flask_debuglaunch import serving
-    from flask_debuglaunch.errors import LaunchError
 
     try:
         if serving.is_worker():
@@ -77,9 +78,7 @@ def _plan(config: str | os.PathLike[str] | None, options: dict[str, Any]) -> Pla
     return _planner(config, options)()
 
 
-def _planner(
-    config: str | os.PathLike[str] | None, options: dict[str, Any]
-) -> Callable[[], Plan]:
+def _planner(config: str | os.PathLike[str] | None, options: dict[str, Any]) -> Callable[[], Plan]:
     """What reads the files and decides: again whenever it is called, by the facts of now."""
     from flask_debuglaunch.configuration.arguments import read_arguments
     from flask_debuglaunch.configuration.load import load_settings

@@ -6,7 +6,6 @@ here: only the commands that serve the app need it.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -107,7 +106,7 @@ def explain(ctx: click.Context, /, what: str | None, as_json: bool, **flags: Any
     plan = _plan(ctx, flags)
     name = explanation.name_of(what, plan) if what else None
     if as_json:
-        click.echo(json.dumps(explanation.as_json(plan, name), indent=2))
+        _print_json(explanation.as_json(plan, name))
     else:
         click.echo(explanation.as_text(plan, name))
 
@@ -131,7 +130,13 @@ def schema() -> None:
     """Print the JSON Schema (draft-07) of the YAML."""
     from flask_debuglaunch.configuration.schema import yaml_schema
 
-    click.echo(json.dumps(yaml_schema(), indent=2))
+    _print_json(yaml_schema())
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    click.echo(json.dumps(value, indent=2))
 
 
 def _plan(ctx: click.Context, flags: Mapping[str, Any]) -> Plan:

@@ -7,7 +7,6 @@ False, and `debug` must be True for the other two to have any value.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -111,10 +110,14 @@ def decisions_of(plan: Plan) -> Iterator[tuple[str, Decision[Any]]]:
 
 def is_loopback(host: str) -> bool:
     """Can only this machine reach the address? A name other than localhost counts as reachable."""
+    if host.lower() in ("127.0.0.1", "localhost"):
+        return True
+    import ipaddress  # a millisecond that `explain` saves where the host is the default
+
     try:
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
-        return host.lower() == "localhost"
+        return False
 
 
 def _debug(settings: Settings, facts: Facts) -> Decision[bool]:

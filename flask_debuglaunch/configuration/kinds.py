@@ -8,7 +8,6 @@ They are plain classes: a dataclass costs half a millisecond at import, and `exp
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -303,7 +302,7 @@ class Paths:
         return self.from_yaml([part for part in text.split(os.pathsep) if part], base)
 
     def to_text(self, value: tuple[str, ...]) -> str:
-        return json.dumps(list(value))
+        return _to_json(list(value))
 
     def schema(self) -> Schema:
         item: Schema = {"type": "string", "minLength": 1}
@@ -342,13 +341,21 @@ class PathMappings:
         return self.from_yaml({local: remote}, base)
 
     def to_text(self, value: PathMapping) -> str:
-        return json.dumps(dict(value))
+        return _to_json(dict(value))
 
     def schema(self) -> Schema:
         return {"type": "object", "additionalProperties": {"type": "string", "minLength": 1}}
 
 
+def _to_json(value: object) -> str:
+    import json  # rarely needed, and `explain` is quick
+
+    return json.dumps(value)
+
+
 def _from_json(text: str) -> object:
+    import json
+
     try:
         parsed: object = json.loads(text)
     except RecursionError:

@@ -135,7 +135,7 @@ def write(folder: Path, text: str, force: bool) -> str:
             f" with `init --stdout`; --force writes {STARTER_NAME}, which then is read instead"
         )
     schema = json.dumps(yaml_schema(), indent=2) + "\n"
-    for name, content in ((STARTER_NAME, text), (SCHEMA_NAME, schema)):
+    for name, content in ((SCHEMA_NAME, schema), (STARTER_NAME, text)):
         try:
             (folder / name).write_text(content, encoding="utf-8", newline="\n")
         except OSError as error:
