@@ -26,8 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
-from .ide import Breakpoints, EvaluationError, ExceptionInfo, Frame, Ide, Stop
-from .processes import TIMEOUT, Family, Program, in_background
+from . import launch_json
+from .ide import Breakpoints, EvaluationError, ExceptionInfo, Frame, Ide, Session, Stop
+from .processes import TIMEOUT, Family, Program
 
 Message = dict[str, Any]
 
@@ -105,10 +106,10 @@ class Connection:
                 self._send(message)
         return answer
 
-    def respond(self, request: Message, body: Message) -> None:
-        answer = {"type": "response", "request_seq": request["seq"], "success": True}
+    def respond(self, request: Message) -> None:
+        answer = {"request_seq": request["seq"], "command": request["command"], "success": True}
         with self._lock:
-            self._send({**answer, "command": request["command"], "body": body})
+            self._send({"type": "response", **answer})
 
     def _send(self, message: Message) -> None:
         self._sequence += 1
@@ -151,17 +152,13 @@ class Connection:
             answer.set_exception(RequestError(f"{message['command']}: {message.get('message')}"))
 
 
-class Session:
-    """One debugged process, as the editor's call stack view shows it."""
-
+class DapSession(Session):
     def __init__(self, editor: Editor, configuration: Message) -> None:
         self.configuration = configuration
-        self.process_id: int | None = configuration.get("subProcessId")
+        self.process_id = configuration.get("subProcessId")
         self.events: list[Message] = []
+        """Events and reverse requests, as they came."""
         self.is_initialized = False
-        self.is_armed = False
-        """It knows the breakpoints and runs."""
-        self.has_ended = False
         self._editor = editor
         self._filters: list[str] = []
         self._connection: Connection
@@ -190,6 +187,7 @@ class Session:
             self.request("configurationDone")
         started.result(TIMEOUT)
         self.is_armed = self.is_initialized
+        self._connection.request("threads")
         self._editor.note(f"{self}: armed")
 
     def arm(self) -> None:
@@ -209,7 +207,7 @@ class Session:
 
     def end(self, command: str, **arguments: Any) -> None:
         """Ask it to end, and wait until it has."""
-        self._connection.request(command, arguments)
+        self._connection.request(command, arguments)  # gets no answer if it has ended already
         self._editor.wait_for(lambda: self.has_ended, f"end of {self}")
 
     def close(self) -> None:
@@ -224,7 +222,7 @@ class Session:
         self._editor.note(f"{self}: {name} {json.dumps(body)[:300]}")
         self._react(name, body)
         if message["type"] == "request":
-            self._connection.respond(message, {})
+            self._connection.respond(message)
         with self._editor.changed:
             self.events.append(message)
             self._editor.changed.notify_all()
@@ -245,28 +243,29 @@ class Session:
                 self.has_ended = True
             case "runInTerminal":
                 self._editor.run_in_terminal(body)
-            case "startDebugging":
-                self._editor.start_child({**body["configuration"], "request": body["request"]})
-            case "debugpyAttach":
+            case "startDebugging" if self._editor.children == "startDebugging":
+                self._editor.start_child(body["configuration"])
+            case "debugpyAttach" if self._editor.children == "debugpyAttach":
                 self._editor.start_child(body)
 
 
-class Editor(Ide):
+class Editor(Ide[DapSession]):
     """An editor with one debugged program: a root session, and one for each child process."""
 
     def __init__(
-        self, breakpoints: Breakpoints | None, filters: Iterable[str], children: Children
+        self,
+        *,
+        breakpoints: Breakpoints | None = None,
+        filters: Iterable[str] = DEFAULT_FILTERS,
+        children: Children = "startDebugging",
+        workspace: Path | None = None,
     ) -> None:
-        super().__init__()
-        self.breakpoints = {Path(file): [*lines] for file, lines in (breakpoints or {}).items()}
-        self.filters = tuple(filters)
-        self.sessions: list[Session] = []
-        """In the order of their start, the root first; those that have ended too."""
-        self.terminal: Program | None = None
-        """What the adapter asked to run in the integrated terminal."""
+        """filters: the exception boxes that are ticked. workspace: the folder that is open."""
+        super().__init__(breakpoints, filters)
         self.family = Family()
-        """All processes of a launched program, and its adapter."""
-        self._children = children
+        """The adapter, the launched program and all their descendants."""
+        self.children = children
+        self._workspace = workspace or Path.cwd()
         self._adapter: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -275,41 +274,53 @@ class Editor(Ide):
         port: int,
         host: str = "127.0.0.1",
         *,
-        breakpoints: Breakpoints | None = None,
-        filters: Iterable[str] = DEFAULT_FILTERS,
-        children: Children = "startDebugging",
-        **configuration: Any,
+        configuration: Message | None = None,
+        **options: Any,
     ) -> Editor:
-        """Attach to where debugpy listens, as launch.json's "connect" does.
+        """Attach to where debugpy listens, as "connect" in launch.json does.
 
-        The keywords are more members of the configuration: pathMappings=[...].
+        configuration: more members of it, {"pathMappings": [...]}.
         """
-        editor = cls(breakpoints, filters, children)
-        base = {"name": "attach", "type": "debugpy", "request": "attach", "justMyCode": True}
-        connect = {"host": host, "port": port}
-        editor._start_session({**base, "connect": connect, **configuration})
+        editor = cls(**options)
+        connect = {"connect": {"host": host, "port": port}}
+        editor._start_session(editor._resolved("attach", {**connect, **(configuration or {})}))
         return editor
 
     @classmethod
-    def launch(
+    def listen(
         cls,
-        configuration: Message,
+        port: int = 0,
         *,
-        breakpoints: Breakpoints | None = None,
-        filters: Iterable[str] = DEFAULT_FILTERS,
-        children: Children = "startDebugging",
-        python: str = sys.executable,
+        configuration: Message | None = None,
+        **options: Any,
     ) -> Editor:
-        """Start the adapter, and through it the program of a configuration of launch.json.
+        """Wait for a program that dials in with debugpy.connect, as "listen" in launch.json does.
+
+        editor.port is where to; port 0 takes any that is free.
+        """
+        editor = cls(**options)
+        listen = {"listen": {"host": "127.0.0.1", "port": port}}
+        session, streams = editor._start_adapter(
+            editor._resolved("attach", {**listen, **(configuration or {})})
+        )
+        editor._in_background(session.start, streams)
+        editor.port = editor.wait_for_event("debugpyWaitingForServer")["port"]
+        return editor
+
+    @classmethod
+    def launch(cls, configuration: Message, **options: Any) -> Editor:
+        """Press F5: run what a configuration of launch.json says.
 
         Editor.launch({"module": "flask", "args": ["run"], "cwd": str(tmp_path)})
         """
-        editor = cls(breakpoints, filters, children)
-        base = {"name": "launch", "type": "debugpy", "request": "launch", "justMyCode": True}
-        editor._start_adapter(
-            {**base, "console": "integratedTerminal", "python": [python], **configuration}
-        )
+        editor = cls(**options)
+        session, streams = editor._start_adapter(editor._resolved("launch", configuration))
+        session.start(streams)
         return editor
+
+    def _resolved(self, request: str, configuration: Message) -> Message:
+        base = {"name": request, "type": "debugpy", "request": request}
+        return launch_json.resolve({**base, **configuration}, self._workspace)
 
     # Sessions
 
@@ -326,9 +337,9 @@ class Editor(Ide):
         connection.close()  # the streams keep it open
         self._add_session(configuration).start(streams)
 
-    def _start_adapter(self, configuration: Message) -> None:
+    def _start_adapter(self, configuration: Message) -> tuple[DapSession, Streams]:
         adapter = self._adapter = subprocess.Popen(
-            [*configuration["python"], "-m", "debugpy.adapter"],
+            [sys.executable, "-m", "debugpy.adapter"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=self.family.environment(),
@@ -336,27 +347,18 @@ class Editor(Ide):
         assert adapter.stdout
         assert adapter.stdin
         streams = Streams(adapter.stdout, adapter.stdin, adapter.terminate)
-        self._add_session(configuration).start(streams)
+        return self._add_session(configuration), streams
 
-    def _add_session(self, configuration: Message) -> Session:
-        session = Session(self, configuration)
+    def _add_session(self, configuration: Message) -> DapSession:
+        session = DapSession(self, configuration)
         with self.changed:
             self.sessions.append(session)
         return session
 
-    def start_child(self, configuration: Message) -> None:
+    def start_child(self, configuration: Message) -> Future[None]:
         """Attach to a child process that the adapter has announced, on a thread of its own."""
-        if self._children != "ignored":
-            in_background(self._start_session, configuration)
-
-    def wait_for_session(self, number: int, timeout: float = TIMEOUT) -> Session:
-        """The session of that number, the root being 1, when it has its breakpoints and runs."""
-        self.wait_for(
-            lambda: len(self.sessions) >= number and self.sessions[number - 1].is_armed,
-            f"session {number}",
-            timeout,
-        )
-        return self.sessions[number - 1]
+        resolved = self._resolved("attach", configuration)
+        return self._in_background(self._start_session, resolved)
 
     def wait_for_event(self, name: str, timeout: float = TIMEOUT) -> Message:
         """The body of the first event or reverse request of that name, in whatever session."""
@@ -368,13 +370,8 @@ class Editor(Ide):
         self.wait_for(found, name, timeout)
         return found()[0].get("body") or found()[0].get("arguments") or {}
 
-    @property
-    def live_sessions(self) -> list[Session]:
-        with self.changed:
-            return [_ for _ in self.sessions if _.is_armed and not _.has_ended]
-
     def capabilities(self) -> Message:
-        return {**INITIALIZE, "supportsStartDebuggingRequest": self._children != "debugpyAttach"}
+        return {**INITIALIZE, "supportsStartDebuggingRequest": self.children != "debugpyAttach"}
 
     # What a person does
 
@@ -399,13 +396,14 @@ class Editor(Ide):
     def disconnect(self, *, terminate: bool = False) -> None:
         """Press Disconnect, or with terminate the red square: the debuggee is ended too."""
         root, *children = self.sessions
-        if terminate and root.configuration["request"] == "launch":
-            root.end("terminate")
-            return
-        if not terminate:
-            for session in children:
-                session.end("disconnect", restart=False, terminateDebuggee=False)
-        root.end("disconnect", restart=False, terminateDebuggee=terminate)
+        for session in children:
+            session.end("disconnect", restart=False)
+        if root.configuration["request"] == "launch" and terminate:
+            root.end("terminate", restart=False)
+        elif terminate:
+            root.end("disconnect", restart=False, terminateDebuggee=True)
+        else:
+            root.end("disconnect", restart=False)
 
     def vanish(self) -> None:
         """End without a word, as an editor does that is killed."""
@@ -418,7 +416,7 @@ class Editor(Ide):
         """Run a command as VS Code's integrated terminal does."""
         mine = {**os.environ, "TERM_PROGRAM": "vscode", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
         theirs = arguments.get("env") or {}
-        self.terminal = Program(
+        self.program = Program(
             arguments["args"],
             cwd=arguments.get("cwd"),
             env={name: value for name, value in {**mine, **theirs}.items() if value is not None},
@@ -443,12 +441,12 @@ class Editor(Ide):
         self.family.kill()
         if self._adapter:
             self._adapter.wait(TIMEOUT)
-        if self.terminal:
-            self.terminal.kill()
+        if self.program:
+            self.program.kill()
 
 
 class DapStop(Stop):
-    def __init__(self, editor: Editor, session: Session, event: Message) -> None:
+    def __init__(self, editor: Editor, session: DapSession, event: Message) -> None:
         self.reason = event["reason"]
         self.session = session
         self._editor = editor

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
-from .processes import TIMEOUT, in_background
+from .processes import TIMEOUT, Program, in_background
 
 P = ParamSpec("P")
 T = TypeVar("T")
-IdeT = TypeVar("IdeT", bound="Ide")
+IdeT = TypeVar("IdeT", bound="Ide[Any]")
+SessionT = TypeVar("SessionT", bound="Session")
 
 Breakpoints = Mapping[Path, Iterable[int]]
 """The lines of each file to stop at."""
@@ -106,15 +107,58 @@ class EvaluationError(Exception):
     """The debugger could not evaluate an expression."""
 
 
-class Ide(ABC):
-    """What the IDE's side has in common: its stops, counted and waited for."""
+class Session:
+    """One debugged process, from its connection to its end."""
 
-    def __init__(self) -> None:
+    process_id: int | None = None
+    """Known soon after the start."""
+    is_armed = False
+    """It knows the breakpoints and runs; stays true when it has ended."""
+    has_ended = False
+
+
+class Ide(ABC, Generic[SessionT]):
+    """What every IDE's side has in common: sessions and stops, counted and waited for."""
+
+    def __init__(self, breakpoints: Breakpoints | None, filters: Iterable[str]) -> None:
+        self.breakpoints = {Path(file): [*lines] for file, lines in (breakpoints or {}).items()}
+        self.filters = tuple(filters)
+        """The exception boxes that are ticked, in VS Code's words: uncaught, userUnhandled,
+        raised."""
+        self.sessions: list[SessionT] = []
+        """In the order of their start, the root first; those that have ended too."""
         self.changed = threading.Condition()
         """Held to change what tests wait for; notified after each change."""
+        self.program: Program | None = None
+        """What was launched; it is killed at the end of the IDE's block."""
+        self.port = 0
+        """Where programs dial in, if this IDE listens."""
         self._stops: list[Stop] = []
         self._taken = 0
         self._log: list[str] = []
+
+    # Sessions
+
+    @property
+    def live_sessions(self) -> list[SessionT]:
+        with self.changed:
+            return [_ for _ in self.sessions if _.is_armed and not _.has_ended]
+
+    def wait_for_session(self, number: int, timeout: float = TIMEOUT) -> SessionT:
+        """The session of that number, the root being 1, when it has its breakpoints and runs.
+
+        One that ended before it got that far is not counted.
+        """
+
+        def armed() -> list[SessionT]:
+            return [_ for _ in self.sessions if _.is_armed and _.process_id]
+
+        self.wait_for(lambda: len(armed()) >= number, f"session {number}", timeout)
+        return armed()[number - 1]
+
+    def wait_for_end(self, timeout: float = TIMEOUT) -> None:
+        """Until every session has ended."""
+        self.wait_for(lambda: not self.live_sessions, "end of all sessions", timeout)
 
     # Stops
 
@@ -172,8 +216,11 @@ class Ide(ABC):
         self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> Future[T]:
         future = in_background(function, *args, **kwargs)
-        future.add_done_callback(lambda _: self.note("the call in the background has returned"))
+        future.add_done_callback(self._note_end)
         return future
+
+    def _note_end(self, future: Future[T]) -> None:
+        self.note(f"the call in the background has ended: {future.exception() or 'well'}")
 
     @abstractmethod
     def set_breakpoints(self, file: Path, lines: Iterable[int]) -> None:

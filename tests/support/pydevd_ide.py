@@ -34,8 +34,8 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import unquote
 
-from .ide import Breakpoints, EvaluationError, ExceptionInfo, Frame, Ide, Stop
-from .processes import TIMEOUT, Program, in_background
+from .ide import Breakpoints, EvaluationError, ExceptionInfo, Frame, Ide, Session, Stop
+from .processes import TIMEOUT, Program
 
 RUN = 101
 LIST_THREADS = 102
@@ -77,20 +77,13 @@ STOP_REASONS = {
 """In the words of the debug adapter protocol; all other numbers are kinds of steps."""
 
 
-class Session:
-    """One debugged process: the connection that it has opened to the IDE."""
-
+class PydevdSession(Session):
     def __init__(self, ide: PydevdIde, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.threads: list[str] = []
         """The ids of the living threads, the first being that which runs the program."""
-        self.process_id: int | None = None
-        """Known as soon as it has told of a thread."""
         self.exceptions: dict[str, tuple[str, str]] = {}
         """Type and message, by thread, while it is stopped for it."""
-        self.is_armed = False
-        """It knows the breakpoints and runs."""
-        self.has_ended = False
         self._ide = ide
         self._connection = connection
         self._lock = threading.Lock()
@@ -205,7 +198,7 @@ def pydevd_file() -> str:
     return spec.origin
 
 
-class PydevdIde(Ide):
+class PydevdIde(Ide[PydevdSession]):
     """What PyDev and PyCharm have in common; use one of the two."""
 
     DEFAULT_FILTERS: ClassVar[tuple[str, ...]]
@@ -220,16 +213,11 @@ class PydevdIde(Ide):
     ) -> None:
         """filters: what stops at exceptions, in VS Code's words (uncaught, userUnhandled, raised);
         the IDE's default if not given. port: 0 for any that is free."""
-        super().__init__()
-        self.breakpoints = {Path(file): [*lines] for file, lines in (breakpoints or {}).items()}
-        self.filters = tuple(self.DEFAULT_FILTERS if filters is None else filters)
-        self.sessions: list[Session] = []
-        """In the order in which they connected; those that have ended too."""
-        self.program: Program | None = None
+        super().__init__(breakpoints, self.DEFAULT_FILTERS if filters is None else filters)
         self.output = ""
         """What the debuggees have sent to the console over the protocol."""
         self._listener = socket.create_server(("127.0.0.1", port), backlog=20)
-        self.port: int = self._listener.getsockname()[1]
+        self.port = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()
 
@@ -239,12 +227,12 @@ class PydevdIde(Ide):
         with contextlib.suppress(OSError):  # closed by us
             while True:
                 connection, _ = self._listener.accept()
-                session = Session(self, connection)
+                session = PydevdSession(self, connection)
                 with self.changed:
                     self.sessions.append(session)
-                in_background(self._start, session)
+                self._in_background(self._start, session)
 
-    def _start(self, session: Session) -> None:
+    def _start(self, session: PydevdSession) -> None:
         self.greet(session)
         for file, lines in self.breakpoints.items():
             for line in lines:
@@ -254,24 +242,6 @@ class PydevdIde(Ide):
         session.send(RUN)
         session.is_armed = True
         self.note(f"{session}: armed")
-
-    def wait_for_session(self, number: int, timeout: float = TIMEOUT) -> Session:
-        """The session of that number, counted from 1, when it has its breakpoints and runs."""
-        self.wait_for(
-            lambda: (
-                len(self.sessions) >= number
-                and self.sessions[number - 1].is_armed
-                and self.sessions[number - 1].process_id
-            ),
-            f"session {number}",
-            timeout,
-        )
-        return self.sessions[number - 1]
-
-    @property
-    def live_sessions(self) -> list[Session]:
-        with self.changed:
-            return [_ for _ in self.sessions if _.is_armed and not _.has_ended]
 
     # What a person does
 
@@ -364,22 +334,22 @@ class PydevdIde(Ide):
         """The variables that the IDE sets for the program."""
 
     @abstractmethod
-    def greet(self, session: Session) -> None: ...
+    def greet(self, session: PydevdSession) -> None: ...
 
     @abstractmethod
     def breakpoint(self, file: Path, line: int) -> str: ...
 
     @abstractmethod
-    def set_exceptions(self, session: Session) -> None: ...
+    def set_exceptions(self, session: PydevdSession) -> None: ...
 
     @abstractmethod
-    def finish_greeting(self, session: Session) -> None: ...
+    def finish_greeting(self, session: PydevdSession) -> None: ...
 
     @abstractmethod
     def frame_request(self, thread_and_frame: str) -> str: ...
 
     @abstractmethod
-    def threads_to_resume(self, session: Session, stopped: str) -> list[str]: ...
+    def threads_to_resume(self, session: PydevdSession, stopped: str) -> list[str]: ...
 
 
 class PyDev(PydevdIde):
@@ -396,7 +366,7 @@ class PyDev(PydevdIde):
     def environment(self, project: Path) -> dict[str, str]:
         return {"IDE_PROJECT_ROOTS": str(project)}
 
-    def greet(self, session: Session) -> None:
+    def greet(self, session: PydevdSession) -> None:
         session.send(SET_PROTOCOL, "http")
         session.ask(VERSION, "1.1\tUNIX\tID")
         session.send(SET_PATH_MAPPING, '{"debug":false,"force":false,"pathMappings":[]}')
@@ -404,7 +374,7 @@ class PyDev(PydevdIde):
     def breakpoint(self, file: Path, line: int) -> str:
         return f"{line}\tpython-line\t{file}\t{line}\tNone\tNone\tNone"
 
-    def set_exceptions(self, session: Session) -> None:
+    def set_exceptions(self, session: PydevdSession) -> None:
         settings = {
             "break_on_uncaught": "uncaught" in self.filters,
             "break_on_user_caught": "userUnhandled" in self.filters,
@@ -416,7 +386,7 @@ class PyDev(PydevdIde):
         }
         session.send(SET_EXCEPTIONS, json.dumps(settings))
 
-    def finish_greeting(self, session: Session) -> None:
+    def finish_greeting(self, session: PydevdSession) -> None:
         session.send(IGNORE_EXCEPTION_AT, "REPLACE:")
         session.send(REMOVE_DJANGO_EXCEPTION_BREAKPOINT, "DjangoExceptionBreak")
         session.send(REMOVE_EXCEPTION_BREAKPOINT, "jinja2-Exception")
@@ -426,7 +396,7 @@ class PyDev(PydevdIde):
     def frame_request(self, thread_and_frame: str) -> str:
         return f"{thread_and_frame}\tFRAME\t"
 
-    def threads_to_resume(self, session: Session, stopped: str) -> list[str]:
+    def threads_to_resume(self, session: PydevdSession, stopped: str) -> list[str]:
         return [stopped]
 
 
@@ -449,13 +419,13 @@ class PyCharm(PydevdIde):
             "USE_LOW_IMPACT_MONITORING": "True",  # sys.monitoring, where Python has it
         }
 
-    def greet(self, session: Session) -> None:
+    def greet(self, session: PydevdSession) -> None:
         session.ask(VERSION, "0.1\tUNIX")
 
     def breakpoint(self, file: Path, line: int) -> str:
         return f"python-line\t{file}\t{line}\tNone\tTHREAD\tNone\tNone"
 
-    def set_exceptions(self, session: Session) -> None:
+    def set_exceptions(self, session: PydevdSession) -> None:
         session.send(REMOVE_EXCEPTION_BREAKPOINT, "python-BaseException")
         if self.filters:
             on_raise = 2 if "raised" in self.filters else 0  # 2: once, not in each frame
@@ -463,18 +433,18 @@ class PyCharm(PydevdIde):
             payload = f"python-BaseException\tNone\tNone\t{on_raise}\t{on_termination}\t0"
             session.send(ADD_EXCEPTION_BREAKPOINT, payload)
 
-    def finish_greeting(self, session: Session) -> None:
+    def finish_greeting(self, session: PydevdSession) -> None:
         session.send(SHOW_RETURN_VALUES, "CMD_SHOW_RETURN_VALUES\t0")
 
     def frame_request(self, thread_and_frame: str) -> str:
         return f"{thread_and_frame}\tFRAME\t0"
 
-    def threads_to_resume(self, session: Session, stopped: str) -> list[str]:
+    def threads_to_resume(self, session: PydevdSession, stopped: str) -> list[str]:
         return list(session.threads)
 
 
 class PydevdStop(Stop):
-    def __init__(self, ide: PydevdIde, session: Session, thread: ET.Element) -> None:
+    def __init__(self, ide: PydevdIde, session: PydevdSession, thread: ET.Element) -> None:
         number = int(thread.attrib["stop_reason"])
         self.reason = STOP_REASONS.get(number, "step")
         self.session = session
