@@ -55,12 +55,10 @@ def test_any_bytes(tmp_path: Path, content: bytes) -> None:
 def _settings_or_launch_error(file: Path) -> None:
     try:
         values = read_yaml(file, None)
-    except LaunchError as error:
-        assert str(error)
-        assert error.exit_status == 2
-    else:
-        assert all(value.origin.file == file for value in values.values())
-        Settings(**values)
+    except LaunchError:
+        return  # anything else that is raised fails the test
+    assert all(value.origin.file == file for value in values.values())
+    Settings(**values)
 
 
 path_text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)

@@ -168,7 +168,7 @@ def test_folder(tmp_path: Path) -> None:
         read_yaml(tmp_path / "sub", None)
 
 
-def test_found_values_are_never_long(tmp_path: Path) -> None:
+def test_found_values_are_never_long() -> None:
     """An alias bomb is small in memory and endless in print."""
     bomb = "".join(f"x{n}: &x{n} [*x{n - 1}, *x{n - 1}, *x{n - 1}]\n" for n in range(1, 40))
     with pytest.raises(LaunchError) as caught:
