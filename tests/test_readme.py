@@ -1,0 +1,43 @@
+"""The README says what the program says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from flask_debuglaunch.configuration.declared import DECLARATIONS, Declaration, Settings
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def option_row(declaration: Declaration) -> str:
+    value = getattr(Settings(), declaration.name)
+    text = declaration.kind.to_text(value.value)
+    default = f"`{text}`" if text not in ("", "[]", "{}") else ""
+    flags = ", ".join(
+        f"`{flag}`"
+        for flag in (declaration.short_flag, declaration.flag, declaration.off_flag)
+        if flag
+    )
+    name = f"`{declaration.key}`" if declaration.in_files else "only as a flag"
+    if declaration.name == "debug":
+        name = "`DEBUG` of the app's block"
+    return f"| {name} | {flags} | {default} | {declaration.help} |"
+
+
+def test_the_table_of_options_is_the_declaration() -> None:
+    rows = ["| name | flag | default | meaning |", "|---|---|---|---|"]
+    table = "\n".join([*rows, *(option_row(one) for one in DECLARATIONS.values())])
+    text = README.read_text(encoding="utf-8")
+    found = re.search(r"<!-- options -->\n(.*)\n<!-- /options -->", text, re.DOTALL)
+    assert found is not None
+    assert found[1] == table, f"the table should be:\n{table}"
+
+
+@pytest.mark.parametrize("extra", ["debugpy", "test"])
+def test_the_two_commands_set_everything_up(extra: str) -> None:
+    commands = re.findall(r"```sh\n(.*?)\n```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(commands) == 2
+    assert any(f'pip install -e ".[{extra}]"' in command for command in commands)
