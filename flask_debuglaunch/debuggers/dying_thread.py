@@ -24,15 +24,17 @@ class DyingThread(threading.Thread):
 
 def die_of(error: BaseException) -> None:
     """Come back when the person at the IDE continues; the error is as it was."""
+    from concurrent.futures import Future  # takes a while to import: not at the top
+
     trace = error.__traceback__
     # The request's context, so that `request` and `g` evaluate in the IDE.
     context = contextvars.copy_context()
-
-    def die() -> None:
-        raise error.with_traceback(trace)
-
+    # A function of the standard library raises it: our own frames are hidden from the debugger,
+    # and on Python 3.12 it looks for no error in a thread that begins in a hidden one.
+    failed: Future[None] = Future()
+    failed.set_exception(error)
     thread = DyingThread(
-        target=context.run, args=(die,), name=threading.current_thread().name, daemon=True
+        target=context.run, args=(failed.result,), name=threading.current_thread().name, daemon=True
     )
     _keep_quiet()
     program_hook = sys.excepthook

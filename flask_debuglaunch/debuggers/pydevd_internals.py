@@ -99,6 +99,24 @@ def _entries(trace: TracebackType | None) -> Iterator[TracebackType]:
         trace = trace.tb_next
 
 
+def silence(is_silent: Callable[[], bool]) -> None:
+    """Keep pydevd-pycharm from printing the errors of those threads in which this is true.
+
+    It prints each error it stops at, by a function that it has kept from the start.
+    """
+    breakpoints: Any = sys.modules.get("_pydevd_bundle.pydevd_breakpoints")
+    hook = getattr(breakpoints, "original_excepthook", None)
+    if hook is None or hasattr(hook, "silences"):
+        return
+
+    def excepthook(*excinfo: Any) -> None:
+        if not is_silent():
+            hook(*excinfo)
+
+    vars(excepthook)["silences"] = True
+    breakpoints.original_excepthook = excepthook
+
+
 def hide_frames(folder: str) -> None:
     """Have the debugger pass over the code in this folder: never shown, stepped into or traced.
 

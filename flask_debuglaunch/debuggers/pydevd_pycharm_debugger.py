@@ -5,6 +5,10 @@ https://www.jetbrains.com/help/pycharm/remote-debugging-with-product.html
 
 from __future__ import annotations
 
+import threading
+
+from flask_debuglaunch.debuggers import pydevd_internals as internals
+from flask_debuglaunch.debuggers.dying_thread import DyingThread
 from flask_debuglaunch.debuggers.protocol import Endpoint
 from flask_debuglaunch.debuggers.pydevd_family import PydevdFamily
 
@@ -24,6 +28,10 @@ class PydevdPycharm(PydevdFamily):
         pydevd_pycharm.settrace(
             endpoint.host, port=endpoint.port, suspend=False, **_output_to_the_ide(pydevd_pycharm)
         )
+
+    def _stop_on(self, error: BaseException) -> None:
+        internals.silence(lambda: isinstance(threading.current_thread(), DyingThread))
+        super()._stop_on(error)
 
 
 def _output_to_the_ide(pydevd_pycharm: object) -> dict[str, bool]:

@@ -16,6 +16,7 @@ org.python.pydev.debug (fabioz/Pydev) and python/pydevSrc (JetBrains/intellij-co
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import html
 import importlib.util
@@ -55,8 +56,6 @@ ADD_EXCEPTION_BREAKPOINT = 122
 REMOVE_EXCEPTION_BREAKPOINT = 123
 REMOVE_DJANGO_EXCEPTION_BREAKPOINT = 126
 CAUGHT_EXCEPTION = 137
-EXCEPTION_TRACE = 138
-EXCEPTION_PROCEEDED = 139
 IGNORE_EXCEPTION_AT = 140
 DO_NOT_TRACE = 141
 SHOW_RETURN_VALUES = 146
@@ -82,8 +81,6 @@ class PydevdSession(Session):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.threads: list[str] = []
         """The ids of the living threads, the first being that which runs the program."""
-        self.exceptions: dict[str, tuple[str, str]] = {}
-        """Type and message, by thread, while it is stopped for it."""
         self._ide = ide
         self._connection = connection
         self._lock = threading.Lock()
@@ -154,10 +151,6 @@ class PydevdSession(Session):
             self._add_thread(_first_child(payload).attrib["id"])
         elif command == THREAD_GONE:
             self._remove_thread(payload)
-        elif command == EXCEPTION_TRACE:
-            self._keep_exception(payload)
-        elif command == EXCEPTION_PROCEEDED:
-            self.exceptions.pop(payload, None)
         elif command == SUSPEND:
             self._ide.add_stop(PydevdStop(self._ide, self, _first_child(payload)))
         elif command == OUTPUT:
@@ -184,10 +177,6 @@ class PydevdSession(Session):
     def _remove_thread(self, thread_id: str) -> None:
         with contextlib.suppress(ValueError):  # never announced
             self.threads.remove(thread_id)
-
-    def _keep_exception(self, payload: str) -> None:
-        _, kind, message, thread = payload.split("\t", 3)
-        self.exceptions[_first_child(thread).attrib["id"]] = (_plain(kind), _plain(message))
 
 
 def pydevd_file() -> str:
@@ -482,12 +471,12 @@ class PydevdStop(Stop):
 
     def exception_info(self) -> ExceptionInfo:
         if self._exception is None:
-            # It comes just before the stop in one debugger, just after it in the other.
-            known = self.session.exceptions
-            self._ide.wait_for(lambda: self._thread in known, "exception of the stop")
-            kind, message = known[self._thread]
-            name = re.sub(r"<class '(.*)'>", r"\1", kind)
-            self._exception = ExceptionInfo(name, message, self._break_mode)
+            # Both debuggers put it into the frame; not every stop comes with a message of its own.
+            name = self.evaluate("__exception__[0].__name__")
+            message = self.evaluate("str(__exception__[1])")
+            self._exception = ExceptionInfo(
+                ast.literal_eval(name), ast.literal_eval(message), self._break_mode
+            )
         return self._exception
 
     def resume(self) -> None:
@@ -516,11 +505,7 @@ def _first_child(payload: str) -> ET.Element:
 
 
 def _unquoted(element: ET.Element, name: str) -> str:
-    return _plain(element.attrib[name])
-
-
-def _plain(text: str) -> str:
-    return html.unescape(unquote(text))
+    return html.unescape(unquote(element.attrib[name]))
 
 
 def _value(variable: ET.Element) -> str:
