@@ -15,7 +15,6 @@ from flask_debuglaunch.configuration.environment import (
     read_environment,
 )
 from flask_debuglaunch.configuration.values import Value
-from flask_debuglaunch.configuration.yaml_file import read_yaml
 from flask_debuglaunch.errors import LaunchError
 
 CONFIG_NAMES = ("flask-debuglaunch.yaml", "config.yaml", "config.yml")
@@ -42,7 +41,7 @@ def load_settings(
 
     by_name = {**from_environment, **from_argv}
     block = by_name["block"].value if "block" in by_name else None
-    from_yaml = read_yaml(config_file, block) if config_file else {}
+    from_yaml = _from_yaml(config_file, block) if config_file else {}
 
     env_lookups = _env_lookups({**from_yaml, **by_name}, environ, folder)
     env_files = tuple(one.path for one in env_lookups if one.found)
@@ -54,6 +53,13 @@ def load_settings(
     }
     lookups = (*config_lookups, *env_lookups)
     return Settings(**values, config_file=config_file, env_files=env_files, lookups=lookups)
+
+
+def _from_yaml(file: Path, block: str | None) -> Values:
+    # Here, because importing PyYAML is a tenth of a launch that has no YAML.
+    from flask_debuglaunch.configuration.yaml_file import read_yaml
+
+    return read_yaml(file, block)
 
 
 def _config_lookups(
