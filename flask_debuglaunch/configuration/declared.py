@@ -17,6 +17,7 @@ from flask_debuglaunch.configuration.kinds import (
     Boolean,
     Certificate,
     Choice,
+    Editor,
     FilePath,
     HostName,
     Kind,
@@ -39,10 +40,6 @@ DEBUG_WITH_NAMES = (
     *(name for debugger in DEBUGGERS.values() for name in (debugger.name, *debugger.ides)),
     "off",
 )
-EDITORS = (
-    "auto", "off", "vscode", "vscode-insiders", "vscodium", "cursor", "windsurf", "pycharm", "idea",
-    "zed", "sublime", "textmate", "macvim", "emacs",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -157,10 +154,9 @@ class Settings:
         "Exception or 500 takes; none.",
     )  # fmt: skip
     editor: Value[str] = setting(
-        Text("auto, off, an editor, or a link such as myide://open?file={path}&line={line}"),
-        "auto",
-        "The editor that the links of the traceback page open: " + ", ".join(EDITORS)
-        + ", or a link with {path} and {line}.",
+        Editor(), "auto",
+        "The editor that the links of the traceback page open; auto: the one whose terminal or "
+        "debugger this is.",
     )  # fmt: skip
     path_mappings: Value[PathMapping] = setting(
         PathMappings(), (), "Where the IDE's paths are on the machine (container) of the app."

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from flask_debuglaunch.editors import EDITORS, is_template
+
 T = TypeVar("T")
 Schema = dict[str, object]
 
@@ -136,6 +138,28 @@ class Text:
 
     def schema(self) -> Schema:
         return {"type": "string", "minLength": 1}
+
+
+class Editor(Text):
+    """An editor of EDITORS, ``auto``, ``off``, or a link of one of their schemes."""
+
+    def __init__(self) -> None:
+        example = "vscode://vscode-remote/ssh-remote+HOST{path}:{line}"
+        super().__init__(f"auto, off, {', '.join(EDITORS)}, or a link such as {example}")
+
+    def from_yaml(self, raw: object, base: Path) -> str:
+        return super().from_yaml(word_of_boolean(raw), base)
+
+    def from_text(self, text: str, base: Path) -> str:
+        editor = super().from_text(text, base).strip()
+        if editor.lower() in ("auto", "off", *EDITORS):
+            return editor.lower()
+        if not is_template(editor):
+            raise ValueError(text)
+        return editor
+
+    def schema(self) -> Schema:
+        return {"anyOf": [{"enum": ["auto", False, *EDITORS]}, {"type": "string"}]}
 
 
 class HostName(Text):

@@ -40,6 +40,7 @@ def test_every_kind_of_value() -> None:
         "  RELOAD: auto\n"
         "  STOP_ON_ERRORS: off\n"
         "  DEBUG_WITH: off\n"
+        "  EDITOR: vscode://vscode-remote/wsl+Debian{path}:{line}\n"
         "  PATH_MAPPINGS: {C:\\shop: /app, src: /app/src}\n"
         "  EXTRA_FILES: [data.json, /etc/app.ini]\n"
         "  EXCLUDE_PATTERNS: '*/generated/*'\n"
@@ -53,6 +54,7 @@ def test_every_kind_of_value() -> None:
         "reload": None,
         "stop_on_errors": "off",
         "debug_with": "off",
+        "editor": "vscode://vscode-remote/wsl+Debian{path}:{line}",
         "path_mappings": ((r"C:\shop", "/app"), (str(here / "src"), "/app/src")),
         "extra_files": (str(here / "data.json"), "/etc/app.ini"),
         "exclude_patterns": ("*/generated/*",),
@@ -138,6 +140,8 @@ def test_both_spellings_of_one_debugger_agree() -> None:
         ("DEBUGLAUNCH:\n  WAIT: .inf\n", r"config\.yaml:2: .*WAIT must be .*, not inf"),
         ("DEBUGLAUNCH:\n  RELOAD: sometimes\n",
          r"config\.yaml:2: .*RELOAD must be true, false or auto, not 'sometimes'"),
+        ("DEBUGLAUNCH:\n  EDITOR: notepad\n", r"config\.yaml:2: .*EDITOR must be auto, off, vscode.*"),
+        ("DEBUGLAUNCH:\n  EDITOR: 'javascript://{path}'\n", r"config\.yaml:2: .*EDITOR must be.*"),
         ("DEBUGLAUNCH:\n  HOST: 2026-99-99\n", r"config\.yaml:2: .*HOST can't be read: .*"),
         ("DEBUGLAUNCH: {BLOCK: MYAP}\nMYAPP: {}\n",
          r"config\.yaml: there is no block MYAP\. Did you mean MYAPP\?"),
