@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -26,10 +27,19 @@ def is_worker() -> bool:
 
 def work(app: WSGIApplication | None = None) -> int:
     """Do what the supervisor says; returns the exit status. app: one that is there already."""
-    from flask_debuglaunch.serving import worker
+    from flask_debuglaunch.serving.channel import Preload
 
     inherited = inherit()
     task = inherited.channel.receive()
+    if isinstance(task, Preload):
+        from flask_debuglaunch.serving.stem import grow
+
+        inherited = grow(task, inherited)  # returns in each worker that it forks
+        task = inherited.channel.receive()
+    if task is None:  # it is not needed after all
+        os._exit(0)
+    from flask_debuglaunch.serving import worker
+
     return worker.work(task, inherited, app)
 
 

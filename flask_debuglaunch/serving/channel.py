@@ -11,6 +11,7 @@ import socket
 import struct
 import threading
 from dataclasses import dataclass
+from select import select
 from typing import Any
 
 from flask_debuglaunch.debuggers.pydevd_sessions import Session
@@ -83,7 +84,53 @@ class Retire:
     seconds: float
 
 
-Message = Attached | Ready | Failed | Watch | Stopped | GoesOn | Retire | Task
+@dataclass(frozen=True)
+class Learned:
+    """What of the app's imports a stem can have ready for the next worker; why none, if none."""
+
+    modules: tuple[str, ...]
+    unsafe: str | None
+
+
+@dataclass(frozen=True)
+class Preload:
+    """To a stem: import these."""
+
+    modules: tuple[str, ...]
+    plan: Plan
+    session: Session | None
+
+
+@dataclass(frozen=True)
+class Preloaded:
+    """The stem can fork. A change of one of the files means that it should not any more."""
+
+    files: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Unsafe:
+    """The stem can't fork, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Fork:
+    """To a stem: fork a worker; the descriptor of its channel comes with the next byte."""
+
+
+@dataclass(frozen=True)
+class Forked:
+    pid: int
+
+
+@dataclass(frozen=True)
+class Exited:
+    """A forked worker has ended; status as in subprocess."""
+
+    pid: int
+    status: int
 
 
 class Channel:
@@ -109,6 +156,10 @@ class Channel:
             return pickle.loads(self._read(length))
         except (EOFError, OSError):
             return None
+
+    def has_message(self) -> bool:
+        """Would `receive` return at once?"""
+        return bool(select([self.socket], [], [], 0)[0])
 
     def close(self) -> None:
         self.socket.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -26,12 +27,22 @@ class AppEnded(Exception):
     """The app's module ended the program (sys.exit) instead of giving an app."""
 
 
-def import_app(plan: Plan, *, supervised: bool, first: bool) -> WSGIApplication:
-    """The app, imported. Raises LaunchError, AppEnded, or what the app's own code raises, with our
-    frames taken off its traceback."""
+def import_app(
+    plan: Plan,
+    *,
+    supervised: bool,
+    first: bool,
+    recorder: AbstractContextManager[object] | None = None,
+) -> WSGIApplication:
+    """The app, imported, with the recorder looking on.
+
+    Raises LaunchError, AppEnded, or what the app's own code raises, with our frames taken off its
+    traceback.
+    """
     set_for_app(plan, supervised=supervised)
     try:
-        with app_run_ignored(_tell_of_app_run if first else lambda place: None):
+        tell = _tell_of_app_run if first else lambda place: None
+        with app_run_ignored(tell), recorder or nullcontext():
             return load_app(plan)
     except LaunchError:
         raise

@@ -81,7 +81,7 @@ def find_target(plan: Plan) -> Target:
 
 
 def _import(target: Target) -> ModuleType:
-    name = _importable(target.path)
+    name = make_importable(target.path)
     try:
         # Not importlib.import_module: it would leave its own frames in the app's traceback.
         __import__(name)
@@ -93,7 +93,7 @@ def _import(target: Target) -> ModuleType:
     return sys.modules[name]
 
 
-def _importable(path: Path) -> str:
+def make_importable(path: Path) -> str:
     """The module name of a file, package or dotted name; the folder it is in comes first on
     sys.path, as with Flask's --app."""
     path = path.resolve()

@@ -25,21 +25,21 @@ from flask_debuglaunch.serving.channel import (
     Attached,
     Failed,
     GoesOn,
-    Message,
+    Learned,
     Ready,
     Retire,
     Stopped,
     Task,
     Watch,
 )
-from flask_debuglaunch.serving.command_line import own_command
 from flask_debuglaunch.serving.end_signals import EndSignals
 from flask_debuglaunch.serving.sockets import bind, url_of
 from flask_debuglaunch.serving.stale_bytecode import forget_bytecode
+from flask_debuglaunch.serving.starting import Starter
 from flask_debuglaunch.serving.tls import certificate_of
 from flask_debuglaunch.serving.watched_files import watched_for
 from flask_debuglaunch.serving.watching import Watcher
-from flask_debuglaunch.serving.worker_process import WorkerProcess, how_it_ended, start_fresh
+from flask_debuglaunch.serving.worker_process import WorkerProcess, how_it_ended
 
 DRAIN_SECONDS = 2.0
 """How long a reload waits for requests under way."""
@@ -88,13 +88,15 @@ class Supervisor:
         self._plan, self._resolve, self._cleanup = plan, resolve, cleanup
         self._listener = cleanup.enter_context(bind(plan))
         self._certificate = certificate_of(plan, cleanup)
-        self._environ = dict(os.environ)
-        self._command = own_command(under_debugger=plan.connection.value == "present")
-        self._session = attach_supervisor(plan)
-        self._watcher = Watcher(watched_for(plan))
         self._signals = cleanup.enter_context(EndSignals())
         self._selector = cleanup.enter_context(selectors.DefaultSelector())
+        self._starter = Starter(plan, self._selector, say)
+        cleanup.callback(self._starter.close)
+        self._session = attach_supervisor(plan)
+        self._watcher = Watcher(watched_for(plan))
         self._worker: Worker | None = None
+        self._next: WorkerProcess | None = None
+        """Started ahead, while the worker before it ends."""
         self._pending = Pending()
         self._has_served = False
         self._use_debugger = True
@@ -143,6 +145,7 @@ class Supervisor:
 
     def _end_worker(self) -> None:
         """Let it answer and clean up for a moment, unless it is stopped or the user insists."""
+        self._discard_next()
         worker = self._worker
         if worker is None:
             return
@@ -152,8 +155,9 @@ class Supervisor:
             if worker.deadline is not None and time.monotonic() > worker.deadline:
                 break
             self._wait()
-        worker.process.kill()
-        worker.process.exit_status()
+        if self._worker:
+            worker.process.kill()
+            worker.process.exit_status()
 
     # Files
 
@@ -163,6 +167,7 @@ class Supervisor:
             self._start_worker()
         elif self._worker.state is not State.RETIRING:
             self._retire(DRAIN_SECONDS)
+            self._next = self._next or self._starter.start(self._listener)
 
     def _retire(self, drain_seconds: float) -> None:
         assert self._worker is not None
@@ -176,25 +181,42 @@ class Supervisor:
     def _start_worker(self) -> None:
         self._resolve_anew()
         forget_bytecode(self._pending.files)
-        task = Task(
-            self._plan, self._certificate, self._session, not self._has_served, self._use_debugger
-        )
-        process = start_fresh(self._command, self._environ, self._listener, task)
+        process = self._next or self._starter.start(self._listener)
+        self._next = None
+        process.channel.send(self._task())
         self._worker = Worker(process)
         if self._session is not None and self._use_debugger:
             self._worker.deadline = time.monotonic() + ATTACH_SECONDS
         self._selector.register(process.channel, selectors.EVENT_READ, self._worker_said)
 
+    def _discard_next(self) -> None:
+        if self._next is not None:
+            self._next.channel.close()
+            self._next.kill()
+            self._starter.ended(self._next)
+            self._next = None
+
+    def _task(self) -> Task:
+        return Task(
+            self._plan,
+            self._certificate,
+            self._session,
+            is_first=not self._has_served,
+            use_debugger=self._use_debugger,
+        )
+
     def _worker_said(self) -> None:
         assert self._worker is not None
         self._hear(self._worker, self._worker.process.channel.receive())
 
-    def _hear(self, worker: Worker, message: Message | None) -> None:
+    def _hear(self, worker: Worker, message: object) -> None:
         match message:
             case None:
                 self._worker_ended(worker)
             case Attached():
                 worker.deadline = None
+            case Learned():
+                self._starter.learn(message, self._plan, self._session, self._listener)
             case Watch(files, folders):
                 self._watcher.add(files, folders)
             case Ready(failed):
@@ -236,6 +258,7 @@ class Supervisor:
         self._selector.unregister(worker.process.channel)
         worker.process.channel.close()
         status = worker.process.exit_status()
+        self._starter.ended(worker.process)
         self._worker = None
         if self._exit_status is not None:
             return
@@ -278,6 +301,9 @@ class Supervisor:
         except LaunchError as error:
             say(f"{error}. The configuration stays as it was")
             return
+        finally:
+            self._starter.forget()  # it has the old variables in its environment
+            self._discard_next()
         self._plan = self._with_what_stays(new)
 
     def _listen_elsewhere(self, new: Plan) -> None:

@@ -92,7 +92,7 @@ class WatchedFiles:
         return {path for path in paths if self.watched.counts(path) and self._differs(path)}
 
     def _differs(self, path: str) -> bool:
-        before, now = self._known.pop(path, None), _signature(path)
+        before, now = self._known.pop(path, None), signature(path)
         if now is not None:
             self._known[path] = now
         return now != before
@@ -117,7 +117,7 @@ class WatchedFiles:
             for name in _names(folder):
                 path = os.path.join(folder, name)
                 if self.watched.counts(path):
-                    yield path, _signature(path)
+                    yield path, signature(path)
 
 
 def _below(root: str, skip: Callable[[str], bool]) -> Iterator[str]:
@@ -146,7 +146,7 @@ def _names(folder: str) -> list[str]:
         return []
 
 
-def _signature(path: str) -> Signature | None:
+def signature(path: str) -> Signature | None:
     """Differs when a file's content may differ; None for what is no file."""
     try:
         status = os.stat(path)

@@ -23,6 +23,7 @@ from flask_debuglaunch.serving.channel import (
     Channel,
     Failed,
     GoesOn,
+    Learned,
     Ready,
     Retire,
     Stopped,
@@ -34,6 +35,11 @@ from flask_debuglaunch.serving.importing import import_app, print_error
 from flask_debuglaunch.serving.imports import ImportsSeen, template_folders
 from flask_debuglaunch.serving.inheritance import Inheritance
 from flask_debuglaunch.serving.loading import failing_app
+from flask_debuglaunch.serving.preloading import (
+    ImportRecorder,
+    installed_modules,
+    why_not_fork,
+)
 from flask_debuglaunch.serving.tls import ssl_context_of
 
 if TYPE_CHECKING:
@@ -51,7 +57,8 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     try:
         attach_worker(task.plan, task.session if task.use_debugger else None)
         channel.send(Attached())
-        app, failed = _app(task, app)
+        recorder = ImportRecorder()
+        app, failed = (app, False) if app is not None else _imported(task, recorder)
         server = _server(task, inherited, app)
     except LaunchError as error:
         channel.send(Failed(str(error), error.exit_status))
@@ -59,10 +66,12 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     except _FirstImportFailed:
         channel.send(Failed(None, 2))
         return 2
+    orders.server = server
+    channel.send(Ready(failed))
     imports = ImportsSeen()
     channel.send(Watch(imports.new_files(), template_folders(app)))
-    channel.send(Ready(failed))
-    orders.server = server
+    if not failed:
+        channel.send(Learned(installed_modules(recorder.names), why_not_fork()))
     server.after_request = lambda: _report_imports(imports, channel)
     _serve(server, orders)
     return end_process(orders)
@@ -72,12 +81,11 @@ class _FirstImportFailed(Exception):
     pass
 
 
-def _app(task: Task, app: WSGIApplication | None) -> tuple[WSGIApplication, bool]:
+def _imported(task: Task, recorder: ImportRecorder) -> tuple[WSGIApplication, bool]:
     """The app, and whether it stands in for one that could not be imported."""
-    if app is not None:
-        return app, False
     try:
-        return import_app(task.plan, supervised=True, first=task.is_first), False
+        app = import_app(task.plan, supervised=True, first=task.is_first, recorder=recorder)
+        return app, False
     except Exception as error:
         if task.is_first and isinstance(error, LaunchError):
             raise

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from flask_debuglaunch.debuggers.pydevd_sessions import children_left_alone
-from flask_debuglaunch.serving.channel import Channel, Task
+from flask_debuglaunch.serving.channel import Channel
 from flask_debuglaunch.serving.inheritance import spawn
+
+END_SECONDS = 2.0
 
 
 class WorkerProcess(Protocol):
@@ -41,16 +43,19 @@ class FreshWorker:
             self.process.kill()
 
     def exit_status(self) -> int:
-        return self.process.wait()
+        try:
+            return self.process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:  # it has closed its channel, and lives
+            self.process.kill()
+            return self.process.wait()
 
 
 def start_fresh(
-    command: list[str], environ: Mapping[str, str], listener: socket.socket, task: Task
+    command: list[str], environ: Mapping[str, str], listener: socket.socket
 ) -> FreshWorker:
-    """Start the program again as a worker."""
+    """Start the program again, to become a worker."""
     with children_left_alone():
         process, channel = spawn(command, environ, listener)
-    channel.send(task)
     return FreshWorker(process, channel)
 
 
