@@ -124,7 +124,7 @@ def test_banner_is_two_lines_and_the_ready_line(tmp_path: Path) -> None:
         assert http_get(f"http://127.0.0.1:{port}/").status == 200
     banner = [line for line in program.lines if line.startswith(" * ")]
     assert banner[:3] == [
-        " * debug=True use_debugger=True use_reloader=True reload=on (why: explain)",
-        " * Debugger: werkzeug (no other debugger is asked for or present)",
+        " * debug=True use_debugger=True use_reloader=True reload=on (why: python -m flask_debuglaunch explain)",
+        " * Debugger: Werkzeug's, in the browser",
         f" * Running on http://127.0.0.1:{port}",
     ]
