@@ -27,7 +27,7 @@ class Debugpy(PydevdFamily):
 
     def listen(self, endpoint: Endpoint) -> None:
         debugpy = self._import()
-        self.no_delay()
+        internals.no_delay()
         debugpy.configure(pythonEnv=_adapter_environment())
         try:
             debugpy.listen((endpoint.host, endpoint.port))
@@ -36,7 +36,6 @@ class Debugpy(PydevdFamily):
                 f"debugpy can't listen on {endpoint}: {error}. End the program that uses it, or set"
                 " DEBUG_PORT to a free port"
             ) from error
-        self.settle_in()
 
     def wait_for_client(self, seconds: float) -> bool:
         import threading

@@ -43,6 +43,3 @@ class NoDebugger:
 
     def settle_in(self) -> None:
         pass
-
-    def no_delay(self) -> None:
-        pass

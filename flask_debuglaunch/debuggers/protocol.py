@@ -91,7 +91,5 @@ class Debugger(Protocol):
         """Keep a thread of our own out of the debugger: neither listed, traced nor suspended."""
 
     def settle_in(self) -> None:
-        """Where it is present or has joined already: no delays, and none of our own frames."""
-
-    def no_delay(self) -> None:
-        """Have its connection, and later ones, send each message at once."""
+        """When it has come into this process, in whatever way: answer the IDE without delays, keep
+        our own frames out of its sight, and remember what it stops at."""

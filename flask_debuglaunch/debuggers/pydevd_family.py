@@ -50,7 +50,6 @@ class PydevdFamily:
         # to the IDE like a client that left.
         internals.hand_over(self._dial(endpoint, seconds))
         self._attach(endpoint)
-        self.settle_in()
 
     def wait_for_client(self, seconds: float) -> bool:
         # _attach() comes back when the IDE has set its breakpoints.
@@ -69,12 +68,10 @@ class PydevdFamily:
     def hide_thread(self, thread: threading.Thread) -> None:
         internals.hide_thread(thread)
 
-    def no_delay(self) -> None:
-        internals.no_delay()
-
     def settle_in(self) -> None:
         internals.no_delay()
         internals.hide_frames(OUR_FOLDER)
+        internals.remember_stops()
 
     def _attach(self, endpoint: Endpoint) -> None:
         raise NotImplementedError

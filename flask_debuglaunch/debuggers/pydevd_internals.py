@@ -7,6 +7,7 @@ missing, what it is for does not happen, and the debugger works as it does witho
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -18,6 +19,8 @@ from flask_debuglaunch.debuggers.protocol import PathMappings
 
 CMD_THREAD_SUSPEND = 105
 """The stop reason of a thread that was only suspended along with the one that stopped."""
+
+_MARK = "_debuglaunch_has_stopped"
 
 
 def live_debugger() -> Any | None:
@@ -54,43 +57,50 @@ def map_paths(mappings: PathMappings) -> None:
 # Errors
 
 
-def wants_stop(debugger: Any, error: BaseException) -> bool:
-    """Do the IDE's boxes ask for a stop at unhandled errors, and has it not stopped by itself?
+def remember_stops() -> None:
+    """From now on, mark each error that the debugger stops at."""
+    debugger = live_debugger()
+    wait = getattr(debugger, "do_wait_suspend", None)
+    if debugger is None or wait is None or hasattr(wait, "remembers"):
+        return
 
-    The boxes "raised" and "user unhandled" stop while the error is on its way through the
-    person's own code.
+    def remembering(thread: Any, frame: Any, event: str, arg: Any, *more: Any, **named: Any) -> Any:
+        if event == "exception":
+            _mark(arg[1], True)
+        return wait(thread, frame, event, arg, *more, **named)
+
+    vars(remembering)["remembers"] = True
+    debugger.do_wait_suspend = remembering
+
+
+def wants_stop(debugger: Any, error: BaseException) -> bool:
+    """Does the IDE ask for a stop at unhandled errors like this one, and has not had it yet?
+
+    Its boxes "raised" and "user unhandled" stop while an error is on its way; by what rules, only
+    the debugger knows.
     """
-    own_stops = (
-        getattr(debugger, "break_on_caught_exceptions", None),
-        getattr(debugger, "break_on_user_uncaught_exceptions", None),
-    )
-    if any(_stops_somewhere(debugger, boxes, error) for boxes in own_stops):
-        return False
-    return _box_for(error, getattr(debugger, "break_on_uncaught_exceptions", None)) is not None
+    has_stopped = getattr(error, _MARK, False)
+    _mark(error, False)  # a program may raise the same object again
+    return not has_stopped and bool(_box_for(error, debugger.break_on_uncaught_exceptions))
+
+
+def _mark(error: object, has_stopped: bool) -> None:
+    with contextlib.suppress(Exception):  # its class may refuse it
+        setattr(error, _MARK, has_stopped)
 
 
 def shows_unhandled(debugger: Any, error: BaseException) -> bool:
     """Would a stop at the unhandled error find a frame that the IDE does not filter out?"""
-    return _stops_somewhere(debugger, debugger.break_on_uncaught_exceptions, error)
-
-
-def _stops_somewhere(debugger: Any, boxes: Any, error: BaseException) -> bool:
-    box = _box_for(error, boxes)
-    return box is not None and any(
-        not _is_filtered_out(debugger, box, trace) for trace in _entries(error.__traceback__)
+    box = _box_for(error, debugger.break_on_uncaught_exceptions)
+    return any(
+        not debugger.exclude_exception_by_filter(box, trace)
+        for trace in _entries(error.__traceback__)
     )
 
 
 def _box_for(error: BaseException, boxes: Any) -> Any | None:
     breakpoints = sys.modules.get("_pydevd_bundle.pydevd_breakpoints")
     return _call(breakpoints, "get_exception_breakpoint", type(error), boxes) if boxes else None
-
-
-def _is_filtered_out(debugger: Any, box: Any, trace: TracebackType) -> bool:
-    if hasattr(debugger, "exclude_exception_by_filter"):
-        return bool(debugger.exclude_exception_by_filter(box, trace))
-    file = trace.tb_frame.f_code.co_filename
-    return bool(box.ignore_libraries and not debugger.in_project_scope(file))
 
 
 def _entries(trace: TracebackType | None) -> Iterator[TracebackType]:
@@ -210,7 +220,6 @@ def no_delay() -> None:
 
 
 def send_at_once(connection: Any) -> None:
-    import contextlib
     import socket
 
     if isinstance(connection, socket.socket):

@@ -18,13 +18,14 @@ def attach_single(plan: Plan) -> None:
     """In the one process that both meets the IDE and serves the app."""
     if plan.connection.value in ("listen", "connect"):
         _meet(plan)
+    debugger_of(plan).settle_in()
 
 
 def attach_supervisor(plan: Plan) -> Session | None:
     """In the supervisor: hold the endpoint over restarts. Returns the session that workers join;
     None where each worker dials the IDE by itself, or there is no debugger."""
     if plan.connection.value == "present" or (plan.connection.value == "listen" and _meet(plan)):
-        debugger_of(plan).no_delay()
+        debugger_of(plan).settle_in()
         return pydevd_sessions.session_of_this_process()
     return None
 
@@ -36,6 +37,7 @@ def attach_worker(plan: Plan, session: Session | None) -> None:
         pydevd_sessions.join(session)
     elif plan.connection.value == "connect":
         _meet(plan)
+    debugger_of(plan).settle_in()
 
 
 def _meet(plan: Plan) -> bool:
