@@ -150,8 +150,8 @@ class Settings:
     )  # fmt: skip
     stop_on_errors: Value[str] = setting(
         Choice(("unhandled", "all", "off")), "unhandled",
-        "Which errors stop the IDE: those no handler takes; also those that only a handler of "
-        "Exception or 500 takes; none.",
+        "Which errors stop the IDE. unhandled: those that become a 500; all: also those that an "
+        "error handler takes; off: none.",
     )  # fmt: skip
     editor: Value[str] = setting(
         Editor(), "auto",
