@@ -1,0 +1,22 @@
+"""The files that IDEs need. A new IDE is a file here and a line in IDES."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask_debuglaunch.ides.eclipse import Eclipse
+from flask_debuglaunch.ides.neovim import Neovim
+from flask_debuglaunch.ides.protocol import File, Ide, Project, Refused
+from flask_debuglaunch.ides.pycharm import PyCharm
+from flask_debuglaunch.ides.vscode import VSCode
+from flask_debuglaunch.ides.zed import Zed
+
+__all__ = ["IDES", "File", "Ide", "Project", "Refused"]
+
+IDES: Mapping[str, Ide] = {
+    "vscode": VSCode(),
+    "eclipse": Eclipse(),
+    "pycharm": PyCharm(),
+    "neovim": Neovim(),
+    "zed": Zed(),
+}

@@ -1,0 +1,41 @@
+"""Neovim: nvim-dap reads .vscode/launch.json by itself, with nvim-dap-python for debugpy."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from flask_debuglaunch.ides.protocol import File, Project
+from flask_debuglaunch.ides.vscode import LAUNCH_JSON, VSCode
+
+
+class Neovim:
+    marker = None
+    # nvim-dap-python fails on an entry that listens, and nvim-dap knows no serverReadyAction.
+    extras: Mapping[str, str] = {"docker": VSCode.extras["docker"]}
+
+    def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:
+        return VSCode().files(project, set(extras) & set(self.extras))
+
+    def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:
+        line = _trailing_comma(project.read(LAUNCH_JSON) or "")
+        if line:
+            yield f"{LAUNCH_JSON}:{line}: nvim-dap can't read the comma after the last item"
+        yield from VSCode().notes(project, set(extras) & set(self.extras))
+
+
+def _trailing_comma(text: str) -> int | None:
+    """The line of the first comma after a last item, if there is one."""
+    from flask_debuglaunch.ides import jsonc
+
+    try:
+        nodes = [jsonc.parse(text)]
+    except jsonc.JsoncError:
+        return None  # the edit says it
+    commas = []
+    while nodes:
+        node = nodes.pop()
+        if node and node.children:
+            nodes += node.children
+            commas += [node.children[-1].comma]
+    found = [comma for comma in commas if comma is not None]
+    return text.count("\n", 0, min(found)) + 1 if found else None

@@ -1,0 +1,140 @@
+"""VS Code, and the editors made of it: .vscode/launch.json.
+
+Attributes: https://code.visualstudio.com/docs/python/debugging; all others are marked as wrong in
+the editor, so that there is no mark of ours in an entry: it is found by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from flask_debuglaunch.ides.protocol import MODULE, File, Project, Refused, refuse_variables
+
+LAUNCH_JSON = ".vscode/launch.json"
+FOLDER = "${workspaceFolder}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A configuration of launch.json."""
+
+    name: str
+    ours: Mapping[str, Any]
+    """The members that make it work: put right again if they differ."""
+    initial: Mapping[str, Any]
+    """What a new entry has besides; from then on it is the user's."""
+
+
+class VSCode:
+    marker = ".vscode"
+    extras: Mapping[str, str] = {
+        "browser": "a configuration that opens the browser when the app is served",
+        "docker": "one that attaches to the app in a container",
+        "wait": "one that waits until the app connects (DEBUG_CONNECTION: connect)",
+    }
+
+    def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:
+        refuse_variables(project.config, r"\$\{[^}]*\}?", "VS Code")
+        yield File(LAUNCH_JSON, partial(_edited, list(entries(project, extras))))
+
+    def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:
+        if project.debug_address[1] == 0:
+            yield "DEBUG_PORT is 0, any free port: there is no configuration that attaches to it"
+        if "docker" in extras:
+            port = project.debug_address[1]
+            yield (
+                "docker: in the container give --debug-with vscode --debug-host 0.0.0.0"
+                f" --allow-remote-debug, and publish the port to this machine alone"
+                f" (docker run -p 127.0.0.1:{port}:{port})"
+            )
+
+
+def entries(project: Project, extras: Collection[str]) -> Iterator[Entry]:
+    """The configurations for launch.json, in the order of VS Code's list."""
+    launch = {
+        "type": "debugpy",
+        "request": "launch",
+        "module": MODULE,
+        "args": project.arguments,
+        "cwd": FOLDER,
+    }
+    host, port = project.debug_address
+    attach = {"type": "debugpy", "request": "attach"}
+    connect = {**attach, "connect": {"host": host, "port": port}}
+
+    yield Entry("debuglaunch: debug", launch, _initial(1))
+    if "browser" in extras:
+        browser = {"serverReadyAction": _OPEN_BROWSER}
+        yield Entry("debuglaunch: debug with browser", launch, {**browser, **_initial(2)})
+    if port == 0:
+        return
+    yield Entry("debuglaunch: attach", connect, _initial(3))
+    if "docker" in extras:
+        mappings = {"pathMappings": [_path_mapping(project)]}
+        yield Entry("debuglaunch: attach to container", connect, {**mappings, **_initial(4)})
+    if "wait" in extras:
+        listen = {**attach, "listen": {"host": host, "port": port}}
+        yield Entry("debuglaunch: wait for the app", listen, _initial(5))
+
+
+_OPEN_BROWSER = {
+    "pattern": r"Running on (https?://\S+)",  # the launcher's own ready line
+    "uriFormat": "%s",
+    "action": "openExternally",
+}
+
+
+def _initial(order: int) -> dict[str, Any]:
+    # The extension turns jinja on by itself only where the module is named flask.
+    return {"jinja": True, "presentation": {"group": "debuglaunch", "order": order}}
+
+
+def _path_mapping(project: Project) -> dict[str, str]:
+    local, remote = project.local_and_remote_root
+    return {"localRoot": FOLDER if local == "." else f"{FOLDER}/{local}", "remoteRoot": remote}
+
+
+def _edited(wanted: Sequence[Entry], present: str | None) -> str:
+    from flask_debuglaunch.ides import jsonc
+
+    text = present or ""
+    try:
+        root = jsonc.parse(text)
+        if root is None or (isinstance(root.value, dict) and "version" not in root.value):
+            text = jsonc.merge(text, [], {"version": "0.2.0"})
+        for entry in wanted:
+            text = _with_entry(text, entry)
+    except jsonc.JsoncError as error:
+        raise Refused(error.line, error.column, error.message) from None
+    return text
+
+
+def _with_entry(text: str, entry: Entry) -> str:
+    from flask_debuglaunch.ides import jsonc
+
+    place: jsonc.Path = ["configurations", jsonc.Where("name", entry.name)]
+    present = _configuration(text, entry.name)
+    if present is None:
+        return jsonc.merge(text, place, {**entry.ours, **entry.initial})
+    ours = dict(entry.ours)
+    if "args" in ours:
+        ours["args"] = _with_added(present.get("args"), ours["args"])
+    return jsonc.merge(text, place, ours)
+
+
+def _configuration(text: str, name: str) -> Mapping[str, Any] | None:
+    from flask_debuglaunch.ides import jsonc
+
+    root = jsonc.parse(text)
+    there = root.value.get("configurations") if root and isinstance(root.value, dict) else None
+    named = (one for one in there or () if isinstance(one, dict) and one.get("name") == name)
+    return next(named, None)
+
+
+def _with_added(present: object, wanted: list[str]) -> list[Any]:
+    """The arguments that are there, if all that a person did was to add some at the end."""
+    kept = isinstance(present, list) and present[: len(wanted)] == wanted
+    return list(present) if kept and isinstance(present, list) else wanted

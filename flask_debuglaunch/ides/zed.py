@@ -1,0 +1,26 @@
+"""Zed: reads .vscode/launch.json where the project has no .zed/debug.json.
+
+Writing a .zed/debug.json would hide the other from Zed, so none is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from flask_debuglaunch.ides.protocol import File, Project
+from flask_debuglaunch.ides.vscode import VSCode
+
+OWN_FILE = ".zed/debug.json"
+
+
+class Zed:
+    marker = ".zed"
+    extras: Mapping[str, str] = {"docker": VSCode.extras["docker"]}
+
+    def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:
+        return VSCode().files(project, set(extras) & set(self.extras))
+
+    def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:
+        if project.read(OWN_FILE) is not None:
+            yield f"{OWN_FILE} is there: Zed reads it instead of .vscode/launch.json"
+        yield from VSCode().notes(project, set(extras) & set(self.extras))
