@@ -283,8 +283,8 @@ class Editor(Ide[DapSession]):
         """
         editor = cls(**options)
         connect = {"connect": {"host": host, "port": port}}
-        editor._start_session(editor._resolved("attach", {**connect, **(configuration or {})}))
-        return editor
+        resolved = editor._resolved("attach", {**connect, **(configuration or {})})
+        return editor._opened_by(editor._start_session, resolved)
 
     @classmethod
     def listen(
@@ -300,12 +300,8 @@ class Editor(Ide[DapSession]):
         """
         editor = cls(**options)
         listen = {"listen": {"host": "127.0.0.1", "port": port}}
-        session, streams = editor._start_adapter(
-            editor._resolved("attach", {**listen, **(configuration or {})})
-        )
-        editor._in_background(session.start, streams)
-        editor.port = editor.wait_for_event("debugpyWaitingForServer")["port"]
-        return editor
+        resolved = editor._resolved("attach", {**listen, **(configuration or {})})
+        return editor._opened_by(editor._listen, resolved)
 
     @classmethod
     def launch(cls, configuration: Message, **options: Any) -> Editor:
@@ -314,9 +310,24 @@ class Editor(Ide[DapSession]):
         Editor.launch({"module": "flask", "args": ["run"], "cwd": str(tmp_path)})
         """
         editor = cls(**options)
-        session, streams = editor._start_adapter(editor._resolved("launch", configuration))
+        return editor._opened_by(editor._launch, editor._resolved("launch", configuration))
+
+    def _opened_by(self, start: Callable[[Message], None], configuration: Message) -> Editor:
+        try:
+            start(configuration)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _launch(self, configuration: Message) -> None:
+        session, streams = self._start_adapter(configuration)
         session.start(streams)
-        return editor
+
+    def _listen(self, configuration: Message) -> None:
+        session, streams = self._start_adapter(configuration)
+        self._in_background(session.start, streams)
+        self.port = self.wait_for_event("debugpyWaitingForServer")["port"]
 
     def _resolved(self, request: str, configuration: Message) -> Message:
         base = {"name": request, "type": "debugpy", "request": request}
@@ -388,10 +399,9 @@ class Editor(Ide[DapSession]):
             with contextlib.suppress(ConnectionError):  # ended meanwhile
                 session.arm()
 
-    def pause(self) -> Stop:
-        """Press Pause with the newest session selected."""
+    def pause(self) -> None:
+        """The newest session is selected."""
         self.live_sessions[-1].pause()
-        return self.wait_for_stop()
 
     def disconnect(self, *, terminate: bool = False) -> None:
         """Press Disconnect, or with terminate the red square: the debuggee is ended too."""

@@ -36,8 +36,10 @@ def launch(
     if debugger == "debugpy":
         what = {"module" if module else "program": str(target), "args": list(arguments)}
         where = {"cwd": str(directory), "env": dict(env or {})}
+        # As in every template for Flask; without it debugpy stops at the reloader's SystemExit.
+        flask = {"jinja": True}
         ticked = DEFAULT_FILTERS if filters is None else filters
-        return Editor.launch({**what, **where}, breakpoints=breakpoints, filters=ticked)
+        return Editor.launch({**what, **where, **flask}, breakpoints=breakpoints, filters=ticked)
     ide = (PyDev if debugger == "pydevd" else PyCharm)(breakpoints=breakpoints, filters=filters)
     ide.launch(target, *arguments, module=module, cwd=directory, env={**os.environ, **(env or {})})
     return ide

@@ -231,8 +231,8 @@ class Ide(ABC, Generic[SessionT]):
         """Tick exactly these boxes: uncaught, userUnhandled, raised."""
 
     @abstractmethod
-    def pause(self) -> Stop:
-        """Press Pause."""
+    def pause(self) -> None:
+        """Press Pause. The stop comes when the process next runs code that may be debugged."""
 
     @abstractmethod
     def disconnect(self, *, terminate: bool = False) -> None:

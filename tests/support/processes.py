@@ -7,6 +7,7 @@ import fcntl
 import http.client
 import os
 import re
+import select
 import signal
 import socket
 import ssl
@@ -144,6 +145,7 @@ class Program:
     ) -> None:
         self.family = family or Family()
         self._log: list[str] = []
+        self._hung_up, self._hang_up = os.pipe()
         self._terminal: int | None = None
         arguments = [str(argument) for argument in argv]
         environment = self.family.environment(env)
@@ -191,8 +193,17 @@ class Program:
         return popen, self._terminal
 
     def _read(self, output: int) -> None:
-        for line in _lines_of(output):
+        for line in _lines_of(output, self._hung_up):
             self._log.append(line)
+        os.close(output)
+        os.close(self._hung_up)
+
+    def _stop_reading(self) -> None:
+        # The reader closes what it reads: closed by another thread it would stay open, in use.
+        if self._hang_up >= 0:
+            os.close(self._hang_up)
+            self._hang_up = -1
+        self._reader.join()
 
     # What it says
 
@@ -275,14 +286,15 @@ class Program:
     def close_terminal(self) -> None:
         """Close the terminal's window: the program gets SIGHUP."""
         assert self._terminal is not None, "started without a terminal"
-        os.close(self._terminal)
-        self._terminal = None
+        self._stop_reading()
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             self.signal_group(signal.SIGKILL)
         self.family.kill()
         self._popen.wait(TIMEOUT)
+        self._reader.join(1)  # its last words
+        self._stop_reading()
 
     def __enter__(self) -> Program:
         return self
@@ -296,9 +308,9 @@ class Program:
         self.kill()
 
 
-def _lines_of(descriptor: int) -> Iterator[str]:
+def _lines_of(output: int, hung_up: int) -> Iterator[str]:
     rest = b""
-    while chunk := _read_some(descriptor):
+    while chunk := _read_some(output, hung_up):
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             yield line.decode(errors="replace").rstrip("\r")
@@ -306,9 +318,12 @@ def _lines_of(descriptor: int) -> Iterator[str]:
         yield rest.decode(errors="replace")
 
 
-def _read_some(descriptor: int) -> bytes:
+def _read_some(output: int, hung_up: int) -> bytes:
+    readable, _, _ = select.select([output, hung_up], [], [])
+    if hung_up in readable:
+        return b""
     try:
-        return os.read(descriptor, 65536)
+        return os.read(output, 65536)
     except OSError:  # a terminal ends with EIO
         return b""
 

@@ -272,11 +272,10 @@ class PydevdIde(Ide[PydevdSession]):
             self.set_exceptions(session)
         self.settle()
 
-    def pause(self) -> Stop:
-        """Press Pause with the first thread of the newest session selected."""
+    def pause(self) -> None:
+        """The first thread of the newest session is selected."""
         session = self.live_sessions[-1]
         session.send(SUSPEND, session.threads[0])
-        return self.wait_for_stop()
 
     def disconnect(self, *, terminate: bool = False) -> None:
         """Press Disconnect, or with terminate the red square: the launched program is killed."""
@@ -472,8 +471,11 @@ class PydevdStop(Stop):
     def exception_info(self) -> ExceptionInfo:
         if self._exception is None:
             # Both debuggers put it into the frame; not every stop comes with a message of its own.
-            name = self.evaluate("__exception__[0].__name__")
-            message = self.evaluate("str(__exception__[1])")
+            try:
+                name = self.evaluate("__exception__[0].__name__")
+                message = self.evaluate("str(__exception__[1])")
+            except EvaluationError:  # pydevd leaves it out when it stops at a "user unhandled" one
+                name = message = "''"
             self._exception = ExceptionInfo(
                 ast.literal_eval(name), ast.literal_eval(message), self._break_mode
             )
