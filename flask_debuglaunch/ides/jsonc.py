@@ -31,7 +31,7 @@ from flask_debuglaunch.ides.jsonc_tree import (
     parse,
 )
 
-__all__ = ["JsonPath", "JsoncError", "Node", "Where", "merge", "parse", "remove"]
+__all__ = ["JsoncError", "Node", "Path", "Where", "merge", "parse", "remove"]
 
 
 class Where(NamedTuple):
@@ -41,10 +41,10 @@ class Where(NamedTuple):
     value: str
 
 
-JsonPath: TypeAlias = "Sequence[str | Where]"  # a str is the key of an object's member
+Path: TypeAlias = "Sequence[str | Where]"  # a str is the key of an object's member
 
 
-def merge(text: str, path: JsonPath, value: Any) -> str:
+def merge(text: str, path: Path, value: Any) -> str:
     """Make the value at path equal to value; what is missing on the way is created.
 
     Objects are merged member by member, so that members which value does not name, and comments,
@@ -62,7 +62,7 @@ def merge(text: str, path: JsonPath, value: Any) -> str:
     return _applied(text, _merging(text, node, value))
 
 
-def remove(text: str, path: JsonPath) -> str:
+def remove(text: str, path: Path) -> str:
     """Take out the member or element at path, if it is there, and its comma.
 
     Comments around it stay. Raises JsoncError as ``merge`` does.
@@ -92,7 +92,7 @@ def _matches(value: Any, where: Where) -> bool:
     return isinstance(value, dict) and bool(value.get(where.key) == where.value)
 
 
-def _wrapped(path: JsonPath, value: Any) -> Any:
+def _wrapped(path: Path, value: Any) -> Any:
     """What has value at path, and nothing else."""
     for step in reversed(path):
         value = {step: value} if isinstance(step, str) else [{step.key: step.value, **value}]

@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from flask_debuglaunch.ides.jsonc import JsonPath, Where
+from flask_debuglaunch.ides.jsonc import Path, Where
 
 IndexPath = tuple[str | int, ...]
 Span = tuple[int, int]
@@ -133,7 +133,7 @@ def write_items(source: Source, gaps: Callable[[], str], into: Written, path: In
 
 
 @st.composite
-def paths(draw: st.DrawFn, value: Any, *, existing: bool = False) -> JsonPath:
+def paths(draw: st.DrawFn, value: Any, *, existing: bool = False) -> Path:
     """A path that fits value, of at least one step; unless existing, maybe one beyond it."""
     path: list[str | Where] = []
     children = value
@@ -170,7 +170,7 @@ def at(value: Any, path: IndexPath) -> Any:
     return value
 
 
-def found(value: Any, path: JsonPath) -> IndexPath | None:
+def found(value: Any, path: Path) -> IndexPath | None:
     """The path in keys and indexes, if something is there."""
     indexes: IndexPath = ()
     for step in path:
@@ -188,7 +188,7 @@ def first_where(elements: list[Any], where: Where) -> int | None:
     return None
 
 
-def merged(old: Any, path: JsonPath, new: Any) -> Any:
+def merged(old: Any, path: Path, new: Any) -> Any:
     """What ``jsonc.merge`` should make of a value."""
     if not path:
         both_objects = isinstance(old, dict) and isinstance(new, dict)
@@ -207,7 +207,7 @@ def merged_members(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return old | {k: merged(old[k], (), v) if k in old else v for k, v in new.items()}
 
 
-def built(path: JsonPath, value: Any) -> Any:
+def built(path: Path, value: Any) -> Any:
     if not path:
         return value
     inner = built(path[1:], value)
