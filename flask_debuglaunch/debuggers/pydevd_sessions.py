@@ -8,14 +8,16 @@ made elsewhere, and starts the debugger before we can set TCP_NODELAY.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import os
 import sys
-import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
@@ -73,30 +75,45 @@ def join(session: Session) -> None:
     defaults: Any = importlib.import_module("_pydevd_bundle.pydevd_defaults")
     defaults.PydevdCustomization.DEFAULT_PROTOCOL = session.protocol
     pydevd: Any = sys.modules["pydevd"]
-    pydevd.settrace(
-        session.host,
-        port=session.port,
-        suspend=False,
-        patch_multiprocessing=True,
-        access_token=session.access_token,
-        client_access_token=session.client_access_token,
-        notify_stdin=False,
-        ppid=session.parent,
-        # Stepping must not land in our own frames, also where we are not installed as a library.
-        dont_trace_start_patterns=(_OUR_FOLDER,),
-    )
+    with _without_naps(pydevd):
+        pydevd.settrace(
+            session.host,
+            port=session.port,
+            suspend=False,
+            patch_multiprocessing=True,
+            access_token=session.access_token,
+            client_access_token=session.client_access_token,
+            notify_stdin=False,
+            ppid=session.parent,
+            # Stepping must not land in our own frames, also where we are not installed.
+            dont_trace_start_patterns=(_OUR_FOLDER,),
+        )
+
+
+@contextlib.contextmanager
+def _without_naps(pydevd: Any) -> Iterator[None]:
+    """After connecting pydevd sleeps 0.1 s, "to give threads time to start" that it waits for in
+    other ways as well: most of what a reload under the debugger would take."""
+    original = getattr(pydevd, "time", None)
+    pydevd.time = SimpleNamespace(**{**vars(time), "sleep": lambda seconds: None})
+    try:
+        yield
+    finally:
+        pydevd.time = original
 
 
 def leave() -> None:
-    """Before the end of a worker: let go of the thread of pydevd's that would hold it up.
+    """Before the end of a worker: keep pydevd from holding it up.
 
-    It looks five times a second whether the program has other threads still, and takes its leave
-    of the IDE for half a second more; the closed connection tells the IDE as much.
+    When the main thread ends, and again at exit, it takes half a second to take its leave of the
+    IDE, which the closed connection tells as much.
     """
-    for thread in threading.enumerate():
-        if getattr(thread, "is_pydev_daemon_thread", False) and not thread.daemon:
-            end: Any = getattr(thread, "do_kill_pydev_thread", lambda: None)
-            end()
+    thread = getattr(internals.live_debugger(), "check_alive_thread", None)
+    if thread is not None:
+        thread.join(0.5)
+    at_exit = getattr(sys.modules.get("pydevd"), "stoptrace", None)
+    if at_exit is not None:
+        atexit.unregister(at_exit)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from flask_debuglaunch.banner import banner
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app_environment import drop_stale_variables
-from flask_debuglaunch.serving.inheritance import inherit, is_child
+from flask_debuglaunch.serving.inheritance import inherit, is_child, let_interrupts_through
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -40,6 +40,7 @@ def work(app: WSGIApplication | None = None) -> int:
         os._exit(0)
     from flask_debuglaunch.serving import worker
 
+    let_interrupts_through()
     return worker.work(task, inherited, app)
 
 

@@ -3,13 +3,15 @@ environment variable, which it forgets before the app can see it."""
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,9 +42,25 @@ def spawn(
     ours, theirs = socket.socketpair()
     descriptors = (listener.fileno(), theirs.fileno())
     marker = {MARKER: ",".join(map(str, descriptors))}
-    with theirs:
+    with theirs, _interrupts_held_back():
         process = subprocess.Popen(command, env={**environ, **marker}, pass_fds=descriptors)
     return process, Channel(ours)
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """A child inherits it: Ctrl-C while its interpreter starts must not print a traceback."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def let_interrupts_through() -> None:
+    """In the child, when it can handle Ctrl-C."""
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def inherit() -> Inheritance:

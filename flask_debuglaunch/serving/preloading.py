@@ -54,8 +54,11 @@ def _is_installed(module: ModuleType | None, installed: tuple[str, ...]) -> bool
     return spec.origin in ("built-in", "frozen") or str(spec.origin).startswith(installed)
 
 
-def why_not_fork() -> str | None:
-    """Why a process like this one must not be forked; None if it may."""
+def why_not_fork(*, was_given: bool) -> str | None:
+    """Why the next worker can't come from a fork; None if it can. was_given: the user's own program
+    has imported the app, and has to do so again."""
+    if was_given:
+        return "run(app) comes after the import of the app"
     for module, function in (
         ("gevent.monkey", "is_module_patched"),
         ("eventlet.patcher", "is_monkey_patched"),

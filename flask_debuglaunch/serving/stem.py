@@ -40,7 +40,8 @@ FORK_SAFE_THREADS = ("numpy", "scipy.linalg")
 def grow(preload: Preload, inherited: Inheritance) -> Inheritance:
     """Preload, then fork whenever the supervisor asks; returns in each forked worker, with its own
     channel. In the stem itself it never returns."""
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor
+    # Ctrl-C is for the supervisor, and for the worker once it is one.
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         _preload(preload)
     except UnsafeToFork as reason:
@@ -73,7 +74,8 @@ def _preload(preload: Preload) -> None:
             _import_all([name])
             if _thread_count() > before:
                 raise UnsafeToFork(f"a thread starts while {name} is imported")
-    for file in ImportsSeen().new_files():
+    started_as = getattr(sys.modules["__main__"], "__file__", None)  # a console script, say
+    for file in ImportsSeen().new_files() - {started_as}:
         raise UnsafeToFork(f"an installed package imports the project's {os.path.relpath(file)}")
 
 

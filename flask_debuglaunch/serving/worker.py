@@ -52,13 +52,13 @@ EXIT_SECONDS = 2.0
 
 def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int:
     """Serve the app until the supervisor sends Retire; returns the exit status."""
-    orders = Orders(task, inherited.channel)
-    channel = inherited.channel
+    orders, channel = Orders(task, inherited.channel), inherited.channel
+    is_given = app is not None
     try:
         attach_worker(task.plan, task.session if task.use_debugger else None)
         channel.send(Attached())
         recorder = ImportRecorder()
-        app, failed = (app, False) if app is not None else _imported(task, recorder)
+        app, failed = (app, False) if is_given and app else _imported(task, recorder)
         server = _server(task, inherited, app)
     except LaunchError as error:
         channel.send(Failed(str(error), error.exit_status))
@@ -71,7 +71,7 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     imports = ImportsSeen()
     channel.send(Watch(imports.new_files(), template_folders(app)))
     if not failed:
-        channel.send(Learned(installed_modules(recorder.names), why_not_fork()))
+        channel.send(Learned(installed_modules(recorder.names), why_not_fork(was_given=is_given)))
     server.after_request = lambda: _report_imports(imports, channel)
     _serve(server, orders)
     return end_process(orders)
