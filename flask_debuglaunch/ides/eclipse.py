@@ -1,33 +1,18 @@
 """Eclipse with PyDev, LiClipse and Aptana Studio: .launch files, and what a PyDev project needs.
 
-A .launch holds Eclipse's generic keys and PyDev's own (org.python.pydev.debug.core.Constants). It
-can start a file but no module, so that a script of two lines comes with it. Eclipse drops what it
-does not know without a word, and writes its entries in the order of their keys.
+A .launch can start a file but no module, so that a script of two lines comes with it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from functools import partial
 
-from flask_debuglaunch.ides.protocol import (
-    File,
-    Project,
-    Refused,
-    refuse_variables,
-    unless_there,
-    with_additions,
-)
-from flask_debuglaunch.ides.xml_edit import Element, Style, XmlError, merge, parse, rendered
+from flask_debuglaunch.ides.protocol import File, Project, refuse_variables, unless_there
 
 SCRIPT = "eclipse_launch.py"
-LAUNCH_TYPE = "org.python.pydev.debug.regularLaunchConfigurationType"
 NATURE = "org.python.pydev.pythonNature"
-STYLE = Style(unit="    ", empty_end="/>")
-ARGUMENTS = "org.eclipse.ui.externaltools.ATTR_TOOL_ARGUMENTS"
-
-_FORBIDDEN_IN_NAMES = re.compile(r'[@&\\/:*?"<>|]')  # ILaunchManager.isValidLaunchConfigurationName
+FORBIDDEN_IN_NAMES = r'[@&\\/:*?"<>|]'  # org.eclipse.debug.core.ILaunchManager
 
 
 class Eclipse:
@@ -38,7 +23,7 @@ class Eclipse:
         name = _project_name(project)
         for used in (name, project.config):
             refuse_variables(used, r"\$\{[^}]*\}?|\}", "Eclipse")
-        shown = _FORBIDDEN_IN_NAMES.sub("-", name)
+        shown = re.sub(FORBIDDEN_IN_NAMES, "-", name)
         dial = [*project.arguments, "--debug-with=eclipse", "--debug-connection=connect"]
         yield _launch_file(f"{shown} debug.launch", name, project.arguments)
         yield _launch_file(f"{shown} debug server.launch", name, dial)
@@ -78,70 +63,13 @@ def _project_name(project: Project) -> str:
 
 
 def _launch_file(path: str, project: str, arguments: list[str]) -> File:
-    return File(path, partial(_edited, project, " ".join(map(quoted, arguments))))
+    def edit(present: str | None) -> str:
+        from flask_debuglaunch.ides import eclipse_launch  # XML is for those who need it
 
+        line = " ".join(map(quoted, arguments))
+        return eclipse_launch.edited(project, SCRIPT, line, present)
 
-def _edited(project: str, arguments: str, present: str | None) -> str:
-    if present is None:
-        entries = [*_ours(project, arguments), *_initial()]
-        entries.sort(key=lambda entry: entry.identity)
-        root = Element("launchConfiguration", {"type": LAUNCH_TYPE}, tuple(entries))
-        return _HEAD + rendered(root, STYLE) + "\n"
-    try:
-        root = parse(present).whole()
-        if root.attributes.get("type") != LAUNCH_TYPE:
-            raise Refused(1, 1, f"not a PyDev launch configuration ({LAUNCH_TYPE})")
-        there = {entry.identity: entry.attributes.get("value") for entry in root.children}
-        arguments = with_additions(there.get(ARGUMENTS), arguments)
-        return merge(present, _ours(project, arguments), STYLE)
-    except XmlError as error:
-        raise Refused(error.line, error.column, error.message) from None
-
-
-def _ours(project: str, arguments: str) -> Iterator[Element]:
-    """What makes it start the app: put right again if it differs."""
-    debug, tools, pydev = (
-        "org.eclipse.debug.core.",
-        "org.eclipse.ui.externaltools.",
-        "org.python.pydev.debug.",
-    )
-    folder = f"${{workspace_loc:{project}}}"
-    yield _list(debug + "MAPPED_RESOURCE_PATHS", f"/{project}/{SCRIPT}")
-    yield _list(debug + "MAPPED_RESOURCE_TYPES", "1")  # IResource.FILE
-    yield _string(tools + "ATTR_LOCATION", f"${{workspace_loc:{project}/{SCRIPT}}}")
-    yield _string(tools + "ATTR_OTHER_WORKING_DIRECTORY", folder)
-    yield _string(ARGUMENTS, arguments)
-    yield _string(tools + "ATTR_WORKING_DIRECTORY", folder)
-    yield _string(pydev + "ATTR_PROJECT", project)
-    yield Element("intAttribute", {"key": pydev + "ATTR_RESOURCE_TYPE", "value": "1"})
-
-
-def _initial() -> Iterator[Element]:
-    """What a new one has besides; from then on it is the user's."""
-    debug, ui = "org.eclipse.debug.core.", "org.eclipse.debug.ui."
-    groups = (f"{ui}launchGroup.debug", f"{ui}launchGroup.run")
-    yield _boolean(debug + "appendEnvironmentVariables")
-    yield _boolean(debug + "capture_output")
-    yield _string(ui + "ATTR_CONSOLE_ENCODING", "UTF-8")
-    yield _boolean(ui + "ATTR_LAUNCH_IN_BACKGROUND")
-    yield _list(ui + "favoriteGroups", *groups)
-    yield _string("org.python.pydev.debug.ATTR_INTERPRETER", "__default")
-    # Without it PyDev rewrites the file when it is first launched.
-    factory = "org.python.pydev.debug.processfactory.PyProcessFactory"
-    yield _string("process_factory_id", factory)
-
-
-def _string(key: str, value: str) -> Element:
-    return Element("stringAttribute", {"key": key, "value": value})
-
-
-def _boolean(key: str) -> Element:
-    return Element("booleanAttribute", {"key": key, "value": "true"})
-
-
-def _list(key: str, *values: str) -> Element:
-    entries = tuple(Element("listEntry", {"value": value}) for value in values)
-    return Element("listAttribute", {"key": key}, entries)
+    return File(path, edit)
 
 
 def _missing(project: Project) -> Iterator[str]:
@@ -167,8 +95,6 @@ def _escaped(text: str) -> str:
 def _unescaped(text: str) -> str:
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
-
-_HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="no"?>\n'
 
 _SCRIPT_TEXT = """\
 # Eclipse starts files, not modules: this is `python -m flask_debuglaunch` for it.

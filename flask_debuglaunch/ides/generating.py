@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask_debuglaunch.configuration.argv import Given, read_argv, to_argv
 from flask_debuglaunch.configuration.declared import Settings
@@ -15,21 +14,12 @@ from flask_debuglaunch.configuration.load import load_settings
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.ides import IDES, writing
 from flask_debuglaunch.ides.protocol import File, Project, Refused
+from flask_debuglaunch.ides.writing import Change
 
 MODELINE = "# yaml-language-server: $schema="
 
 
-@dataclass(frozen=True)
-class Change:
-    """A file's text before (None if it was not there) and after; they may be the same."""
-
-    path: str
-    before: str | None
-    after: str
-
-
-@dataclass(frozen=True)
-class Generated:
+class Generated(NamedTuple):
     """The texts for a folder, and what the user has to know or to do."""
 
     folder: Path
@@ -59,8 +49,7 @@ def generate(
 def write(generated: Generated) -> None:
     """Write what changes. Raises LaunchError if a file can't be written."""
     for change in generated.changes:
-        if change.before != change.after:
-            writing.write(generated.folder / change.path, change.after)
+        writing.apply(change, generated.folder)
 
 
 def _chosen_ides(names: Collection[str], folder: Path) -> list[str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from flask_debuglaunch.configuration.declared import Settings
 from flask_debuglaunch.errors import LaunchError
@@ -53,8 +53,7 @@ class Project:
         return ".", "/app"
 
 
-@dataclass(frozen=True)
-class File:
+class File(NamedTuple):
     """A text file that an IDE needs."""
 
     path: str

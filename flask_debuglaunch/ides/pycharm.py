@@ -8,20 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from functools import partial
 
-from flask_debuglaunch.ides.protocol import (
-    MODULE,
-    File,
-    Project,
-    Refused,
-    refuse_variables,
-    with_additions,
-)
-from flask_debuglaunch.ides.xml_edit import Element, Place, Style, XmlError, merge, parse, rendered
+from flask_debuglaunch.ides.protocol import MODULE, File, Project, refuse_variables
 
 FOLDER = "$PROJECT_DIR$"
-STYLE = Style(unit="  ", empty_end=" />")
 
 _PYTHON = {"type": "PythonConfigurationType", "factoryName": "Python"}
 _DAP_ATTACH = {"type": "PythonDapAttachConfiguration"}
@@ -111,41 +101,11 @@ def _run_file(
 ) -> File:
     """ours: the options that make it work, put right again if they differ. initial: what a new
     one has besides; from then on it is the user's."""
-    path = f".run/{name}.run.xml"
-    return File(path, partial(_edited, {"default": "false", "name": name, **kind}, ours, initial))
 
+    def edit(present: str | None) -> str:
+        from flask_debuglaunch.ides import pycharm_run  # XML is for those who need it
 
-def _edited(
-    kind: Mapping[str, str],
-    ours: Mapping[str, str],
-    initial: Mapping[str, str],
-    present: str | None,
-) -> str:
-    if present is None:
-        options = tuple(_options({**ours, **initial}))
-        method = Element("method", {"v": "2"})
-        configuration = Element("configuration", kind, (*options, method))
-        manager = {"name": "ProjectRunConfigurationManager"}
-        # Without a line end, as the IDE saves it.
-        return rendered(Element("component", manager, (configuration,)), STYLE)
-    try:
-        there = _configuration(kind["type"], parse(present)).whole()
-        values = {option.identity: option.attributes.get("value") for option in there.children}
-        if "PARAMETERS" in ours:
-            added = with_additions(values.get("PARAMETERS"), ours["PARAMETERS"])
-            ours = {**ours, "PARAMETERS": added}
-        return merge(present, _options(ours), STYLE, partial(_configuration, kind["type"]))
-    except XmlError as error:
-        raise Refused(error.line, error.column, error.message) from None
+        attributes = {"default": "false", "name": name, **kind}
+        return pycharm_run.edited(attributes, ours, initial, present)
 
-
-def _configuration(kind: str, root: Place) -> Place:
-    for place in root.children:
-        if place.element.attributes.get("type") == kind:
-            return place
-    raise Refused(1, 1, f"not a run configuration of type {kind}")
-
-
-def _options(values: Mapping[str, str]) -> Iterator[Element]:
-    for name in sorted(values):
-        yield Element("option", {"name": name, "value": values[name]})
+    return File(f".run/{name}.run.xml", edit)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from flask_debuglaunch.ides.generating import Change
+from flask_debuglaunch.ides.writing import Change, diff
 
 
 def text(changes: Collection[Change], mode: str | None) -> str:
     """mode: check or diff, stdout, dry-run; None if the files were written."""
     if mode in ("check", "diff"):
-        return "".join(map(_diff, changes))
+        return "".join(map(diff, changes))
     if mode == "stdout":
         return "".join(_texts(changes))
     would = "would be " if mode == "dry-run" else ""
@@ -33,13 +33,3 @@ def _texts(changes: Collection[Change]) -> Iterator[str]:
         if len(changes) > 1:
             yield f"==> {change.path} <==\n"
         yield change.after
-
-
-def _diff(change: Change) -> str:
-    """As `diff -u` shows it; nothing if nothing changes."""
-    from difflib import unified_diff
-
-    before = (change.before or "").splitlines(keepends=True)
-    after = change.after.splitlines(keepends=True)
-    lines = unified_diff(before, after, change.path, change.path)
-    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)

@@ -7,9 +7,8 @@ the editor, so that there is no mark of ours in an entry: it is found by its nam
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask_debuglaunch.ides.protocol import MODULE, File, Project, Refused, refuse_variables
 
@@ -17,8 +16,7 @@ LAUNCH_JSON = ".vscode/launch.json"
 FOLDER = "${workspaceFolder}"
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A configuration of launch.json."""
 
     name: str
@@ -103,38 +101,31 @@ def _edited(wanted: Sequence[Entry], present: str | None) -> str:
     text = present or ""
     try:
         root = jsonc.parse(text)
-        if root is None or (isinstance(root.value, dict) and "version" not in root.value):
+        there = _by_name(root.value if root else None)
+        if root is None:
             text = jsonc.merge(text, [], {"version": "0.2.0"})
         for entry in wanted:
-            text = _with_entry(text, entry)
+            present_entry = there.get(entry.name)
+            members = _members(entry, present_entry)
+            if present_entry is None or not members.items() <= present_entry.items():
+                place: jsonc.Path = ["configurations", jsonc.Where("name", entry.name)]
+                text = jsonc.merge(text, place, members)
     except jsonc.JsoncError as error:
         raise Refused(error.line, error.column, error.message) from None
     return text
 
 
-def _with_entry(text: str, entry: Entry) -> str:
-    from flask_debuglaunch.ides import jsonc
+def _by_name(launch_json: Any) -> dict[str, Mapping[str, Any]]:
+    """The configurations that are there; of those with the same name the first."""
+    found = launch_json.get("configurations") if isinstance(launch_json, dict) else None
+    entries = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return {one["name"]: one for one in reversed(entries) if isinstance(one.get("name"), str)}
 
-    place: jsonc.Path = ["configurations", jsonc.Where("name", entry.name)]
-    present = _configuration(text, entry.name)
+
+def _members(entry: Entry, present: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if present is None:
-        return jsonc.merge(text, place, {**entry.ours, **entry.initial})
-    ours = dict(entry.ours)
-    if "args" in ours:
-        ours["args"] = _with_added(present.get("args"), ours["args"])
-    return jsonc.merge(text, place, ours)
-
-
-def _configuration(text: str, name: str) -> Mapping[str, Any] | None:
-    from flask_debuglaunch.ides import jsonc
-
-    root = jsonc.parse(text)
-    there = root.value.get("configurations") if root and isinstance(root.value, dict) else None
-    named = (one for one in there or () if isinstance(one, dict) and one.get("name") == name)
-    return next(named, None)
-
-
-def _with_added(present: object, wanted: list[str]) -> list[Any]:
-    """The arguments that are there, if all that a person did was to add some at the end."""
-    kept = isinstance(present, list) and present[: len(wanted)] == wanted
-    return list(present) if kept and isinstance(present, list) else wanted
+        return {**entry.ours, **entry.initial}
+    args, wanted = present.get("args"), entry.ours.get("args", [])
+    if wanted and isinstance(args, list) and args[: len(wanted)] == wanted:
+        return {**entry.ours, "args": args}  # what a person has added at the end stays
+    return entry.ours
