@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,8 +18,9 @@ from flask_debuglaunch.configuration.argv import Given, is_repeatable
 from flask_debuglaunch.configuration.declared import DECLARATIONS, Declaration
 from flask_debuglaunch.configuration.load import load_settings
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.facts import observe
-from flask_debuglaunch.plan import Plan, resolve
+
+if TYPE_CHECKING:
+    from flask_debuglaunch.plan import Plan
 
 
 class LaunchGroup(click.Group):
@@ -49,6 +50,7 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return config(command)
 
 
+_WITH_HELP = "More configurations: browser, docker, wait."
 _CONFIG_HELP = (
     "The YAML file. Unset: flask-debuglaunch.yaml, config.yaml or config.yml of this folder."
 )
@@ -133,6 +135,42 @@ def schema() -> None:
     _print_json(yaml_schema())
 
 
+@main.command()
+@click.argument("names", metavar="[IDE]...", nargs=-1)
+@click.option("--with", "extras", metavar="EXTRA,...", multiple=True, help=_WITH_HELP)
+@click.option("--check", "mode", flag_value="check", help="Show what would change; then exit 1.")
+@click.option("--diff", "mode", flag_value="diff", help="Only show what would change.")
+@click.option("--stdout", "mode", flag_value="stdout", help="Only print the files.")
+@click.option("--dry-run", "mode", flag_value="dry-run", help="Only say which files would change.")
+@settings_options
+@click.pass_context
+def ide(
+    ctx: click.Context,
+    /,
+    names: tuple[str, ...],
+    extras: tuple[str, ...],
+    mode: str | None,
+    **flags: Any,
+) -> None:
+    """Write what IDEs need to debug the app of this folder: vscode, eclipse, pycharm, neovim, zed.
+
+    Without an IDE, those that the folder is opened in. The files name the YAML, and the flags that
+    are given here; the YAML stays the one place of all else. What is there already is changed
+    entry by entry, the rest of it stays as it is.
+    """
+    from flask_debuglaunch.ides import generating, report
+
+    config, given = _given(ctx, flags)
+    generated = generating.generate(names, extras, Path.cwd(), config, given)
+    if mode is None:
+        generating.write(generated)
+    click.echo(report.text(generated.changes, mode), nl=False)
+    for note in generated.notes:
+        click.echo(f"note: {note}", err=True)
+    if mode == "check" and report.something_changes(generated.changes):
+        ctx.exit(1)
+
+
 def _print_json(value: Any) -> None:
     import json
 
@@ -145,12 +183,20 @@ def _plan(ctx: click.Context, flags: Mapping[str, Any]) -> Plan:
 
 def _planner(ctx: click.Context, flags: Mapping[str, Any]) -> Callable[[], Plan]:
     """What reads the files and decides: again whenever it is called, by the facts of now."""
-    given = {name: raw for name, raw in flags.items() if raw not in (None, ())}
-    config = given.pop("config", None)
+    from flask_debuglaunch.facts import observe
+    from flask_debuglaunch.plan import resolve
+
+    config, given = _given(ctx, flags)
     environ = _environ_of_user(ctx)
-    given = {**_flags_of_flask(ctx), **given}
     facts, folder = observe(environ), Path.cwd()
     return lambda: resolve(load_settings(config, given, environ, folder), facts)
+
+
+def _given(ctx: click.Context, flags: Mapping[str, Any]) -> tuple[Path | None, dict[str, Given]]:
+    """`--config`, and the flags that were given."""
+    given = {name: raw for name, raw in flags.items() if raw not in (None, ())}
+    config = given.pop("config", None)
+    return config, {**_flags_of_flask(ctx), **given}
 
 
 def _flags_of_flask(ctx: click.Context) -> dict[str, Given]:

@@ -13,6 +13,7 @@ from flask_debuglaunch.configuration.kinds import Boolean
 from flask_debuglaunch.debuggers import DEBUGGERS
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
+SCHEMA_NAME = "flask-debuglaunch.schema.json"
 
 
 def yaml_schema() -> dict[str, Any]:
@@ -24,6 +25,11 @@ def yaml_schema() -> dict[str, Any]:
         "type": "object",
         "properties": {"FLASK": _app_block(), YAML_BLOCK: _launcher_block()},
     }
+
+
+def schema_text() -> str:
+    """The schema as the file that stands beside the YAML."""
+    return json.dumps(yaml_schema(), indent=2) + "\n"
 
 
 def _app_block() -> dict[str, Any]:

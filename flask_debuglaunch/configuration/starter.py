@@ -11,11 +11,10 @@ from pathlib import Path
 
 from flask_debuglaunch.configuration.declared import DECLARATIONS, YAML_BLOCK
 from flask_debuglaunch.configuration.load import CONFIG_NAMES
-from flask_debuglaunch.configuration.schema import yaml_schema
+from flask_debuglaunch.configuration.schema import SCHEMA_NAME, schema_text, yaml_schema
 from flask_debuglaunch.errors import LaunchError
 
 STARTER_NAME = CONFIG_NAMES[0]
-SCHEMA_NAME = "flask-debuglaunch.schema.json"
 # What the launcher finds by itself, in its order: Flask's two, then the docs' entry point.
 FOUND_BY_ITSELF = ("wsgi.py", "app.py", "main.py")
 FACTORY_NAMES = ("create_app", "make_app")  # flask.cli.find_best_app
@@ -134,8 +133,7 @@ def write(folder: Path, text: str, force: bool) -> str:
             f"{there}: is here already and is what the launcher reads. Edit it, or see the starter"
             f" with `init --stdout`; --force writes {STARTER_NAME}, which then is read instead"
         )
-    schema = json.dumps(yaml_schema(), indent=2) + "\n"
-    for name, content in ((SCHEMA_NAME, schema), (STARTER_NAME, text)):
+    for name, content in ((SCHEMA_NAME, schema_text()), (STARTER_NAME, text)):
         try:
             (folder / name).write_text(content, encoding="utf-8", newline="\n")
         except OSError as error:
