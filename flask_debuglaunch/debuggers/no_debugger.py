@@ -35,6 +35,9 @@ class NoDebugger:
     def stop_on_error(self, error: BaseException) -> None:
         pass
 
+    def forget_error(self, error: BaseException) -> None:
+        pass
+
     def stopped_at(self) -> str | None:
         return None
 

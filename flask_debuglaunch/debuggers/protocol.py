@@ -84,6 +84,9 @@ class Debugger(Protocol):
         stopped for this error by itself.
         """
 
+    def forget_error(self, error: BaseException) -> None:
+        """The error is over. Should the same object be raised again, that is another one."""
+
     def stopped_at(self) -> str | None:
         """Where a thread is stopped now, as "shop/views.py:12"."""
 
@@ -92,4 +95,4 @@ class Debugger(Protocol):
 
     def settle_in(self) -> None:
         """When it has come into this process, in whatever way: answer the IDE without delays, keep
-        our own frames out of its sight, and remember what it stops at."""
+        our own frames out of its sight, and stop no more than once for an error."""

@@ -62,6 +62,9 @@ class PydevdFamily:
         if internals.wants_stop(debugger, error):
             self._stop_on(error)
 
+    def forget_error(self, error: BaseException) -> None:
+        internals.forget(error)
+
     def stopped_at(self) -> str | None:
         return internals.stopped_at()
 
@@ -71,7 +74,7 @@ class PydevdFamily:
     def settle_in(self) -> None:
         internals.no_delay()
         internals.hide_frames(OUR_FOLDER)
-        internals.remember_stops()
+        internals.stop_once()
 
     def _attach(self, endpoint: Endpoint) -> None:
         raise NotImplementedError

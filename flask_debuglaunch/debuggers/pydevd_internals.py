@@ -11,6 +11,7 @@ import contextlib
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from types import FrameType, ModuleType, TracebackType
 from typing import Any
@@ -20,7 +21,8 @@ from flask_debuglaunch.debuggers.protocol import PathMappings
 CMD_THREAD_SUSPEND = 105
 """The stop reason of a thread that was only suspended along with the one that stopped."""
 
-_MARK = "_debuglaunch_has_stopped"
+_stopped: deque[tuple[BaseException, TracebackType | None]] = deque(maxlen=8)
+"""The latest errors that the debugger has stopped at, each with its innermost traceback entry."""
 
 
 def live_debugger() -> Any | None:
@@ -57,36 +59,55 @@ def map_paths(mappings: PathMappings) -> None:
 # Errors
 
 
-def remember_stops() -> None:
-    """From now on, mark each error that the debugger stops at."""
+def stop_once() -> None:
+    """From now on, let the debugger stop once for an error.
+
+    With the box "raised" or "user unhandled" ticked it stops again in each frame, or on each way
+    out of the person's own code, that the error passes.
+    """
     debugger = live_debugger()
     wait = getattr(debugger, "do_wait_suspend", None)
-    if debugger is None or wait is None or hasattr(wait, "remembers"):
+    if debugger is None or wait is None or hasattr(wait, "is_ours"):
         return
 
-    def remembering(thread: Any, frame: Any, event: str, arg: Any, *more: Any, **named: Any) -> Any:
+    def do_wait_suspend(
+        thread: Any, frame: Any, event: str, arg: Any, *more: Any, **named: Any
+    ) -> Any:
         if event == "exception":
-            _mark(arg[1], True)
+            _stopped.append((arg[1], _innermost(arg[2])))
         return wait(thread, frame, event, arg, *more, **named)
 
-    vars(remembering)["remembers"] = True
-    debugger.do_wait_suspend = remembering
+    vars(do_wait_suspend)["is_ours"] = True
+    debugger.do_wait_suspend = do_wait_suspend
+    exclude = getattr(debugger, "exclude_exception_by_filter", None)
+    if exclude is not None:  # pydevd-pycharm stops where an error is raised, and not again
+        debugger.exclude_exception_by_filter = lambda box, trace: (
+            _was_stopped_at(trace) or exclude(box, trace)
+        )
+
+
+def _was_stopped_at(trace: TracebackType) -> bool:
+    """Does the traceback belong to an error that the debugger has stopped at?
+
+    While an error travels, entries are put in front; the innermost one stays the same object. But
+    Jinja gives an error a new traceback that tells of the template.
+    """
+    innermost = _innermost(trace)
+    return any(innermost in (entry, _innermost(one.__traceback__)) for one, entry in _stopped)
 
 
 def wants_stop(debugger: Any, error: BaseException) -> bool:
-    """Does the IDE ask for a stop at unhandled errors like this one, and has not had it yet?
-
-    Its boxes "raised" and "user unhandled" stop while an error is on its way; by what rules, only
-    the debugger knows.
-    """
-    has_stopped = getattr(error, _MARK, False)
-    _mark(error, False)  # a program may raise the same object again
-    return not has_stopped and bool(_box_for(error, debugger.break_on_uncaught_exceptions))
+    """Does the IDE ask for a stop at unhandled errors like this one, and has not had it yet?"""
+    if any(one is error for one, _ in _stopped):
+        return False
+    return bool(_box_for(error, debugger.break_on_uncaught_exceptions))
 
 
-def _mark(error: object, has_stopped: bool) -> None:
-    with contextlib.suppress(Exception):  # its class may refuse it
-        setattr(error, _MARK, has_stopped)
+def forget(error: BaseException) -> None:
+    """Stop again should the same object be raised once more."""
+    for stopped in [one for one in _stopped if one[0] is error]:
+        with contextlib.suppress(ValueError):  # pushed out by newer ones meanwhile
+            _stopped.remove(stopped)
 
 
 def shows_unhandled(debugger: Any, error: BaseException) -> bool:
@@ -101,6 +122,10 @@ def shows_unhandled(debugger: Any, error: BaseException) -> bool:
 def _box_for(error: BaseException, boxes: Any) -> Any | None:
     breakpoints = sys.modules.get("_pydevd_bundle.pydevd_breakpoints")
     return _call(breakpoints, "get_exception_breakpoint", type(error), boxes) if boxes else None
+
+
+def _innermost(trace: TracebackType | None) -> TracebackType | None:
+    return next(reversed([*_entries(trace)]), None)
 
 
 def _entries(trace: TracebackType | None) -> Iterator[TracebackType]:

@@ -62,12 +62,16 @@ class _Relay:
 
     def show(self, error: BaseException) -> None:
         """Stop the IDE for the error, unless it has been stopped for it before."""
-        shown = _shown_in_request.get(None)
-        if any(one is error for one in (*_shown_on_import, *(shown or ()))):
-            return
-        if shown is not None:
+        shown = _shown_in_request.get([])
+        if not any(one is error for one in (*_shown_on_import, *shown)):
             shown.append(error)
-        self._debugger.stop_on_error(error)
+            self._debugger.stop_on_error(error)
+
+    def forget_shown(self) -> None:
+        """The request is over: let go of its errors, whose frames they keep alive."""
+        for error in _shown_in_request.get([]):
+            self._debugger.forget_error(error)
+        _shown_in_request.set([])
 
     def on_signal(self, sender: object, *, exception: BaseException, **_: object) -> None:
         self.show(exception)
@@ -96,6 +100,7 @@ class _Relay:
                 return _Response(app(environ, start_response), self)
             except Exception as error:
                 self.on_escape(error)
+                self.forget_shown()
                 raise
 
         return relayed
@@ -122,5 +127,4 @@ class _Response:
             self._relay.on_escape(error)
             raise
         finally:
-            # The frames of what was shown are not kept alive any longer.
-            _shown_in_request.set([])
+            self._relay.forget_shown()
