@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask_debuglaunch.ides.jsonc_tree import LINE_END, Node
 
@@ -15,8 +14,7 @@ _COLON = re.compile(r'"([ \t]*:[ \t]*)\Z')
 _NOT_PLAIN = re.compile("[\ud800-\udfff\u2028\u2029]")  # not UTF-8, or taken for line ends
 
 
-@dataclass(frozen=True)
-class Style:
+class Style(NamedTuple):
     """By default as VS Code writes a new file."""
 
     line_end: str = "\n"
@@ -30,16 +28,16 @@ class Style:
 def style_at(text: str, node: Node | None) -> Style:
     """The style of the nearest object or array, from node outwards, that is not empty."""
     first_line_end = LINE_END.search(text)
-    line_end = first_line_end[0] if first_line_end else Style.line_end
+    default = Style(first_line_end[0]) if first_line_end else Style()
     while node and not node.children:
         node = node.parent
     if node is None:
-        return Style(line_end)
+        return default
     first, last = node.children[0], node.children[-1]
-    colon = _colon(text, node)
+    colon = _colon(text, node) or default.colon
     return Style(
-        line_end,
-        _unit(text, node),
+        default.line_end,
+        _unit(text, node) or default.unit,
         colon,
         space=" " if colon.endswith((" ", "\t")) else "",
         expanded=LINE_END.search(text, node.start, first.key_start) is not None,
@@ -51,14 +49,14 @@ def _unit(text: str, node: Node) -> str:
     """Measured from the closing bracket's line, which ``[{`` does not shift; else the opening's."""
     inner = indent_at(text, node.children[0].key_start)
     outer = indent_at(text, node.end - 1), indent_at(text, node.start)
-    return inner.removeprefix(outer[0]) or inner.removeprefix(outer[1]) or Style.unit
+    return inner.removeprefix(outer[0]) or inner.removeprefix(outer[1])
 
 
-def _colon(text: str, node: Node | None) -> str:
+def _colon(text: str, node: Node | None) -> str | None:
     while node and node.children[0].key is None:
         node = node.parent
     match = node and _COLON.search(text, node.children[0].key_start, node.children[0].start)
-    return match[1] if match else Style.colon
+    return match[1] if match else None
 
 
 def indent_at(text: str, position: int) -> str:
