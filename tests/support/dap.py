@@ -92,7 +92,8 @@ class Connection:
 
     def join(self) -> None:
         """Wait until the other side has hung up too."""
-        self._thread.join(TIMEOUT)
+        if self._thread.is_alive():
+            self._thread.join(TIMEOUT)
 
     def request(self, command: str, arguments: Message | None = None) -> Future[Message]:
         """Ask without waiting; the future fails with RequestError or ConnectionError."""
@@ -153,15 +154,16 @@ class Connection:
 
 
 class DapSession(Session):
-    def __init__(self, editor: Editor, configuration: Message) -> None:
+    def __init__(self, editor: Editor, configuration: Message, streams: Streams) -> None:
         self.configuration = configuration
         self.process_id = configuration.get("subProcessId")
         self.events: list[Message] = []
         """Events and reverse requests, as they came."""
         self.is_initialized = False
+        self._said_goodbye = False
         self._editor = editor
         self._filters: list[str] = []
-        self._connection: Connection
+        self._connection = Connection(streams, self._handle)
 
     def __str__(self) -> str:
         return f"session {self.process_id or self.configuration['name']}"
@@ -170,9 +172,8 @@ class DapSession(Session):
         """Ask and wait for the answer. Raises RequestError, or ConnectionError if it has ended."""
         return self._connection.request(command, arguments).result(TIMEOUT)
 
-    def start(self, streams: Streams) -> None:
+    def start(self) -> None:
         """Do what VS Code does from opening the connection to the first line of the debuggee."""
-        self._connection = Connection(streams, self._handle)
         self._connection.start_reading()
         capabilities = self.request("initialize", **self._editor.capabilities())
         self._filters = [_["filter"] for _ in capabilities["exceptionBreakpointFilters"]]
@@ -207,11 +208,23 @@ class DapSession(Session):
 
     def end(self, command: str, **arguments: Any) -> None:
         """Ask it to end, and wait until it has."""
-        self._connection.request(command, arguments)  # gets no answer if it has ended already
+        if command == "disconnect":
+            self._disconnect(**arguments)
+        else:
+            self._connection.request(command, arguments)
         self._editor.wait_for(lambda: self.has_ended, f"end of {self}")
 
+    def _disconnect(self, **arguments: Any) -> None:
+        """Say goodbye, once, and hang up after the answer: debugpy's adapter does not survive a
+        client that hangs up while a request of it is being handled."""
+        if not self._said_goodbye:
+            self._said_goodbye = True
+            answer = self._connection.request("disconnect", {"restart": False, **arguments})
+            answer.add_done_callback(lambda _: self._connection.hang_up())
+
     def close(self) -> None:
-        self._connection.hang_up()
+        if not self._said_goodbye:
+            self._connection.hang_up()
         self._connection.join()
 
     # What comes in, on the thread that reads
@@ -236,9 +249,7 @@ class DapSession(Session):
             case "stopped":
                 self._editor.add_stop(DapStop(self._editor, self, body))
             case "terminated":
-                self.has_ended = True
-                farewell = self._connection.request("disconnect", {"restart": False})
-                farewell.add_done_callback(lambda _: self._connection.hang_up())
+                self._disconnect()
             case "connectionClosed":
                 self.has_ended = True
             case "runInTerminal":
@@ -321,12 +332,10 @@ class Editor(Ide[DapSession]):
         return self
 
     def _launch(self, configuration: Message) -> None:
-        session, streams = self._start_adapter(configuration)
-        session.start(streams)
+        self._start_adapter(configuration).start()
 
     def _listen(self, configuration: Message) -> None:
-        session, streams = self._start_adapter(configuration)
-        self._in_background(session.start, streams)
+        self._in_background(self._start_adapter(configuration).start)
         self.port = self.wait_for_event("debugpyWaitingForServer")["port"]
 
     def _resolved(self, request: str, configuration: Message) -> Message:
@@ -346,9 +355,9 @@ class Editor(Ide[DapSession]):
             lambda: connection.shutdown(socket.SHUT_RDWR),
         )
         connection.close()  # the streams keep it open
-        self._add_session(configuration).start(streams)
+        self._add_session(configuration, streams).start()
 
-    def _start_adapter(self, configuration: Message) -> tuple[DapSession, Streams]:
+    def _start_adapter(self, configuration: Message) -> DapSession:
         adapter = self._adapter = subprocess.Popen(
             [sys.executable, "-m", "debugpy.adapter"],
             stdin=subprocess.PIPE,
@@ -358,10 +367,10 @@ class Editor(Ide[DapSession]):
         assert adapter.stdout
         assert adapter.stdin
         streams = Streams(adapter.stdout, adapter.stdin, adapter.terminate)
-        return self._add_session(configuration), streams
+        return self._add_session(configuration, streams)
 
-    def _add_session(self, configuration: Message) -> DapSession:
-        session = DapSession(self, configuration)
+    def _add_session(self, configuration: Message, streams: Streams) -> DapSession:
+        session = DapSession(self, configuration, streams)
         with self.changed:
             self.sessions.append(session)
         return session
@@ -396,7 +405,7 @@ class Editor(Ide[DapSession]):
 
     def _arm_all(self) -> None:
         for session in [_ for _ in self.sessions if _.is_initialized and not _.has_ended]:
-            with contextlib.suppress(ConnectionError):  # ended meanwhile
+            with contextlib.suppress(ConnectionError, RequestError):  # ended meanwhile
                 session.arm()
 
     def pause(self) -> None:
@@ -407,13 +416,13 @@ class Editor(Ide[DapSession]):
         """Press Disconnect, or with terminate the red square: the debuggee is ended too."""
         root, *children = self.sessions
         for session in children:
-            session.end("disconnect", restart=False)
+            session.end("disconnect")
         if root.configuration["request"] == "launch" and terminate:
             root.end("terminate", restart=False)
         elif terminate:
-            root.end("disconnect", restart=False, terminateDebuggee=True)
+            root.end("disconnect", terminateDebuggee=True)
         else:
-            root.end("disconnect", restart=False)
+            root.end("disconnect")
 
     def vanish(self) -> None:
         """End without a word, as an editor does that is killed."""
