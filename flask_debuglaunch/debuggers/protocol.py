@@ -95,4 +95,4 @@ class Debugger(Protocol):
 
     def settle_in(self) -> None:
         """When it has come into this process, in whatever way: answer the IDE without delays, keep
-        our own frames out of its sight, and stop no more than once for an error."""
+        our own frames out of its sight, stop once for an error and never for an exit."""

@@ -75,6 +75,7 @@ class PydevdFamily:
         internals.no_delay()
         internals.hide_frames(OUR_FOLDER)
         internals.stop_once()
+        internals.let_exit()
 
     def _attach(self, endpoint: Endpoint) -> None:
         raise NotImplementedError

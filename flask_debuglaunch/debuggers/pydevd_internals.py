@@ -86,6 +86,19 @@ def stop_once() -> None:
         )
 
 
+def let_exit() -> None:
+    """Take no SystemExit for an error, unless the IDE asks for it ("breakOnSystemExit").
+
+    By itself debugpy stops at a status other than 0, and pydevd at each.
+    """
+    debugger = live_debugger()
+    ignore = getattr(debugger, "ignore_system_exit_code", None)
+    if debugger is not None and ignore is not None:
+        debugger.ignore_system_exit_code = lambda error: (
+            getattr(debugger, "_break_on_system_exit", None) is None or ignore(error)
+        )
+
+
 def _was_stopped_at(trace: TracebackType) -> bool:
     """Does the traceback belong to an error that the debugger has stopped at?
 

@@ -45,6 +45,7 @@ HANDLED = {
     "catch-all": "/catching/error",
     "caught": "/caught",
     "exit": "/exit",
+    "failing exit": "/exit?status=1",
 }
 
 app = Flask(__name__)
@@ -252,7 +253,7 @@ def caught() -> str:
 
 @app.get("/exit")
 def exiting() -> str:
-    sys.exit()
+    sys.exit(request.args.get("status", type=int))
 
 
 @app.route("/upload", methods=["POST"])
