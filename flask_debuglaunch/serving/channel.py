@@ -62,7 +62,9 @@ class Watch:
     of which every file counts."""
 
     files: frozenset[str]
-    folders: frozenset[str] = frozenset()
+    folders: frozenset[str]
+    since: float
+    """When the worker began to read them, in seconds since the epoch."""
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,7 @@ def import_app(
 ) -> WSGIApplication:
     """The app, imported, with the recorder looking on.
 
-    Raises LaunchError, AppEnded, or what the app's own code raises, with our frames taken off its
-    traceback.
+    Raises LaunchError, AppEnded, or what the app's own code raises.
     """
     set_for_app(plan, supervised=supervised)
     try:
@@ -47,7 +46,8 @@ def import_app(
     except LaunchError:
         raise
     except SystemExit as error:
-        raise AppEnded(f"the app ended itself while it was imported: {error!r}") from error
+        ended = AppEnded(f"the app ended itself while it was imported: {error!r}")
+        raise ended.with_traceback(error.__traceback__) from None
     except Exception as error:
         error.__traceback__ = without_our_frames(error.__traceback__)
         relay_import_error(error, debugger_of(plan), plan.stop_on_errors.value)
@@ -62,8 +62,9 @@ def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
 
 
 def print_error(error: BaseException) -> None:
-    """The app's error as Python would have printed it."""
-    traceback.print_exception(error, file=sys.stderr)
+    """The app's error as Python would have printed it, had it run the app alone."""
+    trace = without_our_frames(error.__traceback__)
+    traceback.print_exception(type(error), error, trace, file=sys.stderr)
 
 
 def _tell_of_app_run(place: str) -> None:

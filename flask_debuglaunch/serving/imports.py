@@ -8,6 +8,7 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flask_debuglaunch.serving.channel import Watch
 from flask_debuglaunch.serving.importing import _OURS
 
 if TYPE_CHECKING:
@@ -25,13 +26,19 @@ def installed_folders() -> tuple[str, ...]:
 class ImportsSeen:
     """The files imported so far outside the installed packages; tells the new ones each time."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: float) -> None:
+        self._since = since
         self._installed = (*installed_folders(), _OURS)
         self._seen: set[str] = set()
         self._modules = 0
 
+    def news(self, folders: frozenset[str] = frozenset()) -> Watch | None:
+        """What the supervisor has to be told; quick when nothing was imported."""
+        files = self.new_files()
+        return Watch(files, folders, self._since) if files or folders else None
+
     def new_files(self) -> frozenset[str]:
-        """Files since the last call; quick when nothing was imported."""
+        """Files since the last call."""
         if len(sys.modules) == self._modules:
             return frozenset()
         self._modules = len(sys.modules)

@@ -225,7 +225,9 @@ def _set_debug(app: WSGIApplication, debug: bool) -> None:
 def failing_app(error: BaseException) -> WSGIApplication:
     """An app that answers every request with the error that kept the real one from loading."""
 
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:  # noqa: ARG001
-        raise error
+    trace = error.__traceback__  # each raise adds to it
+
+    def app(_: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:  # noqa: ARG001
+        raise error.with_traceback(trace)
 
     return app

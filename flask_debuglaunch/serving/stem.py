@@ -75,7 +75,7 @@ def _preload(preload: Preload) -> None:
             if _thread_count() > before:
                 raise UnsafeToFork(f"a thread starts while {name} is imported")
     started_as = getattr(sys.modules["__main__"], "__file__", None)  # a console script, say
-    for file in ImportsSeen().new_files() - {started_as}:
+    for file in ImportsSeen(0).new_files() - {started_as}:
         raise UnsafeToFork(f"an installed package imports the project's {os.path.relpath(file)}")
 
 

@@ -217,8 +217,8 @@ class Supervisor:
                 worker.deadline = None
             case Learned():
                 self._starter.learn(message, self._plan, self._session, self._listener)
-            case Watch(files, folders):
-                self._watcher.add(files, folders)
+            case Watch():
+                self._watcher.add(message)
             case Ready(failed):
                 self._worker_serves(worker, failed)
             case Failed(text, status):

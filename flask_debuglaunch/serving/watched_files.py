@@ -70,12 +70,17 @@ class WatchedFiles:
         self._known: dict[str, Signature] = {}
         self.look_at_all()
 
-    def add(self, files: Iterable[str], folders: Iterable[str]) -> None:
-        """What a worker says that the app was made from."""
+    def add(self, files: Iterable[str], folders: Iterable[str], since: float) -> None:
+        """What a worker says that the app was made from, as it was at that time (seconds since
+        the epoch): a file that is older has not changed, one that is younger has."""
         old = self.watched
         self.watched = Watched(
             old.roots, old.files | set(files), old.folders | set(folders), old.excluded
         )
+        self.folders = set(self._folders())
+        for path, found in self._found():
+            if path not in self._known and found and found[0] < since * 1e9:
+                self._known[path] = found
 
     def look_at_all(self) -> set[str]:
         """Find all files anew; returns those that differ from what they were."""

@@ -13,21 +13,24 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+# Documented at https://watchfiles.helpmanual.io/api/rust_backend/; its watch() and not
+# watchfiles.watch(), because the watching has to begin before the files are looked at.
+from watchfiles._rust_notify import RustNotify
+from watchfiles._rust_notify import WatchfilesRustInternalError as WatchfilesError
+
+from flask_debuglaunch.serving.channel import Watch
 from flask_debuglaunch.serving.watched_files import Watched, WatchedFiles
-
-if TYPE_CHECKING:
-    from watchfiles._rust_notify import RustNotify
 
 STEP_MILLISECONDS = 10
 """watchfiles looks this often; a single save is told of after one or two of it."""
 BURST_MILLISECONDS = 100
 """Several files at once (a checkout, a formatter): wait until none has changed for so long."""
 BURST_LIMIT_SECONDS = 3.0
-POLL_MILLISECONDS = 300
+POLL_SECONDS = 0.3
 # File systems whose files are often changed elsewhere, of which no event comes here.
 REMOTE_FILE_SYSTEM = re.compile(
     r"nfs\d?|cifs|smb\w*|9p|fuse\..*|fuseblk|vboxsf|virtiofs|drvfs|vmhgfs|prl_fs|osxfs|grpcfuse"
@@ -40,7 +43,7 @@ class Watcher:
     def __init__(self, watched: Watched) -> None:
         self._files = WatchedFiles(watched)
         self._changes: queue.SimpleQueue[set[str]] = queue.SimpleQueue()
-        self._more: queue.SimpleQueue[tuple[Iterable[str], Iterable[str]]] = queue.SimpleQueue()
+        self._more: queue.SimpleQueue[Watch] = queue.SimpleQueue()
         self._rewatch = threading.Event()
         self._waker, self._woken = socket.socketpair()
         self.thread = threading.Thread(target=self._run, name="debuglaunch-watch", daemon=True)
@@ -51,9 +54,9 @@ class Watcher:
     def start(self) -> None:
         self.thread.start()
 
-    def add(self, files: Iterable[str], folders: Iterable[str]) -> None:
+    def add(self, more: Watch) -> None:
         """Watch more: what a worker says that the app was made from."""
-        self._more.put((files, folders))
+        self._more.put(more)
         self._rewatch.set()
 
     def changed(self) -> set[str]:
@@ -65,25 +68,33 @@ class Watcher:
         return changed
 
     def _run(self) -> None:
-        from watchfiles._rust_notify import WatchfilesRustInternalError
-
         while True:
             self._rewatch.clear()
             while not self._more.empty():
-                self._files.add(*self._more.get())
-            try:
-                self._watch()
-            except (WatchfilesRustInternalError, FileNotFoundError):
-                time.sleep(POLL_MILLISECONDS / 1000)  # a folder went meanwhile: look what is left
+                more = self._more.get()
+                self._files.add(more.files, more.folders, more.since)
+            self._tell(self._files.look_at_all())
+            notifier = _notifier(self._files.folders)
+            if notifier is None:
+                self._poll()
+            else:
+                self._await_events(notifier)
 
-    def _watch(self) -> None:
-        """Watch until the folders to watch are others."""
-        before = set(self._files.folders)
-        with _notifier(self._files.folders) as notifier:
+    def _await_events(self, notifier: RustNotify) -> None:
+        """Until the folders to watch are others."""
+        watched = set(self._files.folders)
+        with notifier, suppress(WatchfilesError):  # an error: look what is left, and begin anew
             # Only now, with the events on their way, nothing can change unnoticed.
             self._tell(self._files.look_at_all())
-            while self._files.folders == before and not self._rewatch.is_set():
+            while self._files.folders == watched and not self._rewatch.is_set():
                 self._tell(self._next_changes(notifier))
+
+    def _poll(self) -> None:
+        """Look at every file, again and again, for a twentieth of the time at most."""
+        while not self._rewatch.is_set():
+            start = time.monotonic()
+            self._tell(self._files.look_at_all())
+            self._rewatch.wait(max(POLL_SECONDS, 20 * (time.monotonic() - start)))
 
     def _next_changes(self, notifier: RustNotify) -> set[str]:
         changed = self._look(notifier, STEP_MILLISECONDS, timeout=0)
@@ -108,31 +119,34 @@ class Watcher:
             self._waker.send(b"x")
 
 
-def _notifier(folders: set[str]) -> RustNotify:
-    from watchfiles._rust_notify import RustNotify
+def _notifier(folders: set[str]) -> RustNotify | None:
+    """Events of these folders; None if there are none to be had.
 
-    must_poll = bool(os.environ.get("WATCHFILES_FORCE_POLLING")) or any(map(_is_remote, folders))
-
-    def notifier(poll: bool) -> RustNotify:
-        return RustNotify(sorted(folders), False, poll, POLL_MILLISECONDS, False, True)
-
-    try:
-        return notifier(must_poll)
-    except OSError:  # the kernel's limit of watches is reached
-        return notifier(True)
+    Each folder by itself: with what is below them would come .venv and node_modules.
+    """
+    if _must_poll(folders):
+        return None
+    with suppress(OSError, WatchfilesError):  # the kernel allows no more watches
+        return RustNotify(sorted(folders), False, False, 0, False, True)
+    return None
 
 
-def _is_remote(folder: str) -> bool:
-    return bool(REMOTE_FILE_SYSTEM.fullmatch(_file_system(folder)))
+def _must_poll(folders: set[str]) -> bool:
+    asked = os.environ.get("WATCHFILES_FORCE_POLLING", "").lower()  # watchfiles' own switch
+    if asked:
+        return asked not in ("false", "disable", "disabled")
+    types = _file_systems()
+    return any(REMOTE_FILE_SYSTEM.fullmatch(_type_of(folder, types)) for folder in folders)
 
 
-def _file_system(folder: str) -> str:
-    """The type of the file system that a folder is on, proc(5): mountinfo; "" where unknown."""
+def _type_of(folder: str, types: Mapping[str, str]) -> str:
+    parents = (folder, *map(str, Path(folder).parents))
+    return next((types[parent] for parent in parents if parent in types), "")
+
+
+def _file_systems() -> dict[str, str]:
+    """The type of the file system at each mount point, proc(5): mountinfo; empty elsewhere."""
     if sys.platform != "linux":
-        return ""
+        return {}
     mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    types = {fields[4]: fields[fields.index("-") + 1] for fields in mounts}
-    for parent in (Path(folder), *Path(folder).parents):
-        if str(parent) in types:
-            return types[str(parent)]
-    return ""
+    return {fields[4]: fields[fields.index("-") + 1] for fields in mounts}

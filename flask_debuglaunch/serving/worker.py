@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from select import select  # the original: an app may patch the module (gevent)
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,6 @@ from flask_debuglaunch.serving.channel import (
     Retire,
     Stopped,
     Task,
-    Watch,
 )
 from flask_debuglaunch.serving.http_server import AppServer, make_server
 from flask_debuglaunch.serving.importing import import_app, print_error
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 STOP_POLL_SECONDS = 0.02
+REPORT_SECONDS = 0.05
 EXIT_SECONDS = 2.0
 """How long atexit functions and the app's own threads may take."""
 
@@ -53,7 +54,7 @@ EXIT_SECONDS = 2.0
 def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int:
     """Serve the app until the supervisor sends Retire; returns the exit status."""
     orders, channel = Orders(task, inherited.channel), inherited.channel
-    is_given = app is not None
+    is_given, began = app is not None, time.time()
     try:
         attach_worker(task.plan, task.session if task.use_debugger else None)
         channel.send(Attached())
@@ -66,13 +67,17 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     except _FirstImportFailed:
         channel.send(Failed(None, 2))
         return 2
-    orders.server = server
+    def report() -> None:
+        imports = ImportsSeen(began)
+        _send_news(channel, imports, template_folders(app))
+        server.after_request = lambda: _send_news(channel, imports)
+        if not failed:
+            unsafe = why_not_fork(was_given=is_given)
+            channel.send(Learned(installed_modules(recorder.names), unsafe))
+
+    orders.report = report
+    orders.server = server  # from here on it can be told to stop
     channel.send(Ready(failed))
-    imports = ImportsSeen()
-    channel.send(Watch(imports.new_files(), template_folders(app)))
-    if not failed:
-        channel.send(Learned(installed_modules(recorder.names), why_not_fork(was_given=is_given)))
-    server.after_request = lambda: _report_imports(imports, channel)
     _serve(server, orders)
     return end_process(orders)
 
@@ -101,10 +106,12 @@ def _server(task: Task, inherited: Inheritance, app: WSGIApplication) -> AppServ
     return make_server(inherited.listener, around(app, task.plan), tls, threads=threads)
 
 
-def _report_imports(imports: ImportsSeen, channel: Channel) -> None:
-    files = imports.new_files()
-    if files:
-        channel.send(Watch(files))
+def _send_news(
+    channel: Channel, imports: ImportsSeen, folders: frozenset[str] = frozenset()
+) -> None:
+    news = imports.news(folders)
+    if news is not None:
+        channel.send(news)
 
 
 def _serve(server: AppServer, orders: Orders) -> None:
@@ -120,6 +127,8 @@ class Orders:
 
     def __init__(self, task: Task, channel: Channel) -> None:
         self.server: AppServer | None = None
+        self.report: Callable[[], None] | None = None
+        """What to do once the first requests have had their chance."""
         self.drain_seconds = 0.0
         self._debugger = debugger_of(task.plan)
         self._channel = channel
@@ -139,11 +148,18 @@ class Orders:
 
     def _listen(self) -> None:
         while True:
-            wait = STOP_POLL_SECONDS if self._retiring else None
-            if select([self._channel], [], [], wait)[0]:
+            if select([self._channel], [], [], self._patience())[0]:
                 self._obey(self._channel.receive())
+            elif self.server is not None and self.report is not None:
+                self.report()
+                self.report = None
             if self._retiring:
                 self._look_on()
+
+    def _patience(self) -> float | None:
+        if self._retiring:
+            return STOP_POLL_SECONDS
+        return REPORT_SECONDS if self.server is None or self.report is not None else None
 
     def _obey(self, message: object) -> None:
         if message is None:  # whatever has killed the supervisor: leave no orphan, no port
