@@ -18,7 +18,7 @@ from ..support.pydevd_ide import PyCharm, PyDev
 from ..support.requirements import require_debugger
 
 READY = r"Running on (http://\S+)"
-STARTS_A_FILE = "from flask_debuglaunch.cli import main\nmain()\n"
+START = Path(__file__).parent / "places" / "start_launcher.py"
 
 WAYS = [
     ("debugpy", "listen"),
@@ -67,14 +67,9 @@ def meet(
     debug: bool = True,
     reload: bool = False,
 ) -> Iterator[Meeting]:
-    """Serve the file's app with the debugger's IDE attached, all its boxes of `filters` ticked."""
-    require_debugger(debugger)
-    command = [
-        "run", "--app", app.name, "--port", "0",
-        "--debug" if debug else "--no-debug", "--reload" if reload else "--no-reload", *flags,
-    ]  # fmt: skip
-    start = {"listen": _listening, "connect": _connecting, "launched": _launched}[way]
-    with start(debugger, app, command) as (ide, program):
+    """Serve the file's app with the debugger's IDE attached, the boxes `filters` ticked."""
+    flags = ("--debug" if debug else "--no-debug", "--reload" if reload else "--no-reload", *flags)
+    with begin(debugger, way, app, *flags) as (ide, program):
         url = program.wait_for_line(READY)[1]
         if reload and debugger == "debugpy":
             ide.wait_for_session(2)
@@ -83,23 +78,39 @@ def meet(
         yield Meeting(ide, program, url)
 
 
+@contextmanager
+def begin(
+    debugger: str, way: str, app: Path, *flags: str, filters: Iterable[str] = ()
+) -> Iterator[tuple[Ide[Any], Program]]:
+    """Start the launcher in one of the WAYS; it need not come to serving."""
+    require_debugger(debugger)
+    start = {"listen": _listening, "connect": _connecting, "launched": _launched}[way]
+    command = ["run", "--app", app.name, "--port", "0", *flags]
+    with start(debugger, app, command, filters) as (ide, program):
+        yield ide, program
+
+
 def python_m(command: list[str]) -> list[str]:
     return [sys.executable, "-m", "flask_debuglaunch", *command]
 
 
 @contextmanager
-def _listening(debugger: str, app: Path, command: list[str]) -> Iterator[tuple[Ide[Any], Program]]:
+def _listening(
+    debugger: str, app: Path, command: list[str], filters: Iterable[str]
+) -> Iterator[tuple[Ide[Any], Program]]:
     port = free_port()
     flags = ["--debug-with", debugger, "--debug-connection", "listen", "--debug-port", str(port)]
     with Program(python_m([*command, *flags]), cwd=app.parent) as program:
         program.wait_for_line(READY)
-        with Editor.attach(port) as ide:
+        with Editor.attach(port, filters=filters) as ide:
             yield ide, program
 
 
 @contextmanager
-def _connecting(debugger: str, app: Path, command: list[str]) -> Iterator[tuple[Ide[Any], Program]]:
-    with (PyDev if debugger == "pydevd" else PyCharm)(filters=()) as ide:
+def _connecting(
+    debugger: str, app: Path, command: list[str], filters: Iterable[str]
+) -> Iterator[tuple[Ide[Any], Program]]:
+    with (PyDev if debugger == "pydevd" else PyCharm)(filters=filters) as ide:
         flags = ["--debug-with", debugger, "--debug-connection", "connect"]
         port = ["--debug-port", str(ide.port)]
         with Program(python_m([*command, *flags, *port]), cwd=app.parent) as program:
@@ -107,11 +118,13 @@ def _connecting(debugger: str, app: Path, command: list[str]) -> Iterator[tuple[
 
 
 @contextmanager
-def _launched(debugger: str, app: Path, command: list[str]) -> Iterator[tuple[Ide[Any], Program]]:
-    target, module = "flask_debuglaunch", True
-    if debugger == "pydevd":  # PyDev can only run files
-        target, module = str(app.with_name("start_launcher.py")), False
-    with launch(debugger, target, *command, module=module, cwd=app.parent, filters=()) as ide:
+def _launched(
+    debugger: str, app: Path, command: list[str], filters: Iterable[str]
+) -> Iterator[tuple[Ide[Any], Program]]:
+    # PyDev can only run files.
+    module = debugger != "pydevd"
+    target = "flask_debuglaunch" if module else str(START)
+    with launch(debugger, target, *command, module=module, cwd=app.parent, filters=filters) as ide:
         program = ide.program
         assert program
         yield ide, program

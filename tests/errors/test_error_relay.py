@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from ..support.ide import Stop
+from ..support.processes import TIMEOUT, http_get, in_background, wait_until
 from ..support.sources import marked_line
-from .meeting import WAYS, Meeting, meet
+from .meeting import WAYS, Meeting, begin, meet
 from .places.app import FAILING, HANDLED
 
 APP = Path(__file__).parent / "places" / "app.py"
@@ -74,3 +77,145 @@ def test_no_box(debugger: str, way: str) -> None:
         for place, path in FAILING.items():
             assert (place, meeting.get(path)[1]) == (place, [])
         assert count_handled(meeting) == dict.fromkeys(HANDLED, 0)
+
+
+@pytest.mark.parametrize(("debugger", "way"), WAYS)
+def test_what_the_person_sees(debugger: str, way: str) -> None:
+    """Locals, the exception, and the request's context evaluate at the stop."""
+    with meet(debugger, way, APP) as meeting:
+        response = in_background(http_get, f"{meeting.url}/view")
+        stop = meeting.ide.wait_for_stop()
+        assert (Path(stop.file), stop.line) == (APP, marked_line(APP, "view"))
+        assert stop.exception_info().message == "view ['apple']"
+        assert stop.variables()["basket"] == "['apple']"
+        assert stop.evaluate("request.path") == "'/view'"
+        assert stop.evaluate("g.customer") == "'Ada'"
+        assert not response.done()
+        stop.resume()
+        assert response.result(TIMEOUT).status == 500
+        assert len(meeting.ide.stops) == 1
+
+
+def test_each_worker_of_a_reload() -> None:
+    with meet("debugpy", "listen", APP, reload=True) as meeting:
+        assert [str(stop) for stop in visit(meeting, "view")] == [
+            f"exception at {APP}:{marked_line(APP, 'view')} in view"
+        ]
+
+
+def test_an_error_object_that_is_raised_again(tmp_path: Path) -> None:
+    app = write_app(tmp_path, "error = ValueError()", "raise error")
+    with meet("debugpy", "listen", app) as meeting:
+        assert [len(meeting.get("/")[1]) for _ in range(3)] == [1, 1, 1]
+
+
+def test_an_error_without_a_frame_of_the_apps(tmp_path: Path) -> None:
+    """One of an extension's: "just my code" would filter every frame out, and show nothing."""
+    setting_up = "import functools, json\napp.before_request(functools.partial(json.loads, '{'))"
+    app = write_app(tmp_path, setting_up, "return ''")
+    with meet("debugpy", "listen", app) as meeting:
+        _, [stop] = meeting.get("/")
+        assert stop.exception_info().type == "JSONDecodeError"
+
+
+# STOP_ON_ERRORS, and the two handlers that are told of everything
+
+
+@pytest.mark.parametrize(("mode", "stops"), [("unhandled", 0), ("all", 1), ("off", 0)])
+def test_a_handler_of_exception_handles(mode: str, stops: int) -> None:
+    with meet("debugpy", "listen", APP, "--stop-on-errors", mode) as meeting:
+        assert len(meeting.get(HANDLED["catch-all"])[1]) == stops
+        assert len(meeting.get(HANDLED["abort"])[1]) == 0
+        assert len(meeting.get(HANDLED["class"])[1]) == stops
+        assert len(meeting.get(FAILING["view"])[1]) == (0 if mode == "off" else 1)
+
+
+@pytest.mark.parametrize("debugger_way", WAYS)
+def test_a_handler_of_500_is_told_of_an_unhandled_error(
+    tmp_path: Path, debugger_way: tuple[str, str]
+) -> None:
+    """Without debug, for in debug mode Flask does not ask that handler."""
+    handler = '@app.errorhandler(500)\ndef sorry(error): return "sorry", 500'
+    app = write_app(tmp_path, handler, "raise ValueError")
+    with meet(*debugger_way, app, debug=False) as meeting:
+        response, stops = meeting.get("/")
+        assert response is not None
+        assert (response.status, response.text) == (500, "sorry")
+        assert [stop.exception_info().type for stop in stops] == ["ValueError"]
+
+
+# A client that has gone
+
+
+def test_a_client_that_sends_half_a_body() -> None:
+    with meet("debugpy", "listen", APP) as meeting, connected(meeting) as client:
+        client.sendall(b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+        client.shutdown(socket.SHUT_WR)
+        assert b" 400 " in client.recv(1000)  # the view has ended
+        assert meeting.get("/")[1] == []
+
+
+def test_a_client_that_leaves_during_the_response() -> None:
+    with meet("debugpy", "listen", APP) as meeting:
+        with connected(meeting) as client:
+            client.sendall(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.recv(1000)
+        meeting.program.wait_for_line("the endless response is closed")
+        assert meeting.get("/")[1] == []
+
+
+# The import
+
+
+@pytest.mark.parametrize(("debugger", "way"), [("debugpy", "launched"), ("pydevd", "connect")])
+def test_an_error_of_the_import(tmp_path: Path, debugger: str, way: str) -> None:
+    app = tmp_path / "app.py"
+    app.write_text("import json\nnumber = 1 / 0\n")
+    with begin(debugger, way, app, filters=("uncaught",)) as (ide, program):
+        stop = ide.wait_for_stop()
+        assert (Path(stop.file), stop.line) == (app, 2)
+        assert stop.exception_info().type == "ZeroDivisionError"
+        stop.resume()
+        program.wait_for_line("ZeroDivisionError")
+        program.wait_exit()
+        assert len(ide.stops) == 1
+
+
+def test_an_error_of_the_import_after_a_save(tmp_path: Path) -> None:
+    app = write_app(tmp_path, "", "return 'fine'")
+    fine = app.read_text()
+    with meet("debugpy", "listen", app, reload=True) as meeting:
+        app.write_text("number = 1 / 0\n")
+        stop = meeting.take_stop()
+        assert (Path(stop.file), stop.line) == (app, 1)
+        meeting.program.wait_for_line("ZeroDivisionError")
+        response, stops = meeting.get("/")
+        assert response is not None
+        assert (response.status, stops) == (500, [])  # shown already
+        app.write_text(fine)
+        wait_until(lambda: http_get(meeting.url).text == "fine")
+
+
+# The log
+
+
+@pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize(("debugger", "way"), WAYS)
+def test_the_traceback_is_logged_once(debugger: str, way: str, debug: bool) -> None:
+    with meet(debugger, way, APP, debug=debug) as meeting:
+        assert len(visit(meeting, "view")) == 1
+        meeting.get("/")
+        meeting.program.wait_for_line(r"GET / HTTP/1.1. 200")
+        assert meeting.program.output.count("Traceback (most recent call last)") == 1
+
+
+def write_app(folder: Path, setting_up: str, view: str) -> Path:
+    app = folder / "app.py"
+    start = "from flask import Flask\napp = Flask(__name__)\n"
+    app.write_text(f'{start}{setting_up}\n@app.get("/")\ndef index():\n    {view}\n')
+    return app
+
+
+def connected(meeting: Meeting) -> socket.socket:
+    address = urlsplit(meeting.url)
+    return socket.create_connection((address.hostname, address.port), TIMEOUT)

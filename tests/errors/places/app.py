@@ -263,8 +263,11 @@ def upload() -> str:
 
 @app.get("/endless")
 def endless() -> Iterator[str]:
-    while True:
-        yield "x" * 1000
+    try:
+        while True:
+            yield "x" * 1000
+    finally:
+        print("the endless response is closed", file=sys.stderr)
 
 
 app.register_blueprint(shop)
