@@ -1,0 +1,200 @@
+"""An app of its own, served by the launcher, and an IDE: together in each way they can meet."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..support.dap import Editor
+from ..support.debugging import launch
+from ..support.ide import Breakpoints, Ide, Stop
+from ..support.processes import (
+    TIMEOUT,
+    Program,
+    Response,
+    free_port,
+    http_get,
+    in_background,
+    wait_for_port,
+)
+from ..support.pydevd_ide import PyCharm, PyDev
+from ..support.requirements import require_debugger
+from ..support.sources import marked_line
+
+READY = r"Running on (http://\S+)"
+
+WAYS = [
+    ("debugpy", "present"),
+    ("debugpy", "listen"),
+    ("debugpy", "connect"),
+    ("pydevd", "present"),
+    ("pydevd", "connect"),
+    ("pydevd-pycharm", "present"),
+    ("pydevd-pycharm", "connect"),
+]
+"""Each debugger and each way to meet it; present: the IDE starts the launcher under it."""
+
+MAIN = """\
+import dataclasses
+
+import flask_debuglaunch
+from flask import Flask, request
+from flask_debuglaunch.debuggers import present_debugger
+
+app = Flask(__name__)  # @bp:module
+
+
+@app.get("/greet/<name>")
+def greet(name):
+    greeting = "Hello"
+    answer = f"{greeting}, {name}!"  # @bp
+    return answer
+
+
+@app.get("/present")
+def present():
+    return dataclasses.asdict(found := present_debugger()) | {"debugger": found.debugger.name}
+
+
+if __name__ == "__main__":
+    flask_debuglaunch.run(app)
+"""
+
+
+class Shop:
+    """A folder with an app, main.py, and its config.yaml."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.main = self._save("main.py", MAIN)
+        self.configure()
+        # PyDev can only run files.
+        self._starter = self._save("starter.py", "from flask_debuglaunch.cli import main\nmain()\n")
+
+    def configure(self, **settings: object) -> None:
+        """Write the launcher's block: WAIT=5, RELOAD=True. The port is a free one."""
+        content = {"FLASK": {"DEBUG": True}, "DEBUGLAUNCH": {"PORT": 0, **settings}}
+        self._save("config.yaml", yaml.safe_dump(content))
+
+    def greet_with(self, greeting: str) -> None:
+        """Change the code; no line moves."""
+        self._save("main.py", MAIN.replace("Hello", greeting))
+
+    def _save(self, name: str, text: str) -> Path:
+        file = self.root / name
+        unfinished = self.root.parent / f"{name}.unfinished"  # not in a folder that is watched
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, file)
+        return file
+
+    def breakpoint(self, mark: str = "") -> Breakpoints:
+        return {self.main: [marked_line(self.main, mark)]}
+
+    def start(self, *flags: str, env: dict[str, str] | None = None, own_main: bool = False) -> Program:
+        """In a shell: `python -m flask_debuglaunch`, or the app's own `python main.py`."""
+        what = ["main.py"] if own_main else ["-m", "flask_debuglaunch", *flags]
+        environment = {**os.environ, **(env or {})}
+        return Program([sys.executable, *what], cwd=self.root, env=environment)
+
+    def press_debug(
+        self,
+        debugger: str,
+        *flags: str,
+        breakpoints: Breakpoints | None = None,
+        own_main: bool = False,
+    ) -> Ide[Any]:
+        """The same by the Debug button of the debugger's IDE."""
+        if own_main or debugger == "pydevd":
+            target = self.main if own_main else self._starter
+            return launch(debugger, target, *flags, breakpoints=breakpoints, cwd=self.root)
+        module = "flask_debuglaunch"
+        return launch(
+            debugger, module, *flags, module=True, breakpoints=breakpoints, cwd=self.root
+        )
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """An app that runs with an IDE attached."""
+
+    ide: Ide[Any]
+    program: Program
+    debug_port: int
+    """Where the two meet; 0 if the debugger is present."""
+
+    @property
+    def url(self) -> str:
+        return self.program.wait_for_line(READY)[1]
+
+    def wait_for_reload(self) -> None:
+        self.program.wait_for_line("Reloaded in")
+
+    def get(self, path: str) -> Response:
+        return http_get(self.url + path)
+
+    def stop_in_view(self, greeting: str = "Hello") -> Stop:
+        """Ask for a page whose view has a breakpoint; the stop, when all that was seen is right
+        and the client has its response."""
+        response = in_background(self.get, "/greet/World?times=2")
+        stop = self.ide.wait_for_stop()
+        assert (stop.reason, stop.function) == ("breakpoint", "greet")
+        assert stop.variables() == {"greeting": repr(greeting), "name": "'World'"}
+        assert stop.evaluate("request.path") == "'/greet/World'"
+        assert stop.evaluate("request.args['times']") == "'2'"
+        stop.resume()
+        assert response.result(TIMEOUT).text == f"{greeting}, World!"
+        return stop
+
+
+@contextmanager
+def meet(
+    shop: Shop,
+    debugger: str,
+    way: str,
+    *,
+    breakpoints: Breakpoints | None = None,
+    own_main: bool = False,
+    reload: bool = False,
+    **settings: object,
+) -> Iterator[Meeting]:
+    """Serve the shop with the debugger's IDE attached and its breakpoints set.
+
+    reload: is it expected that the app runs in a worker?
+    """
+    require_debugger(debugger)
+    breakpoints = shop.breakpoint() if breakpoints is None else breakpoints
+    if way == "present":
+        shop.configure(**settings)
+        with shop.press_debug(debugger, breakpoints=breakpoints, own_main=own_main) as ide:
+            assert ide.program
+            yield Meeting(ide, ide.program, 0)
+    elif way == "connect":
+        with listening_ide(debugger, breakpoints=breakpoints) as ide:
+            connect = {"DEBUG_CONNECTION": "connect", "DEBUG_PORT": ide.port}
+            shop.configure(DEBUG_WITH=debugger, **connect, **settings)
+            with shop.start(own_main=own_main) as program:
+                yield Meeting(ide, program, ide.port)
+    else:
+        port = free_port()
+        shop.configure(DEBUG_WITH=debugger, DEBUG_CONNECTION="listen", DEBUG_PORT=port, **settings)
+        with shop.start(own_main=own_main) as program:
+            wait_for_port(port)
+            with Editor.attach(port, breakpoints=breakpoints) as ide:
+                ide.wait_for_session(2 if reload else 1)
+                yield Meeting(ide, program, port)
+
+
+def listening_ide(
+    debugger: str, port: int = 0, *, breakpoints: Breakpoints | None = None
+) -> Ide[Any]:
+    """The debugger's IDE with its debug server started, on a free port if none is given."""
+    if debugger == "debugpy":
+        return Editor.listen(port, breakpoints=breakpoints)
+    return (PyDev if debugger == "pydevd" else PyCharm)(port=port, breakpoints=breakpoints)
