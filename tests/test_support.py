@@ -237,7 +237,7 @@ def test_pause(debugger: str, app: Path, port: int, url: str) -> None:
         assert http_get(f"{url}/plain").text == "plain"
         ide.pause()
         stop = ide.wait_for_stop()
-        assert stop.reason == "pause"
+        assert stop.reason in ("pause", "step")  # pydevd pauses by a step and may call it so
         stop.resume()
         assert http_get(f"{url}/idle").text == "idle"
         assert response.result(TIMEOUT).text == "was busy"
@@ -249,8 +249,8 @@ def test_red_square_leaves_nothing(debugger: str, app: Path, port: int) -> None:
         wait_for_port(port)
         assert ide.program
         ide.disconnect(terminate=True)
-        ide.wait_for_end()
         ide.program.assert_nothing_left()
+        ide.wait_for_end()
 
 
 # debugpy

@@ -36,9 +36,6 @@ Children = Literal["startDebugging", "debugpyAttach", "ignored"]
 """How the client learns of child processes: by the request (VS Code), by debugpy's own event
 (a client that does not declare support for the request), or it never attaches to them."""
 
-DEFAULT_FILTERS = ("uncaught",)
-"""The exception filters that VS Code ticks until somebody changes them."""
-
 # As VS Code sends them; locale and name are the user's.
 INITIALIZE: Message = {
     "clientID": "vscode",
@@ -263,15 +260,17 @@ class DapSession(Session):
 class Editor(Ide[DapSession]):
     """An editor with one debugged program: a root session, and one for each child process."""
 
+    DEFAULT_FILTERS = ("uncaught",)
+
     def __init__(
         self,
         *,
         breakpoints: Breakpoints | None = None,
-        filters: Iterable[str] = DEFAULT_FILTERS,
+        filters: Iterable[str] | None = None,
         children: Children = "startDebugging",
         workspace: Path | None = None,
     ) -> None:
-        """filters: the exception boxes that are ticked. workspace: the folder that is open."""
+        """workspace: the folder that is open."""
         super().__init__(breakpoints, filters)
         self.family = Family()
         """The adapter, the launched program and all their descendants."""
@@ -413,7 +412,6 @@ class Editor(Ide[DapSession]):
         self.live_sessions[-1].pause()
 
     def disconnect(self, *, terminate: bool = False) -> None:
-        """Press Disconnect, or with terminate the red square: the debuggee is ended too."""
         root, *children = self.sessions
         for session in children:
             session.end("disconnect")

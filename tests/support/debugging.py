@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .dap import DEFAULT_FILTERS, Editor
+from .dap import Editor
 from .ide import Breakpoints, Ide
 from .pydevd_ide import PyCharm, PyDev
 from .requirements import require_debugger
@@ -38,8 +38,7 @@ def launch(
         where = {"cwd": str(directory), "env": dict(env or {})}
         # As in every template for Flask; without it debugpy stops at the reloader's SystemExit.
         flask = {"jinja": True}
-        ticked = DEFAULT_FILTERS if filters is None else filters
-        return Editor.launch({**what, **where, **flask}, breakpoints=breakpoints, filters=ticked)
+        return Editor.launch({**what, **where, **flask}, breakpoints=breakpoints, filters=filters)
     ide = (PyDev if debugger == "pydevd" else PyCharm)(breakpoints=breakpoints, filters=filters)
     ide.launch(target, *arguments, module=module, cwd=directory, env={**os.environ, **(env or {})})
     return ide

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from .processes import TIMEOUT, Program, in_background
 
@@ -120,11 +120,14 @@ class Session:
 class Ide(ABC, Generic[SessionT]):
     """What every IDE's side has in common: sessions and stops, counted and waited for."""
 
-    def __init__(self, breakpoints: Breakpoints | None, filters: Iterable[str]) -> None:
+    DEFAULT_FILTERS: ClassVar[tuple[str, ...]]
+    """The exception boxes that are ticked in a fresh installation."""
+
+    def __init__(self, breakpoints: Breakpoints | None, filters: Iterable[str] | None) -> None:
+        """filters: None for the default ones."""
         self.breakpoints = {Path(file): [*lines] for file, lines in (breakpoints or {}).items()}
-        self.filters = tuple(filters)
-        """The exception boxes that are ticked, in VS Code's words: uncaught, userUnhandled,
-        raised."""
+        self.filters = self.DEFAULT_FILTERS if filters is None else tuple(filters)
+        """The exception boxes that are ticked: uncaught, userUnhandled, raised (VS Code's words)."""
         self.sessions: list[SessionT] = []
         """In the order of their start, the root first; those that have ended too."""
         self.changed = threading.Condition()
@@ -236,7 +239,7 @@ class Ide(ABC, Generic[SessionT]):
 
     @abstractmethod
     def disconnect(self, *, terminate: bool = False) -> None:
-        """Press Disconnect, or with terminate the red square: the debuggee is ended too."""
+        """Press Disconnect, or with terminate the red square, which ends the debuggee too."""
 
     @abstractmethod
     def settle(self) -> None:

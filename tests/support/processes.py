@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import http.client
 import os
 import re
@@ -13,7 +12,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import termios
 import threading
 import time
 import uuid
@@ -116,12 +114,34 @@ def _environment_of(pid: int) -> list[bytes]:
         return []
 
 
+def _descendants(pid: int) -> list[int]:
+    children = [child for child in _all_processes() if _parent_of(child) == pid]
+    return [*children, *(found for child in children for found in _descendants(child))]
+
+
+def _parent_of(pid: int) -> int:
+    try:
+        after_the_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    except OSError:  # gone meanwhile
+        return 0
+    return int(after_the_name.split()[1])
+
+
 def command_line(pid: int) -> list[str]:
     """The arguments a process was started with (Linux); empty if it is gone."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
     except OSError:
         return []
+
+
+# Without a controlling terminal there is neither Ctrl-C nor a hang-up, and code between fork and
+# exec (preexec_fn) may deadlock in a process with threads.
+RUN_IN_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
 class Program:
@@ -179,15 +199,13 @@ class Program:
     ) -> tuple[subprocess.Popen[bytes], int]:
         self._terminal, theirs = os.openpty()
         popen = subprocess.Popen(
-            argv,
+            [sys.executable, "-IS", "-c", RUN_IN_TERMINAL, *argv],
             cwd=cwd,
             env={"TERM": "xterm", **env},
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            # Without a controlling terminal there is neither Ctrl-C nor a hang-up.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(theirs)
         return popen, self._terminal
@@ -277,6 +295,12 @@ class Program:
     def signal_group(self, number: int) -> None:
         """Send a signal to its process group, as a terminal does for Ctrl-C."""
         os.killpg(self.pid, number)
+
+    def signal_tree(self, number: int) -> None:
+        """Send a signal to it and its children and theirs, as PyCharm and PyDev do (Linux)."""
+        for pid in [self.pid, *_descendants(self.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def type_keys(self, keys: str) -> None:
         """Type into its terminal: "\\x03" is Ctrl-C."""

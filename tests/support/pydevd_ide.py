@@ -24,6 +24,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import socket
 import sys
 import threading
@@ -190,8 +191,8 @@ def pydevd_file() -> str:
 class PydevdIde(Ide[PydevdSession]):
     """What PyDev and PyCharm have in common; use one of the two."""
 
-    DEFAULT_FILTERS: ClassVar[tuple[str, ...]]
-    """The boxes that are ticked in a fresh installation."""
+    STOP_SIGNAL: ClassVar[signal.Signals]
+    """What the red square sends to the launched program and its descendants."""
 
     def __init__(
         self,
@@ -200,9 +201,8 @@ class PydevdIde(Ide[PydevdSession]):
         filters: Iterable[str] | None = None,
         port: int = 0,
     ) -> None:
-        """filters: what stops at exceptions, in VS Code's words (uncaught, userUnhandled, raised);
-        the IDE's default if not given. port: 0 for any that is free."""
-        super().__init__(breakpoints, self.DEFAULT_FILTERS if filters is None else filters)
+        """port: 0 for any that is free."""
+        super().__init__(breakpoints, filters)
         self.output = ""
         """What the debuggees have sent to the console over the protocol."""
         self._listener = socket.create_server(("127.0.0.1", port), backlog=20)
@@ -278,9 +278,8 @@ class PydevdIde(Ide[PydevdSession]):
         session.send(SUSPEND, session.threads[0])
 
     def disconnect(self, *, terminate: bool = False) -> None:
-        """Press Disconnect, or with terminate the red square: the launched program is killed."""
         if terminate and self.program:
-            self.program.kill()
+            self.program.signal_tree(self.STOP_SIGNAL)
         for session in self.sessions:
             session.hang_up()
 
@@ -344,6 +343,7 @@ class PyDev(PydevdIde):
     """PyDev 13.1: in Eclipse, LiClipse and (an old one) Aptana Studio."""
 
     DEFAULT_FILTERS = ()
+    STOP_SIGNAL = signal.SIGKILL
 
     def command(self, module: bool) -> list[str]:
         assert not module, "PyDev can only run files"
@@ -392,6 +392,7 @@ class PyCharm(PydevdIde):
     """PyCharm with its own debugger, pydevd-pycharm."""
 
     DEFAULT_FILTERS = ("uncaught",)  # the breakpoint "Any Exception" with "On termination"
+    STOP_SIGNAL = signal.SIGINT
 
     def command(self, module: bool) -> list[str]:
         flags = ["--multiprocess", "--qt-support=auto"]
