@@ -50,13 +50,23 @@ def spelled(text: str, ascii_only: bool, slashes: bool) -> str:
     return json.dumps(text, ensure_ascii=ascii_only).replace("/", "\\/" if slashes else "/")
 
 
-def containers(inner: st.SearchStrategy[Source]) -> st.SearchStrategy[Source]:
-    elements = st.lists(st.tuples(st.just(""), inner), max_size=4).map(tuple)
-    members = st.lists(st.tuples(SPELLED_KEYS, inner), max_size=4).map(tuple)
-    return st.one_of(
-        st.builds(Source, st.just(""), st.just("[]"), elements, st.booleans()),
-        st.builds(Source, st.just(""), st.just("{}"), members, st.booleans()),
-    )
+def sources(trailing_commas: st.SearchStrategy[bool]) -> st.SearchStrategy[Source]:
+    def containers(inner: st.SearchStrategy[Source]) -> st.SearchStrategy[Source]:
+        elements = st.lists(st.tuples(st.just(""), inner), max_size=4).map(tuple)
+        members = st.lists(st.tuples(SPELLED_KEYS, inner), max_size=4).map(tuple)
+        return st.one_of(
+            st.builds(Source, st.just(""), st.just("[]"), elements, trailing_commas),
+            st.builds(Source, st.just(""), st.just("{}"), members, trailing_commas),
+        )
+
+    return st.recursive(st.builds(Source, LITERALS), containers, max_leaves=8)
+
+
+def objects(trailing_commas: st.SearchStrategy[bool]) -> st.SearchStrategy[Source]:
+    """With a member at least."""
+    member = st.tuples(SPELLED_KEYS, sources(trailing_commas))
+    members = st.lists(member, min_size=1, max_size=4).map(tuple)
+    return st.builds(Source, st.just(""), st.just("{}"), members, trailing_commas)
 
 
 KEYS = st.sampled_from(["name", "configurations", "a", "b", "", "é", '"', "\\", "//", "\u2028"])
@@ -67,14 +77,9 @@ ODD_LITERALS = ["-0", "0e1", "1E+5", "1.50", "1e400", f"-1{30 * '0'}"]
 ODD_LITERALS += ['"\\ud800"', '"\\uDE00\\ud83d"', '"\x7f"', '"*/"', '"\\b\\f\\n\\r\\t\\/"']
 SPELLED_KEYS = st.builds(spelled, KEYS, st.booleans(), st.booleans())
 LITERALS = st.one_of(SCALARS.map(json.dumps), SPELLED_KEYS, st.sampled_from(ODD_LITERALS))
-SOURCES = st.recursive(st.builds(Source, LITERALS), containers, max_leaves=8)
-OBJECTS = st.builds(
-    Source,
-    st.just(""),
-    st.just("{}"),
-    st.lists(st.tuples(SPELLED_KEYS, SOURCES), min_size=1, max_size=4).map(tuple),
-    st.booleans(),
-)
+SOURCES = sources(st.booleans())
+OBJECTS = objects(st.booleans())
+STRICT_OBJECTS = objects(st.just(False))
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
@@ -146,6 +151,19 @@ def paths(draw: st.DrawFn, value: Any, *, existing: bool = False) -> Path:
         value = children[step]
         children = children_of(value, path[-1])
     return path
+
+
+@st.composite
+def paths_to_new(draw: st.DrawFn, value: Any) -> Path:
+    """A path whose last step alone is missing."""
+    path = draw(paths(value, existing=True))
+    for steps in (path, path[:-1]):
+        indexes = found(value, steps)
+        container = None if indexes is None else at(value, indexes)
+        if isinstance(container, dict | list):
+            new = "inserted" if isinstance(container, dict) else Where("name", "inserted")
+            return [*steps, new]
+    raise AssertionError("the last step is of a container")
 
 
 def children_of(value: Any, step: str | Where) -> dict[str, Any]:
