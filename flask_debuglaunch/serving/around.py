@@ -1,4 +1,5 @@
-"""What stands around the app: Werkzeug's debugger, or what relays its errors to the IDE."""
+"""What stands around the app: Werkzeug's debugger, or what takes its errors to the IDE and shows
+them in the browser."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from werkzeug.debug import DebuggedApplication
 
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.attaching import debugger_of
+from flask_debuglaunch.serving.error_page import EditorLinks, link_template, with_error_page
 from flask_debuglaunch.serving.error_relay import relay_errors
 
 if TYPE_CHECKING:
@@ -25,8 +27,14 @@ def around(app: WSGIApplication, plan: Plan) -> WSGIApplication:
             file=sys.stderr,
         )
     if not plan.use_debugger.value:
-        return relay_errors(app, debugger_of(plan), plan.stop_on_errors.value)
+        app = relay_errors(app, debugger_of(plan), plan.stop_on_errors.value)
+        return with_error_page(app, _links(plan)) if plan.debug.value else app
     debugged = DebuggedApplication(app, evalex=True)
     # As run_simple does; without it the console refuses the host that the user chose.
     debugged.trusted_hosts.append(plan.host.value)
     return debugged
+
+
+def _links(plan: Plan) -> EditorLinks:
+    template = link_template(plan.editor.value, plan.debugger.value)
+    return EditorLinks(template, plan.settings.path_mappings.value)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..support.dap import DEFAULT_FILTERS, Editor
+from ..support.dap import Editor
 from ..support.debugging import launch
 from ..support.ide import Ide, Stop
 from ..support.processes import Program, Response, free_port, http_get
@@ -63,7 +63,7 @@ def meet(
     way: str,
     app: Path,
     *flags: str,
-    filters: Iterable[str] = DEFAULT_FILTERS,
+    filters: Iterable[str] = ("uncaught",),
     debug: bool = True,
     reload: bool = False,
 ) -> Iterator[Meeting]:
