@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..support.requirements import require
+from tests.support.requirements import require
 
-HOME = Path(os.environ.get("DEBUGLAUNCH_ECLIPSE", "~/.cache/flask-debuglaunch/eclipse"))
+HOME = Path(
+    os.environ.get("DEBUGLAUNCH_ECLIPSE", "~/.cache/flask-debuglaunch/eclipse")
+).expanduser()
 TIMEOUT = 120
 
 
@@ -38,14 +40,13 @@ def load(project: Path, *names: str) -> list[Launch]:
 
     Skips the test if Eclipse is not installed.
     """
-    home = HOME.expanduser()
-    missing = None if (home / "built").exists() else "run tests/ides/eclipse_check/setup first"
+    missing = None if (HOME / "built").exists() else "run tests/ides/eclipse_check/setup first"
     require("eclipse", missing=missing)
     with tempfile.TemporaryDirectory() as temporary:
         configuration = Path(temporary, "configuration")
         configuration.mkdir()
-        (configuration / "config.ini").write_bytes((home / "config.ini").read_bytes())
-        launcher = home / "plugins" / "org.eclipse.equinox.launcher.jar"
+        (configuration / "config.ini").write_bytes((HOME / "config.ini").read_bytes())
+        launcher = HOME / "plugins" / "org.eclipse.equinox.launcher.jar"
         quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
         folders = ["-configuration", str(configuration), "-data", f"{temporary}/workspace"]
         done = subprocess.run(

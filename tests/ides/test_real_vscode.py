@@ -1,0 +1,79 @@
+"""A real VS Code opens the example workspace and debugs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ides.real_vscode import VSCode, opened
+from tests.ides.workspace import Workspace, written
+from tests.support.processes import (
+    TIMEOUT,
+    Program,
+    http_get,
+    in_background,
+    is_listening,
+    wait_until,
+)
+from tests.support.requirements import require_debugger
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    require_debugger("debugpy")
+    workspace = Workspace.copied("vscode", tmp_path_factory.mktemp("open") / "vscode")
+    written(workspace.folder, "vscode", "--with", "browser,docker,wait", *workspace.flags)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def vscode(workspace: Workspace) -> Iterator[VSCode]:
+    with opened(workspace.folder) as vscode:
+        vscode.ask("breakpoint", file=str(workspace.main), line=workspace.line)
+        yield vscode
+
+
+def test_it_marks_nothing_in_launch_json(vscode: VSCode, workspace: Workspace) -> None:
+    file = str(workspace.folder / ".vscode" / "launch.json")
+    marked = vscode.ask("problems", file=file, find='"request": "launch",')
+    assert len(marked["withMistake"]) == 1
+    assert marked["without"] == []
+
+
+def test_it_debugs_with_a_save_and_reload_in_between(vscode: VSCode, workspace: Workspace) -> None:
+    assert vscode.ask("start", name="debuglaunch: debug") is True
+    vscode.ask("armed", count=2)  # the supervisor's session and the worker's
+    stops_and_goes_on(vscode, workspace, "Hello, World!")
+
+    change = {"find": 'greeting = f"{', "text": 'greeting = f"Again {'}
+    vscode.ask("edit", file=str(workspace.main), **change)
+    vscode.ask("armed", count=3)  # the new worker's
+    stops_and_goes_on(vscode, workspace, "Again Hello, World!")
+
+    vscode.ask("stop")
+    wait_until(lambda: not is_listening(workspace.port), message="the server ends with Stop")
+    vscode.ask("edit", file=str(workspace.main), find=change["text"], text=change["find"])
+
+
+def test_it_attaches(vscode: VSCode, workspace: Workspace) -> None:
+    argv = [sys.executable, "-m", "flask_debuglaunch", *workspace.flags]
+    with Program(argv, cwd=workspace.folder) as program:
+        program.wait_for_line("Running on")
+        assert vscode.ask("start", name="debuglaunch: attach") is True
+        vscode.ask("armed", count=2)
+        stops_and_goes_on(vscode, workspace, "Hello, World!")
+        vscode.ask("stop")
+        assert http_get(workspace.url("/hello/World")).status == 200
+
+
+def stops_and_goes_on(vscode: VSCode, workspace: Workspace, greeting: str) -> None:
+    response = in_background(http_get, workspace.url("/hello/World"))
+    stop = vscode.ask("stopped")
+    assert (stop["reason"], stop["line"]) == ("breakpoint", workspace.line)
+    assert Path(stop["file"]) == workspace.main
+    assert stop["variables"]["greeting"] == f"'{greeting}'"
+    vscode.ask("continue")
+    assert response.result(TIMEOUT).text == greeting
