@@ -23,10 +23,13 @@ class Debugpy(PydevdFamily):
     connections = ("listen", "connect")
     package = "debugpy"
     module = "debugpy"
+    library = "debugpy.server.api"  # `import debugpy` puts it off
     start_the_ide = 'Start its attach configuration with "listen" first'
 
     def listen(self, endpoint: Endpoint) -> None:
-        debugpy = self._import()
+        self._import()
+        import debugpy
+
         internals.no_delay()
         debugpy.configure(pythonEnv=_adapter_environment())
         try:

@@ -15,7 +15,7 @@ class Pydevd(PydevdFamily):
     flags: tuple[str, ...] = ("DEBUG_WITH_APTANA", "DEBUG_WITH_ECLIPSE")
     connections = ("connect",)
     package = "pydevd"
-    module = "pydevd"
+    module = library = "pydevd"
     start_the_ide = 'Start it there first (the Debug perspective: PyDev > "Start Debug Server")'
 
     def installed(self) -> bool:

@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 from pathlib import Path
-from types import ModuleType
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.dying_thread import die_of
@@ -22,7 +21,9 @@ class PydevdFamily:
     name: str
     package: str
     module: str
-    """What `import` takes."""
+    """Its name on sys.path."""
+    library: str
+    """What is to be imported for its pydevd to be there."""
     start_the_ide: str
     """What to do when no IDE listens."""
 
@@ -83,8 +84,8 @@ class PydevdFamily:
     def _stop_on(self, error: BaseException) -> None:
         die_of(error)
 
-    def _import(self) -> ModuleType:
-        """The debugger's library. Raises DebuggerUnavailable if it can't be had."""
+    def _import(self) -> None:
+        """Load the debugger's library. Raises DebuggerUnavailable if it can't be had."""
         import importlib
 
         if not self.installed():
@@ -94,7 +95,7 @@ class PydevdFamily:
         # Else every start on Python 3.11 and later prints a warning about frozen modules.
         os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
         try:
-            return importlib.import_module(self.module)
+            importlib.import_module(self.library)
         except Exception as error:  # an old one meets a new Python in many ways
             raise DebuggerUnavailable(
                 f"the installed {self.name} does not run on Python {sys.version_info[0]}."

@@ -32,10 +32,16 @@ def live_debugger() -> Any | None:
 
 def flavour_of(debugger: object) -> str:
     """Which of the family it is: its name as in DEBUG_WITH."""
-    if _call(_constants(), "get_protocol") in ("json", "http_json"):
+    if protocol() in ("json", "http_json"):
         return "debugpy"
     is_pydevd = hasattr(debugger, "do_stop_on_unhandled_exception")
     return "pydevd" if is_pydevd else "pydevd-pycharm"
+
+
+def protocol() -> str | None:
+    """How the debugger talks with the IDE; None for pydevd-pycharm, which has one way only."""
+    found: str | None = _call(_constants(), "get_protocol")
+    return found
 
 
 def is_attached(debugger: Any) -> bool:

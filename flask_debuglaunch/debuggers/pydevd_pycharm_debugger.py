@@ -19,7 +19,7 @@ class PydevdPycharm(PydevdFamily):
     flags = ("DEBUG_WITH_PYCHARM",)
     connections = ("connect",)
     package = "pydevd-pycharm"
-    module = "pydevd_pycharm"
+    module = library = "pydevd_pycharm"
     start_the_ide = 'Start its "Python Debug Server" configuration first'
 
     def _attach(self, endpoint: Endpoint) -> None:

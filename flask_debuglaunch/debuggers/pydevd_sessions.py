@@ -11,10 +11,11 @@ from __future__ import annotations
 import atexit
 import contextlib
 import importlib
+import inspect
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +32,8 @@ class Session:
 
     module: str
     """What is to be imported before pydevd can be."""
-    protocol: str
+    protocol: str | None
+    """None: pydevd-pycharm has only one."""
     host: str
     port: int
     access_token: str | None
@@ -49,7 +51,7 @@ def session_of_this_process() -> Session:
     is_debugpy = internals.flavour_of(debugger) == "debugpy"
     return Session(
         module="debugpy.server.api" if is_debugpy else "pydevd",
-        protocol=sys.modules["_pydevd_bundle.pydevd_constants"].get_protocol(),
+        protocol=internals.protocol(),
         host=setup["client"],
         port=int(setup["port"]),
         access_token=getattr(tokens, "access_token", None),
@@ -72,8 +74,9 @@ def join(session: Session) -> None:
     """
     preload(session)
     internals.no_delay()
-    defaults: Any = importlib.import_module("_pydevd_bundle.pydevd_defaults")
-    defaults.PydevdCustomization.DEFAULT_PROTOCOL = session.protocol
+    if session.protocol is not None:
+        defaults: Any = importlib.import_module("_pydevd_bundle.pydevd_defaults")
+        defaults.PydevdCustomization.DEFAULT_PROTOCOL = session.protocol
     pydevd: Any = sys.modules["pydevd"]
     with _without_naps(pydevd):
         pydevd.settrace(
@@ -81,13 +84,22 @@ def join(session: Session) -> None:
             port=session.port,
             suspend=False,
             patch_multiprocessing=True,
-            access_token=session.access_token,
-            client_access_token=session.client_access_token,
-            notify_stdin=False,
-            ppid=session.parent,
-            # Stepping must not land in our own frames, also where we are not installed.
-            dont_trace_start_patterns=(_OUR_FOLDER,),
+            **_known_to(pydevd.settrace, session),
         )
+
+
+def _known_to(settrace: Callable[..., None], session: Session) -> dict[str, Any]:
+    """The arguments that pydevd-pycharm does not have."""
+    arguments = {
+        "access_token": session.access_token,
+        "client_access_token": session.client_access_token,
+        "notify_stdin": False,
+        "ppid": session.parent,
+        # Stepping must not land in our own frames, also where we are not installed.
+        "dont_trace_start_patterns": (_OUR_FOLDER,),
+    }
+    known = inspect.signature(settrace).parameters
+    return {name: value for name, value in arguments.items() if name in known}
 
 
 @contextlib.contextmanager
@@ -120,6 +132,20 @@ def leave() -> None:
 def children_left_alone() -> Iterator[None]:
     """Start children that the debugger of this process does not take over."""
     monkey: Any = sys.modules.get("_pydev_bundle.pydev_monkey")
-    skip = getattr(monkey, "skip_subprocess_arg_patch", contextlib.nullcontext)
-    with skip():
+    skip = getattr(monkey, "skip_subprocess_arg_patch", None)
+    with skip() if skip else _commands_left_alone(monkey):
         yield
+
+
+@contextlib.contextmanager
+def _commands_left_alone(monkey: Any) -> Iterator[None]:
+    """The same for pydevd-pycharm, which has no such switch."""
+    original = getattr(monkey, "patch_args", None)
+    if original is None:  # no debugger, or none that follows children
+        yield
+        return
+    monkey.patch_args = lambda args: args
+    try:
+        yield
+    finally:
+        monkey.patch_args = original

@@ -144,7 +144,7 @@ class Meeting:
         and the client has its response."""
         response = in_background(self.get, "/greet/World?times=2")
         stop = self.ide.wait_for_stop()
-        assert (stop.reason, stop.function) == ("breakpoint", "greet")
+        assert (stop.reason, stop.function) == ("breakpoint", "greet"), stop.stack()
         assert stop.variables() == {"greeting": repr(greeting), "name": "'World'"}
         assert stop.evaluate("request.path") == "'/greet/World'"
         assert stop.evaluate("request.args['times']") == "'2'"
