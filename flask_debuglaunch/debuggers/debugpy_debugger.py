@@ -21,6 +21,7 @@ class Debugpy(PydevdFamily):
     ides = ("vscode", "cursor", "windsurf", "vscodium", "zed", "neovim")
     flags = ("DEBUG_WITH_VSCODE",)
     connections = ("listen", "connect")
+    has_one_connection = True
     package = "debugpy"
     module = "debugpy"
     library = "debugpy.server.api"  # `import debugpy` puts it off

@@ -12,6 +12,7 @@ class NoDebugger:
     ides: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     connections: tuple[str, ...] = ()
+    has_one_connection = False
     package: str | None = None
 
     def presence(self) -> Presence | None:

@@ -53,6 +53,11 @@ class Debugger(Protocol):
         """How it can meet a process, the usual way first; empty if it needs no connection."""
 
     @property
+    def has_one_connection(self) -> bool:
+        """Does the IDE take one connection, and learn of child processes through it? Else each
+        process connects to the IDE by itself."""
+
+    @property
     def package(self) -> str | None:
         """What `pip install` takes; None if it comes with Flask."""
 

@@ -26,6 +26,7 @@ class PydevdFamily:
     """What is to be imported for its pydevd to be there."""
     start_the_ide: str
     """What to do when no IDE listens."""
+    has_one_connection = False
 
     def presence(self) -> Presence | None:
         debugger = internals.live_debugger()

@@ -24,7 +24,7 @@ def attach_single(plan: Plan) -> None:
 def attach_supervisor(plan: Plan) -> Session | None:
     """In the supervisor: hold the endpoint over restarts. Returns the session that workers join;
     None where each worker dials the IDE by itself, or there is no debugger."""
-    if plan.connection.value == "present" or (plan.connection.value == "listen" and _meet(plan)):
+    if plan.connection.value == "present" or (_is_held_by_supervisor(plan) and _meet(plan)):
         debugger_of(plan).settle_in()
         return pydevd_sessions.session_of_this_process()
     return None
@@ -35,9 +35,14 @@ def attach_worker(plan: Plan, session: Session | None) -> None:
     if session is not None:
         debugger_of(plan).map_paths(plan.settings.path_mappings.value)
         pydevd_sessions.join(session)
-    elif plan.connection.value == "connect":
+    elif plan.connection.value == "connect" and not _is_held_by_supervisor(plan):
         _meet(plan)
     debugger_of(plan).settle_in()
+
+
+def _is_held_by_supervisor(plan: Plan) -> bool:
+    """Is the connection made once, by the supervisor, and joined by each worker?"""
+    return plan.connection.value == "listen" or debugger_of(plan).has_one_connection
 
 
 def _meet(plan: Plan) -> bool:
