@@ -13,11 +13,11 @@ import os
 import pkgutil
 import re
 import sys
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from markupsafe import escape
@@ -159,7 +159,9 @@ def _show(
         page = _response(error, links, environ)
         # WSGI's own rule: given the error, start_response raises it again if the headers are out.
         # Then the server ends the response, and logs the error.
-        yield from page(environ, partial(start_response, exc_info=sys.exc_info()))
+        failure = sys.exc_info()
+        start: Any = lambda status, headers: start_response(status, headers, failure)  # noqa: E731
+        yield from page(environ, start)
         environ["wsgi.errors"].write(_traceback_of(error).render_traceback_text())
 
 
@@ -175,14 +177,14 @@ def _response(error: Exception, links: EditorLinks, environ: WSGIEnvironment) ->
 
 def render_page(error: BaseException, links: EditorLinks) -> str:
     """The page of an error, complete in itself."""
-    traceback = _traceback_of(error)
+    trace = _traceback_of(error)
     style = pkgutil.get_data("werkzeug.debug", "shared/style.css") or b""
     return PAGE.format(
         title=escape(_summary(error)),
         kind=escape(type(error).__name__),
         style=style.decode(),
-        traceback=_linked(traceback.render_traceback_html(include_title=False), links),
-        text=escape(traceback.render_traceback_text()),
+        traceback=_linked(trace.render_traceback_html(include_title=False), links),
+        text=escape(trace.render_traceback_text()),
     )
 
 
@@ -191,14 +193,15 @@ def _traceback_of(error: BaseException) -> DebugTraceback:
 
 
 def _summary(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    # Not str(error): that may fail itself.
+    return "".join(traceback.format_exception_only(error)).strip()
 
 
-def _linked(traceback: str, links: EditorLinks) -> str:
+def _linked(rendered: str, links: EditorLinks) -> str:
     """Werkzeug's traceback, with its headings as links and the app's own source unfolded."""
 
     def link(found: re.Match[str]) -> str:
         target = links.to(html.unescape(found["file"]), int(found["line"]))
         return f'<a href="{escape(target)}">{found[0]}</a>' if target else found[0]
 
-    return FRAME.sub(link, traceback).replace(OWN_SOURCE, '<div class="source expanded">')
+    return FRAME.sub(link, rendered).replace(OWN_SOURCE, '<div class="source expanded">')
