@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 _OURS = str(Path(flask_debuglaunch.__file__).parent)
 
 
-class AppEnded(Exception):
-    """The app's module ended the program (sys.exit) instead of giving an app."""
-
-
 def import_app(
     plan: Plan,
     *,
@@ -36,7 +32,7 @@ def import_app(
 ) -> WSGIApplication:
     """The app, imported, with the recorder looking on.
 
-    Raises LaunchError, AppEnded, or what the app's own code raises.
+    Raises LaunchError, or what the app's own code raises; for its SystemExit a RuntimeError.
     """
     set_for_app(plan, supervised=supervised)
     try:
@@ -46,7 +42,7 @@ def import_app(
     except LaunchError:
         raise
     except SystemExit as error:
-        ended = AppEnded(f"the app ended itself while it was imported: {error!r}")
+        ended = RuntimeError(f"the app ended itself while it was imported: {error!r}")
         raise ended.with_traceback(error.__traceback__) from None
     except Exception as error:
         error.__traceback__ = without_our_frames(error.__traceback__)

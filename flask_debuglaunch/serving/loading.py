@@ -19,7 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.configuration.values import found, shown
+from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.plan import Plan
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def load_app(plan: Plan) -> WSGIApplication:
     target = find_target(plan)
     module = _import(target)
     if target.expression is None:
-        app = _best_app(module, plan.config_file)
+        app = _best_app(module, target, plan.config_file)
     else:
         app = _named_app(module, target, plan.config_file)
     _set_debug(app, plan.debug.value)
@@ -74,9 +75,13 @@ def find_target(plan: Plan) -> Target:
         package = folder / file.removesuffix(".py")
         if (folder / file).is_file() or (package / "__init__.py").is_file():
             return Target(folder / file, None, file)
+    # Here, because a launch that finds its app does without it.
+    from flask_debuglaunch.configuration.starter import look_at_project
+
+    example = look_at_project(folder).app or "server.py"
     raise LaunchError(
-        f"there is no app: no {', '.join(SEARCHED_FILES)} in {folder}."
-        " Name it with APP in the YAML or with --app"
+        f"{folder}: there is no app: no {', '.join(SEARCHED_FILES)}. Name it with APP in the YAML"
+        f" or on the command line, as in --app {example}"
     )
 
 
@@ -87,10 +92,20 @@ def _import(target: Target) -> ModuleType:
         __import__(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            where = f"{target.origin}: there is no module {name} ({target.path})"
-            raise LaunchError(where) from None
+            raise LaunchError(_no_module(name, target)) from None
         raise
     return sys.modules[name]
+
+
+def _no_module(name: str, target: Target) -> str:
+    folder = target.path.parent
+    others = [one.stem for one in folder.glob("*.py")] + [
+        one.parent.name for one in folder.glob("*/__init__.py")
+    ]
+    fix = ". Name a module or file that is there, such as shop.web or shop/web.py"
+    return (
+        f"{target.origin}: there is no module {name} in {folder}{did_you_mean(name, others, fix)}"
+    )
 
 
 def make_importable(path: Path) -> str:
@@ -108,49 +123,53 @@ def make_importable(path: Path) -> str:
     return ".".join(names)
 
 
-def _best_app(module: ModuleType, config_file: Path | None) -> WSGIApplication:
+def _best_app(module: ModuleType, target: Target, config_file: Path | None) -> WSGIApplication:
     from flask import Flask
 
-    named = [getattr(module, name, None) for name in APP_NAMES]
-    flasks = [one for one in vars(module).values() if isinstance(one, Flask)]
-    preferred = [one for one in named if isinstance(one, Flask)] or _unique(flasks)
-    if len(preferred) > 1 and not any(one is preferred[0] for one in named):
-        raise LaunchError(
-            f"{module.__name__} has several Flask apps: say which,"
-            f" as in --app {module.__name__}:name"
-        )
+    flasks = {name: one for name, one in vars(module).items() if isinstance(one, Flask)}
+    preferred = [flasks[name] for name in APP_NAMES if name in flasks]
     if preferred:
         return preferred[0]
-    for name in FACTORY_NAMES:
-        if inspect.isfunction(getattr(module, name, None)):
-            return _called(module, Call(name), config_file)
-    for name in APP_NAMES:
-        if callable(getattr(module, name, None)):
-            return _called(module, Call(name), config_file)
+    if len(set(map(id, flasks.values()))) > 1:  # one app under two names is one app
+        raise LaunchError(
+            f"{target.origin}: {_shown(module)} has several Flask apps: {', '.join(flasks)}."
+            f" Say which, as in --app {module.__name__}:{next(iter(flasks))}"
+        )
+    if flasks:
+        return next(iter(flasks.values()))
+    factories = [one for one in FACTORY_NAMES if inspect.isfunction(getattr(module, one, None))]
+    callables = [one for one in APP_NAMES if callable(getattr(module, one, None))]
+    for name in factories + callables:
+        return _called(module, Call(name), target, config_file)
     raise LaunchError(
-        f"{module.__name__} has no app: no Flask object, no {' or '.join(FACTORY_NAMES)},"
-        f" no WSGI callable named {' or '.join(APP_NAMES)}."
+        f"{target.origin}: {_shown(module)} has no app: no Flask object, no"
+        f" {' or '.join(FACTORY_NAMES)}, no WSGI callable named {' or '.join(APP_NAMES)}."
         f" Say what it is, as in --app {module.__name__}:name"
     )
-
-
-def _unique(apps: Iterable[Any]) -> list[Any]:
-    """Each object once: one app under two names is one app."""
-    return list({id(app): app for app in apps}.values())
 
 
 def _named_app(module: ModuleType, target: Target, config_file: Path | None) -> WSGIApplication:
     call = _parse(target)
     if not hasattr(module, call.name):
-        raise LaunchError(f"{target.origin}: {module.__name__} has no {call.name!r}")
-    return _called(module, call, config_file)
+        names = [name for name, one in vars(module).items() if callable(one)]
+        fix = f". Write the name of what is the app in it, as in --app {module.__name__}:app"
+        raise LaunchError(
+            f"{target.origin}: {_shown(module)} has no {call.name}"
+            f"{did_you_mean(call.name, names, fix)}"
+        )
+    return _called(module, call, target, config_file)
+
+
+def _shown(module: ModuleType) -> str:
+    file = getattr(module, "__file__", None)
+    return f"{module.__name__} ({shown(Path(file))})" if file else module.__name__
 
 
 def _parse(target: Target) -> Call:
     text = (target.expression or "").strip()
     wrong = LaunchError(
-        f"{target.origin}: {text!r} must be a name, or a call with literal arguments,"
-        " such as create_app('dev')"
+        f"{target.origin}: what follows the colon must be a name, or a call with literal arguments,"
+        f" such as create_app('dev'), not {text!r}"
     )
     try:
         expression = ast.parse(text, mode="eval").body
@@ -165,22 +184,45 @@ def _parse(target: Target) -> Call:
     return Call(expression.func.id, args, kwargs, written=True)
 
 
-def _called(module: ModuleType, call: Call, config_file: Path | None) -> WSGIApplication:
+def _called(
+    module: ModuleType, call: Call, target: Target, config_file: Path | None
+) -> WSGIApplication:
     """The app that the name is, or that the factory of that name returns."""
-    found = getattr(module, call.name)
-    shown = f"{module.__name__}:{call.name}"
-    if isinstance(found, functools.partial) or inspect.isfunction(found):
-        kwargs = {**call.kwargs, **_config_argument(found, call, config_file)}
-        if _takes(found, *call.args, **kwargs):
-            found = found(*call.args, **kwargs)
-        elif call.written or not _is_wsgi(found):
+    named = getattr(module, call.name)
+    name = f"{module.__name__}:{call.name}"
+    if not (isinstance(named, functools.partial) or inspect.isfunction(named)):
+        if not callable(named):
             raise LaunchError(
-                f"the factory {shown} can't be called with these arguments: it is"
-                f" {call.name}{inspect.signature(found)}. Write them, as in --app {shown}('dev')"
+                f"{target.origin}: {name} is no app, but {found(named)}. Name a Flask object,"
+                " a factory or another WSGI callable"
             )
-    if not callable(found):
-        raise LaunchError(f"{shown} is no app, but {type(found).__name__}: {found!r:.80}")
-    return cast("WSGIApplication", found)
+        return cast("WSGIApplication", named)
+    kwargs = {**call.kwargs, **_config_argument(named, call, config_file)}
+    if _takes(named, *call.args, **kwargs):
+        return _made(named, call.args, kwargs, f"{target.origin}: the factory {name}")
+    if call.written or call.name in FACTORY_NAMES or not _is_wsgi(named):
+        given = "with these" if call.written else "without"
+        raise LaunchError(
+            f"{target.origin}: the factory {name}{inspect.signature(named)} can't be called {given}"
+            f" arguments. Write them as literals, as in --app \"{name}('dev')\""
+        )
+    return cast("WSGIApplication", named)
+
+
+def _made(
+    factory: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], subject: str
+) -> WSGIApplication:
+    if inspect.iscoroutinefunction(factory):
+        raise LaunchError(
+            f"{subject} is async, but an app is made before there is an event loop. Make it a"
+            " plain function; the views may be async"
+        )
+    app = factory(*args, **kwargs)
+    if not callable(app):
+        raise LaunchError(
+            f"{subject} returned {found(app)}, expected the app. End it with `return app`"
+        )
+    return cast("WSGIApplication", app)
 
 
 def _takes(function: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:
