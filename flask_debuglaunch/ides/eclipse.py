@@ -21,8 +21,8 @@ class Eclipse:
 
     def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:
         name = _project_name(project)
-        for used in (name, project.config):
-            refuse_variables(used, r"\$\{[^}]*\}?|\}", "Eclipse")
+        refuse_variables(project.config, r"\$\{[^}]*\}?", "Eclipse")
+        refuse_variables(name, r"\$\{[^}]*\}?|\}", "Eclipse")  # it stands within one
         shown = re.sub(FORBIDDEN_IN_NAMES, "-", name)
         dial = [*project.arguments, "--debug-with=eclipse", "--debug-connection=connect"]
         yield _launch_file(f"{shown} debug.launch", name, project.arguments)

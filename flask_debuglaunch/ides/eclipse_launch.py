@@ -13,7 +13,7 @@ from flask_debuglaunch.ides.xml_edit import Element, Style, XmlError, merge, par
 
 LAUNCH_TYPE = "org.python.pydev.debug.regularLaunchConfigurationType"
 ARGUMENTS = "org.eclipse.ui.externaltools.ATTR_TOOL_ARGUMENTS"
-STYLE = Style(unit="    ", empty_end="/>")
+STYLE = Style(unit="    ", empty_end="/>", references="\U00010000-\U0010ffff")
 _HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="no"?>\n'
 
 

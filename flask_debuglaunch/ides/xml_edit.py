@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _TAG = re.compile(r"<[^\s/>]+(?:\s+[^\s=]+\s*=\s*(?:\"[^\"]*\"|'[^']*'))*\s*(?P<empty>/?)>")
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
-_ESCAPED = re.compile(r'[&<>"\t\r\n]')
 
 
 class XmlError(ValueError):
@@ -72,6 +71,8 @@ class Style:
     """Of indentation."""
     empty_end: str
     """The end of an element without children."""
+    references: str = ""
+    """What it writes as &#NUMBER; besides control characters, as in a regular expression's []."""
 
 
 def merge(
@@ -108,7 +109,7 @@ def _with_child(text: str, parent: Place, element: Element, style: Style) -> str
 
 def rendered(element: Element, style: Style, indent: str = "", line_end: str = "\n") -> str:
     """The element as text; its first line begins without the indent."""
-    members = (f' {name}="{_escaped(value)}"' for name, value in element.attributes.items())
+    members = (f' {name}="{_escaped(value, style)}"' for name, value in element.attributes.items())
     start = f"<{element.tag}{''.join(members)}"
     if not element.children:
         return start + style.empty_end
@@ -119,8 +120,11 @@ def rendered(element: Element, style: Style, indent: str = "", line_end: str = "
     return f"{start}>{line_end}{''.join(children)}{indent}</{element.tag}>"
 
 
-def _escaped(value: str) -> str:
-    return _ESCAPED.sub(lambda match: _ESCAPES.get(match[0], f"&#{ord(match[0])};"), value)
+def _escaped(value: str, style: Style) -> str:
+    def escape(match: re.Match[str]) -> str:
+        return _ESCAPES.get(match[0], f"&#{ord(match[0])};")
+
+    return re.sub(rf'[&<>"\t\r\n{style.references}]', escape, value)
 
 
 def _line_start(text: str, position: int) -> int:
