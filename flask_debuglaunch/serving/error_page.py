@@ -157,12 +157,23 @@ def _show(
             getattr(response, "close", lambda: None)()
     except Exception as error:
         page = _response(error, links, environ)
-        # WSGI's own rule: given the error, start_response raises it again if the headers are out.
-        # Then the server ends the response, and logs the error.
-        failure = sys.exc_info()
-        start: Any = lambda status, headers: start_response(status, headers, failure)  # noqa: E731
-        yield from page(environ, start)
+        shown = page(environ, _replacing(start_response))
         environ["wsgi.errors"].write(_traceback_of(error).render_traceback_text())
+        yield from shown
+
+
+def _replacing(start_response: StartResponse) -> Any:
+    """Start the response anew in place of the failed one.
+
+    WSGI's rule: given the error, start_response raises it again if the headers are out already.
+    Then the server ends the response as it is, and logs the error.
+    """
+    failure = sys.exc_info()
+
+    def start(status: str, headers: list[tuple[str, str]]) -> Any:
+        return start_response(status, headers, failure)
+
+    return start
 
 
 def _response(error: Exception, links: EditorLinks, environ: WSGIEnvironment) -> Response:
