@@ -30,8 +30,10 @@ _OUR_FOLDER = str(Path(__file__).parent.parent) + os.sep
 class Session:
     """Where a supervisor's debugger is connected, and what it takes to connect there too."""
 
-    module: str
+    library: str
     """What is to be imported before pydevd can be."""
+    folder: str
+    """Where from: IDEs bring their own copies along, which are not on a worker's sys.path."""
     protocol: str | None
     """None: pydevd-pycharm has only one."""
     host: str
@@ -49,8 +51,10 @@ def session_of_this_process() -> Session:
     setup = pydevd.SetupHolder.setup
     tokens = getattr(debugger, "authentication", None)
     is_debugpy = internals.flavour_of(debugger) == "debugpy"
+    file = sys.modules["debugpy"].__path__[0] if is_debugpy else pydevd.__file__
     return Session(
-        module="debugpy.server.api" if is_debugpy else "pydevd",
+        library="debugpy.server.api" if is_debugpy else "pydevd",
+        folder=os.path.dirname(os.path.abspath(file)),
         protocol=internals.protocol(),
         host=setup["client"],
         port=int(setup["port"]),
@@ -63,8 +67,13 @@ def session_of_this_process() -> Session:
 def preload(session: Session) -> None:
     """Import what `join` needs; starts nothing."""
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    importlib.import_module(session.module)
+    # In front for that long, as when the debugger was started.
+    sys.path.insert(0, session.folder)
+    importlib.import_module(session.library)
     importlib.import_module("pydevd")
+    sys.path.remove(session.folder)
+    if session.library == "pydevd" and session.folder not in sys.path:
+        sys.path.append(session.folder)  # it imports more of its own modules later
 
 
 def join(session: Session) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,6 @@ from ..support.ide import Breakpoints, Ide, Stop
 from ..support.processes import (
     TIMEOUT,
     Program,
-    Response,
     free_port,
     http_get,
     in_background,
@@ -97,7 +96,9 @@ class Shop:
     def breakpoint(self, mark: str = "") -> Breakpoints:
         return {self.main: [marked_line(self.main, mark)]}
 
-    def start(self, *flags: str, env: dict[str, str] | None = None, own_main: bool = False) -> Program:
+    def start(
+        self, *flags: str, env: Mapping[str, str] | None = None, own_main: bool = False
+    ) -> Program:
         """In a shell: `python -m flask_debuglaunch`, or the app's own `python main.py`."""
         what = ["main.py"] if own_main else ["-m", "flask_debuglaunch", *flags]
         environment = {**os.environ, **(env or {})}
@@ -107,16 +108,15 @@ class Shop:
         self,
         debugger: str,
         *flags: str,
+        env: Mapping[str, str] | None = None,
         breakpoints: Breakpoints | None = None,
         own_main: bool = False,
     ) -> Ide[Any]:
         """The same by the Debug button of the debugger's IDE."""
-        if own_main or debugger == "pydevd":
-            target = self.main if own_main else self._starter
-            return launch(debugger, target, *flags, breakpoints=breakpoints, cwd=self.root)
-        module = "flask_debuglaunch"
+        module = not own_main and debugger != "pydevd"
+        target = "flask_debuglaunch" if module else self.main if own_main else self._starter
         return launch(
-            debugger, module, *flags, module=True, breakpoints=breakpoints, cwd=self.root
+            debugger, target, *flags, module=module, cwd=self.root, env=env, breakpoints=breakpoints
         )
 
 
@@ -136,13 +136,10 @@ class Meeting:
     def wait_for_reload(self) -> None:
         self.program.wait_for_line("Reloaded in")
 
-    def get(self, path: str) -> Response:
-        return http_get(self.url + path)
-
     def stop_in_view(self, greeting: str = "Hello") -> Stop:
         """Ask for a page whose view has a breakpoint; the stop, when all that was seen is right
         and the client has its response."""
-        response = in_background(self.get, "/greet/World?times=2")
+        response = in_background(http_get, f"{self.url}/greet/World?times=2")
         stop = self.ide.wait_for_stop()
         assert (stop.reason, stop.function) == ("breakpoint", "greet"), stop.stack()
         assert stop.variables() == {"greeting": repr(greeting), "name": "'World'"}
@@ -160,6 +157,7 @@ def meet(
     way: str,
     *,
     breakpoints: Breakpoints | None = None,
+    env: Mapping[str, str] | None = None,
     own_main: bool = False,
     reload: bool = False,
     **settings: object,
@@ -172,19 +170,19 @@ def meet(
     breakpoints = shop.breakpoint() if breakpoints is None else breakpoints
     if way == "present":
         shop.configure(**settings)
-        with shop.press_debug(debugger, breakpoints=breakpoints, own_main=own_main) as ide:
+        with shop.press_debug(debugger, env=env, breakpoints=breakpoints, own_main=own_main) as ide:
             assert ide.program
             yield Meeting(ide, ide.program, 0)
     elif way == "connect":
         with listening_ide(debugger, breakpoints=breakpoints) as ide:
             connect = {"DEBUG_CONNECTION": "connect", "DEBUG_PORT": ide.port}
             shop.configure(DEBUG_WITH=debugger, **connect, **settings)
-            with shop.start(own_main=own_main) as program:
+            with shop.start(env=env, own_main=own_main) as program:
                 yield Meeting(ide, program, ide.port)
     else:
         port = free_port()
         shop.configure(DEBUG_WITH=debugger, DEBUG_CONNECTION="listen", DEBUG_PORT=port, **settings)
-        with shop.start(own_main=own_main) as program:
+        with shop.start(env=env, own_main=own_main) as program:
             wait_for_port(port)
             with Editor.attach(port, breakpoints=breakpoints) as ide:
                 ide.wait_for_session(2 if reload else 1)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import shutil
 from pathlib import Path
 
 import pytest
 
+from ..support.debugging import DEBUGGERS
+from ..support.requirements import require_debugger
 from ..support.sources import marked_line
 from .meeting import WAYS, Meeting, Shop, meet
 
@@ -54,7 +58,13 @@ def test_an_app_that_the_ide_knows_elsewhere(
     theirs, line = Path("/home/me/projects/shop/main.py"), marked_line(shop.main)
     mappings = {str(theirs.parent): str(shop.root)}
     with meet(
-        shop, debugger, way, breakpoints={theirs: [line]}, reload=reload, RELOAD=reload, PATH_MAPPINGS=mappings
+        shop,
+        debugger,
+        way,
+        breakpoints={theirs: [line]},
+        reload=reload,
+        RELOAD=reload,
+        PATH_MAPPINGS=mappings,
     ) as meeting:
         stop = meeting.stop_in_view()
         assert (stop.file, stop.line) == (str(theirs), line)
@@ -62,3 +72,40 @@ def test_an_app_that_the_ide_knows_elsewhere(
             shop.greet_with("Goodbye")
             meeting.wait_for_reload()
             assert meeting.stop_in_view("Goodbye").file == str(theirs)
+
+
+@pytest.mark.parametrize("reload", [False, True], ids=["no reload", "reload"])
+@pytest.mark.parametrize("debugger", DEBUGGERS)
+def test_the_copy_that_the_ide_brings_along(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, debugger: str, reload: bool
+) -> None:
+    """Nothing is installed in the app's environment: the usual case in VS Code, Eclipse, PyCharm."""
+    require_debugger(debugger)
+    theirs = copy_of(debugger, tmp_path / "ide")
+    monkeypatch.syspath_prepend(theirs)
+    monkeypatch.setenv("PYTHONPATH", str(theirs))
+    ours = {"PYTHONPATH": str(without_debuggers(tmp_path / "ours"))}
+    with meet(shop, debugger, "present", env=ours, RELOAD=reload) as meeting:
+        meeting.stop_in_view()
+        if reload:
+            shop.greet_with("Goodbye")
+            meeting.wait_for_reload()
+            meeting.stop_in_view("Goodbye")
+
+
+def copy_of(distribution: str, folder: Path) -> Path:
+    """Its installed files, in another folder."""
+    for file in importlib.metadata.files(distribution) or []:
+        if ".." not in file.parts:
+            copy = folder / file
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file.locate(), copy)
+    return folder
+
+
+def without_debuggers(folder: Path) -> Path:
+    """For the front of sys.path: no debugger can be imported from what comes after it."""
+    folder.mkdir()
+    for name in ("debugpy", "pydevd", "pydevd_pycharm", "_pydevd_bundle"):
+        folder.joinpath(f"{name}.py").write_text("raise ImportError('not installed')\n")
+    return folder
