@@ -22,7 +22,7 @@ def _debugger(plan: Plan) -> str:
     name = plan.debugger.value
     address = f"{_bracketed(plan.debug_host.value)}:{plan.debug_port.value}"
     if plan.connection.value == "present":
-        return f"{name}, started by the IDE"
+        return plan.debugger.reason
     if plan.connection.value == "listen":
         return f"{name} listens on {address}: attach the IDE to it"
     if plan.connection.value == "connect":

@@ -82,6 +82,12 @@ class Shop:
         content = {"FLASK": {"DEBUG": True}, "DEBUGLAUNCH": {"PORT": 0, **settings}}
         self._save("config.yaml", yaml.safe_dump(content))
 
+    def origin_of(self, setting: str) -> str:
+        """Where it stands: "config.yaml:3"."""
+        lines = (self.root / "config.yaml").read_text(encoding="utf-8").splitlines()
+        number = next(n for n, line in enumerate(lines, 1) if line.lstrip().startswith(setting))
+        return f"config.yaml:{number}"
+
     def greet_with(self, greeting: str) -> None:
         """Change the code; no line moves."""
         self._save("main.py", MAIN.replace("Hello", greeting))

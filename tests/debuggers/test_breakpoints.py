@@ -14,7 +14,7 @@ from ..support.sources import marked_line
 from .meeting import WAYS, Meeting, Shop, meet
 
 BANNER = {
-    "present": "{debugger}, started by the IDE",
+    "present": "{debugger} is in this process already",
     "listen": "{debugger} listens on 127.0.0.1:{port}: attach the IDE to it",
     "connect": "{debugger} connects to the IDE's debug server at 127.0.0.1:{port}",
 }
