@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 import ssl
@@ -24,6 +25,8 @@ class AppServer(BaseWSGIServer):
     ) -> None:
         host, port = listener.getsockname()[:2]
         super().__init__(host, port, app, ssl_context=ssl_context, fd=listener.fileno())
+        if hasattr(os, "register_at_fork"):  # its socket is a copy of the listener
+            os.register_at_fork(after_in_child=self.socket.close)
         if ssl_context is not None:
             # The handshake happens at the first read, in the request's own thread: a client that
             # never sends a word must not keep the others from being accepted.

@@ -54,6 +54,7 @@ EXIT_SECONDS = 2.0
 def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int:
     """Serve the app until the supervisor sends Retire; returns the exit status."""
     orders, channel = Orders(task, inherited.channel), inherited.channel
+    _keep_from_children(inherited)
     is_given, began = app is not None, time.time()
     try:
         attach_worker(task.plan, task.session if task.use_debugger else None)
@@ -80,6 +81,17 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     channel.send(Ready(failed))
     _serve(server, orders)
     return end_process(orders)
+
+
+def _keep_from_children(inherited: Inheritance) -> None:
+    """What the app forks (multiprocessing) must not hold the port, nor be taken for us."""
+
+    def let_go() -> None:
+        inherited.listener.close()
+        inherited.channel.close()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=let_go)
 
 
 class _FirstImportFailed(Exception):
@@ -167,6 +179,9 @@ class Orders:
         if isinstance(message, Retire):
             self.drain_seconds = message.seconds
             self._retiring = True
+            if self.server is not None:
+                # Also while a thread is stopped: under load a breakpoint would be hit for ever.
+                self.server.stop()
 
     def _look_on(self) -> None:
         """While retiring: say when a stopped thread holds it up."""
@@ -174,15 +189,10 @@ class Orders:
         if where != self._reported:
             self._reported = where
             self._channel.send(Stopped(where) if where else GoesOn())
-        if where is None:
-            self._stop_serving()
-        if self._exit_by is not None and time.monotonic() > self._exit_by and where is None:
+        is_overdue = self._exit_by is not None and time.monotonic() > self._exit_by
+        # Without a server the app is still being imported, from files that have changed again.
+        if where is None and (self.server is None or is_overdue):
             os._exit(0)
-
-    def _stop_serving(self) -> None:
-        if self.server is None:
-            os._exit(0)  # still importing: nobody is served, and the files have changed again
-        self.server.stop()
 
 
 def end_process(orders: Orders) -> int:

@@ -25,6 +25,10 @@ def hello():
 """
 
 
+def launcher() -> list[str]:
+    return [sys.executable, "-m", "flask_debuglaunch", "--debug", "--port", "0"]
+
+
 class Project:
     """Files below a folder; main.py is a hello app unless something else is written there."""
 
@@ -59,7 +63,7 @@ class Project:
         terminal: bool = False,
     ) -> Iterator[Served]:
         """Serve it, in debug mode and on a free port unless the flags say otherwise."""
-        argv = command or [sys.executable, "-m", "flask_debuglaunch", "--debug", "--port", "0"]
+        argv = command or launcher()
         environment = {**os.environ, **(env or {})}
         with Program([*argv, *flags], cwd=self.root, env=environment, terminal=terminal) as program:
             yield Served(program, program.wait_for_line(READY)[1])

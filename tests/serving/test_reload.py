@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ..support.processes import Program, free_port, http_get, in_background, wait_until
-from .project import HELLO, Project
+from .project import HELLO, Project, launcher
 
 
 def test_a_save_is_served(project: Project) -> None:
@@ -259,16 +259,12 @@ def test_the_first_start_exits_2_with_the_app_s_traceback(
     project: Project, code: str, reload: str
 ) -> None:
     project.save("main.py", code)
-    with Program([*_command(), reload], cwd=project.root) as program:
+    with Program([*launcher(), reload], cwd=project.root) as program:
         assert program.wait_exit() == 2
         program.assert_nothing_left()
     assert "main.py" in program.output or "SystemExit(3)" in program.output
     assert "flask_debuglaunch/" not in program.output
     assert "Running on" not in program.output
-
-
-def _command() -> list[str]:
-    return [sys.executable, "-m", "flask_debuglaunch", "--debug", "--port", "0"]
 
 
 def test_a_change_of_the_yaml_resolves_the_plan_anew(project: Project) -> None:

@@ -1,0 +1,249 @@
+"""Breakpoints and reload at the same time, with every debugger, in every way that they can meet."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+import pytest
+
+from ..errors.meeting import WAYS, Meeting, meet
+from ..support.dap import Editor
+from ..support.processes import (
+    Program,
+    command_line,
+    free_port,
+    http_get,
+    in_background,
+    wait_until,
+)
+from .project import Project, launcher
+
+APP = """\
+from flask import Flask
+
+at_import = "{text}"
+app = Flask(__name__)
+
+
+@app.get("/")
+def hello():
+    answer = at_import
+    return answer
+"""
+MODULE_LINE, VIEW_LINE = 4, 10
+
+
+class Debugged:
+    """A project that is served with an IDE attached; every worker stops at the module's line."""
+
+    def __init__(self, project: Project, meeting: Meeting) -> None:
+        self.project, self.ide, self.program, self.url = (
+            project, meeting.ide, meeting.program, meeting.url,
+        )  # fmt: skip
+
+    def save(self, text: str) -> None:
+        self.project.save("main.py", APP.format(text=text))
+
+    def expect_stops_in_new_code(self, text: str) -> None:
+        """At the module's line while it is imported, then in the view."""
+        stop = self.ide.wait_for_stop()
+        assert (stop.line, stop.reason) == (MODULE_LINE, "breakpoint")
+        assert stop.variables()["at_import"] == repr(text)
+        stop.resume()
+        response = in_background(http_get, self.url)
+        stop = self.ide.wait_for_stop()
+        assert (stop.line, stop.variables()["answer"]) == (VIEW_LINE, repr(text))
+        stop.resume()
+        assert response.result(30).text == text
+
+
+@pytest.mark.parametrize(("debugger", "way"), WAYS)
+def test_breakpoints_hit_in_each_worker(project: Project, debugger: str, way: str) -> None:
+    project.save("main.py", APP.format(text="one"))
+    with meet(debugger, way, project.main, "--host", "127.0.0.1", reload=True) as meeting:
+        debugged = Debugged(project, meeting)
+        meeting.ide.set_breakpoints(project.main, [MODULE_LINE, VIEW_LINE])
+        for text in ("two", "three", "four"):
+            debugged.save(text)
+            debugged.expect_stops_in_new_code(text)
+        meeting.program.signal_group(signal.SIGINT)
+        # Launched by VS Code, the program that the terminal sees is debugpy's launcher.
+        assert meeting.program.wait_exit() in ((130, -2) if way == "launched" else (130,))
+        assert_no_server_left(meeting.program)
+    assert sum("Reloaded in" in line for line in meeting.program.lines) == 3
+
+
+@pytest.mark.parametrize(("debugger", "way"), WAYS)
+def test_a_reload_waits_while_a_thread_is_stopped(project: Project, debugger: str, way: str) -> None:
+    project.save("main.py", APP.format(text="one"))
+    with meet(debugger, way, project.main, reload=True) as meeting:
+        meeting.ide.set_breakpoints(project.main, [VIEW_LINE])
+        response = in_background(http_get, meeting.url)
+        stop = meeting.ide.wait_for_stop()
+        project.save("main.py", APP.format(text="two"))
+        meeting.program.wait_for_line(rf"reload waits: stopped at main\.py:{VIEW_LINE}")
+        # The session lives: the stopped thread can be looked at, and goes on as if nothing were.
+        assert stop.variables()["answer"] == "'one'"
+        assert stop.evaluate("answer.upper()") == "'ONE'"
+        stop.resume()
+        assert response.result(30).text == "one"
+        meeting.program.wait_for_line("Reloaded in")
+        meeting.ide.set_breakpoints(project.main, [])
+        wait_until(lambda: http_get(meeting.url).text == "two")
+    assert sum("reload waits" in line for line in meeting.program.lines) == 1
+
+
+@pytest.mark.parametrize(("debugger", "way"), WAYS)
+def test_ctrl_c_ends_at_once_while_a_thread_is_stopped(
+    project: Project, debugger: str, way: str
+) -> None:
+    project.save("main.py", APP.format(text="one"))
+    with meet(debugger, way, project.main, reload=True) as meeting:
+        meeting.ide.set_breakpoints(project.main, [VIEW_LINE])
+        in_background(http_get, meeting.url)
+        meeting.ide.wait_for_stop()
+        meeting.program.signal_group(signal.SIGINT)
+        meeting.program.wait_exit(timeout=5)
+        assert_no_server_left(meeting.program)
+
+
+def assert_no_server_left(program: Program) -> None:
+    """Only the adapter may stay, which is the IDE's own process where the IDE has launched us."""
+
+    def servers() -> list[list[str]]:
+        lines = [command_line(pid) for pid in program.family.members()]
+        return [line for line in lines if line and not any("adapter" in one for one in line)]
+
+    wait_until(lambda: not servers(), timeout=5, message=lambda: f"left: {servers()}")
+
+
+def _listening(port: int) -> list[str]:
+    return [*launcher(), "--debug-with", "debugpy", "--debug-port", str(port)]
+
+
+@pytest.fixture
+def debug_port() -> int:
+    pytest.importorskip("debugpy")
+    return free_port()
+
+
+def test_an_ide_attaches_late_detaches_and_comes_back(project: Project, debug_port: int) -> None:
+    project.save("main.py", APP.format(text="one"))
+    with project.served(command=_listening(debug_port)) as served:
+        project.save("main.py", APP.format(text="two"))
+        served.wait_for_reload(1)
+        for text in ("three", "four"):
+            with Editor.attach(debug_port, breakpoints={project.main: [MODULE_LINE]}) as editor:
+                editor.wait_for_session(2)
+                project.save("main.py", APP.format(text=text))
+                stop = editor.wait_for_stop()
+                assert stop.variables()["at_import"] == repr(text)
+                stop.resume()
+                served.wait_for_text(text)
+                editor.disconnect()
+            assert served.text() == text
+
+
+def test_the_ide_s_stop_ends_everything(project: Project, debug_port: int) -> None:
+    with (
+        project.served(command=_listening(debug_port)) as served,
+        Editor.attach(debug_port) as editor,
+    ):
+        editor.wait_for_session(2)
+        editor.disconnect(terminate=True)
+        served.program.wait_exit()
+        assert_no_server_left(served.program)
+
+
+def test_the_ide_s_pause_of_the_supervisor_keeps_nobody_from_reloading(
+    project: Project, debug_port: int
+) -> None:
+    with (
+        project.served(command=_listening(debug_port)) as served,
+        Editor.attach(debug_port) as editor,
+    ):
+        editor.wait_for_session(2)
+        editor.sessions[0].pause()  # its one ordinary thread sleeps, so no stop is told of
+        project.say("two")
+        served.wait_for_text("two")
+
+
+def test_stepping_out_of_a_view_never_lands_in_our_frames(project: Project, debug_port: int) -> None:
+    project.save("main.py", APP.format(text="one"))
+    with (
+        project.served(command=_listening(debug_port)) as served,
+        Editor.attach(debug_port, breakpoints={project.main: [VIEW_LINE]}) as editor,
+    ):
+        editor.wait_for_session(2)
+        response = in_background(http_get, served.url)
+        stop = editor.wait_for_stop()
+        assert not any("flask_debuglaunch" in frame.file for frame in stop.stack()[:1])
+        stop._request("stepOut")  # Stop.step_out would wait for one more stop
+        assert response.result(30).text == "one"
+        assert len(editor.stops) == 1
+
+
+def test_an_ide_that_ignores_child_processes(project: Project, debug_port: int) -> None:
+    with (
+        project.served(command=_listening(debug_port)) as served,
+        Editor.attach(debug_port, children="ignored"),
+    ):
+        project.say("two")
+        served.program.wait_for_line("has not taken the new process over")
+        served.wait_for_text("two")
+
+
+def test_our_own_end_is_no_stop(project: Project, debug_port: int) -> None:
+    """VS Code stops at a SystemExit that is not zero."""
+    with (
+        project.served(command=_listening(debug_port)) as served,
+        Editor.attach(debug_port, filters=["uncaught", "raised"]) as editor,
+    ):
+        editor.wait_for_session(2)
+        project.say("two")
+        served.wait_for_reload(1)
+        served.program.signal(signal.SIGINT)
+        assert served.program.wait_exit() == 130
+        assert [stop for stop in editor.stops if "flask_debuglaunch" in stop.file] == []
+
+
+def test_each_answer_comes_at_once(project: Project, debug_port: int) -> None:
+    """TCP_NODELAY is set on the sockets of the worker's debugger and of the adapter: looked up in
+    the processes themselves, not timed."""
+    show = "[d.sock.getsockopt(6, 1) for d in [__import__('pydevd').get_global_debugger().writer]]"
+    project.save("main.py", APP.format(text="one"))
+    with (
+        project.served(command=_listening(debug_port)) as served,
+        Editor.attach(debug_port, breakpoints={project.main: [VIEW_LINE]}) as editor,
+    ):
+        editor.wait_for_session(2)
+        response = in_background(http_get, served.url)
+        stop = editor.wait_for_stop()
+        assert re.fullmatch(r"\[[1-9]\d*\]", stop.evaluate(show))
+        stop.resume()
+        response.result(30)
+
+
+def test_a_breakpoint_that_is_hit_over_and_over_does_not_hold_a_reload(
+    project: Project, debug_port: int
+) -> None:
+    """Under load each resumed request would be followed by the next one that stops."""
+    project.save("main.py", APP.format(text="one"))
+    with (
+        project.served(command=_listening(debug_port)) as served,
+        Editor.attach(debug_port, breakpoints={project.main: [VIEW_LINE]}) as editor,
+    ):
+        editor.wait_for_session(2)
+        first = in_background(http_get, served.url)
+        stop = editor.wait_for_stop()
+        project.save("main.py", APP.format(text="two"))
+        served.program.wait_for_line("reload waits")
+        others = [in_background(http_get, served.url) for _ in range(4)]
+        editor.breakpoints = {project.main: []}  # for the next worker; this one keeps them
+        stop.resume()
+        assert first.result(30).text == "one"
+        assert [other.result(30).text for other in others] == ["two"] * 4
+        assert len(editor.stops) == 1
+
+
