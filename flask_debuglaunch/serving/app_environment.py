@@ -31,15 +31,22 @@ def set_for_app(plan: Plan, *, supervised: bool) -> None:
     os.environ["FLASK_DEBUG"] = "1" if plan.debug.value else "0"
     if supervised:
         # User code asks for it to do things once only, and Werkzeug's debugger to print its PIN.
-        os.environ["WERKZEUG_RUN_MAIN"] = "true"
+        _set_here_only("WERKZEUG_RUN_MAIN", "true")
+
+
+def _set_here_only(name: str, value: str) -> None:
+    """In os.environ, but not in what a program started from here inherits: a server of its own
+    would take itself for a reloader's child, or ignore its app.run()."""
+    os.environ[name] = value
+    os.unsetenv(name)
 
 
 @contextmanager
 def app_run_ignored(tell: Callable[[str], None]) -> Iterator[None]:
     """While the app is imported: `app.run()` left in user code returns at once, and is told of.
 
-    FLASK_RUN_FROM_CLI is Flask's own way to do so, for whoever asks for it; Flask itself leaves it
-    set, and then every program that the app starts ignores its own app.run(). We take it back.
+    FLASK_RUN_FROM_CLI is Flask's own way to do so, for whoever asks for it. Flask itself leaves it
+    set; we take it back.
     """
     from flask import Flask
 
@@ -48,7 +55,7 @@ def app_run_ignored(tell: Callable[[str], None]) -> Iterator[None]:
         tell(f"{caller.f_code.co_filename}:{caller.f_lineno}")
 
     original = Flask.run
-    os.environ["FLASK_RUN_FROM_CLI"] = "true"
+    _set_here_only("FLASK_RUN_FROM_CLI", "true")
     Flask.run = ignore  # type: ignore[method-assign]
     try:
         yield
