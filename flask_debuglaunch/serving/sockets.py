@@ -13,6 +13,7 @@ from typing import Any
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 
+_ADDRESS_HINT = "Give an address of this machine, such as 127.0.0.1, with --host"
 BACKLOG = 128  # Werkzeug's; the kernel may allow less
 
 
@@ -49,7 +50,8 @@ def _resolve(plan: Plan, host: str, port: int) -> tuple[socket.AddressFamily, An
         found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
     except socket.gaierror as error:
         origin = plan.settings.host.origin
-        raise LaunchError(f"{origin}: HOST {host} is not known: {error.strerror}", 1) from None
+        why = f"{origin}: HOST {host} is not known: {error.strerror}"
+        raise LaunchError(f"{why}. {_ADDRESS_HINT}", exit_status=1) from None
     return found[0][0], found[0][4]
 
 
@@ -78,7 +80,8 @@ def _why_not(error: OSError, plan: Plan) -> str:
         return f"{origin}: port {port} is in use{holder}. End that, or choose another with --port"
     if error.errno == errno.EACCES:
         return f"{origin}: port {port} is not for this user. Choose one above 1023 with --port"
-    return f"{plan.settings.host.origin}: HOST {plan.host.value}: {error.strerror}"
+    why = f"{plan.settings.host.origin}: HOST {plan.host.value} can't be served on"
+    return f"{why}: {error.strerror}. {_ADDRESS_HINT}"
 
 
 def _by_whom(port: int) -> str:

@@ -8,6 +8,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from flask_debuglaunch.configuration.values import Origin, shown
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 
@@ -22,8 +23,8 @@ def certificate_of(plan: Plan, cleanup: ExitStack) -> CertificateFiles | None:
     don't fit, before the app is loaded.
     """
     cert, key = plan.settings.cert, plan.settings.key
-    if key.value is not None and (cert.value is None or not Path(cert.value).is_file()):
-        raise LaunchError(f"{key.origin}: KEY goes with a certificate file: give CERT (--cert) too")
+    if key.value is not None:
+        _check_key(key.origin, key.value, cert.value)
     if cert.value is None:
         return None
     if cert.value == "adhoc":
@@ -43,15 +44,40 @@ def ssl_context_of(plan: Plan, files: CertificateFiles | None) -> ssl.SSLContext
     return _imported(cert.value, str(cert.origin)) if cert.value else None
 
 
+def _check_key(origin: Origin, key: Path, cert: str | None) -> None:
+    if cert is None:
+        raise LaunchError(f"{origin}: KEY goes with a certificate file: give CERT (--cert) too")
+    if not Path(cert).is_file():
+        raise LaunchError(f"{origin}: CERT {cert} has a key of its own. Remove KEY (--key)")
+    if not key.is_file():
+        raise LaunchError(f"{origin}: no such file: {key}. Name the certificate's key file")
+
+
 def _context(files: CertificateFiles, origin: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(*files)
-    except (OSError, ssl.SSLError) as error:
-        names = " and ".join(str(file) for file in files if file)
-        hint = "" if files[1] else ". Where the key is in a file of its own, give KEY (--key) too"
-        raise LaunchError(f"{origin}: no certificate and key in {names}: {error}{hint}") from None
+    except OSError as error:  # an SSLError too
+        names = " and ".join(shown(file) for file in files if file)
+        raise LaunchError(
+            f"{origin}: no certificate with its key in {names}: {error.strerror or error}."
+            f" {_why_no_pair(files, error)}"
+        ) from None
     return context
+
+
+def _why_no_pair(files: CertificateFiles, error: OSError) -> str:
+    """What is to be done; OpenSSL's own words are few."""
+    cert, key = files
+    if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+        return "Name the key that the certificate was made with"
+    if not isinstance(error, ssl.SSLError):
+        return "Make the files readable"
+    if b"-----BEGIN CERTIFICATE-----" not in cert.read_bytes():
+        return f"{shown(cert)} holds no certificate: name a PEM file that does, with --cert"
+    if key is None:
+        return "Name the file of its private key, in PEM, with --key"
+    return f"{shown(key)} holds no private key that can be read: name a PEM file that does"
 
 
 def _adhoc(plan: Plan, cleanup: ExitStack) -> CertificateFiles:
@@ -84,5 +110,8 @@ def _imported(name: str, origin: str) -> ssl.SSLContext:
     except (ImportError, AttributeError, ValueError):
         context = None
     if not isinstance(context, ssl.SSLContext):
-        raise LaunchError(f"{origin}: CERT {name} is no file, nor an ssl.SSLContext to import")
+        raise LaunchError(
+            f"{origin}: CERT {name} is no file, nor an ssl.SSLContext to import. Name a certificate"
+            ' file, or "adhoc" for a certificate made on the spot'
+        )
     return context

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from ..support.processes import Program, Response, http_get
 
@@ -53,6 +56,16 @@ class Served:
 
     def text(self, path: str = "/") -> str:
         return self.get(path).text
+
+
+def without_rights(*capabilities: str) -> tuple[str, ...]:
+    """The launcher as an ordinary user has it: for root, with these capabilities taken away."""
+    if os.geteuid() != 0:
+        return LAUNCHER
+    if shutil.which("setpriv") is None:
+        pytest.skip("root may do everything, and there is no setpriv to take that away")
+    dropped = ",".join(f"-{name}" for name in capabilities)
+    return ("setpriv", f"--bounding-set={dropped}", *LAUNCHER)
 
 
 @contextmanager
