@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from flask_debuglaunch.ides.protocol import File, Project, refuse_variables, unless_there
+from flask_debuglaunch.ides.protocol import NOT_IN_XML, File, Project, refuse_in_name, unless_there
 
 SCRIPT = "eclipse_launch.py"
 NATURE = "org.python.pydev.pythonNature"
@@ -21,8 +21,9 @@ class Eclipse:
 
     def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:
         name = _project_name(project)
-        refuse_variables(project.config, r"\$\{[^}]*\}?", "Eclipse")
-        refuse_variables(name, r"\$\{[^}]*\}?|\}", "Eclipse")  # it stands within one
+        refuse_in_name(project.config, rf"\$\{{[^}}]*\}}?|{NOT_IN_XML}", "Eclipse")
+        # The project's stands within a variable.
+        refuse_in_name(name, rf"\$\{{[^}}]*\}}?|\}}|{NOT_IN_XML}", "Eclipse")
         shown = re.sub(FORBIDDEN_IN_NAMES, "-", name)
         dial = [*project.arguments, "--debug-with=eclipse", "--debug-connection=connect"]
         yield _launch_file(f"{shown} debug.launch", name, project.arguments)

@@ -13,6 +13,8 @@ from flask_debuglaunch.errors import LaunchError
 
 MODULE = "flask_debuglaunch"
 """What `python -m` starts, and every IDE does."""
+NOT_IN_XML = r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
+"""What a file's name may have and XML 1.0 can't say, by no escape."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +92,16 @@ class Ide(Protocol):
         """What the user has to know or to do."""
 
 
-def refuse_variables(name: str | None, variable: str, ide: str) -> None:
-    """Raise LaunchError if the name of a file has what the IDE takes for a variable (a pattern).
+def refuse_in_name(name: str | None, pattern: str, ide: str) -> None:
+    """Raise LaunchError if the name of a file has what the IDE's files have no quoting for.
 
-    None of them has a way to quote it. In flags it is left alone: there it is meant.
+    In flags a variable of the IDE's is left alone: there it is meant.
     """
-    found = re.search(variable, name or "")
+    found = re.search(pattern, name or "")
     if found:
         raise LaunchError(
-            f"{name}: {ide} would replace {found[0]} in this name, and it can't be quoted there:"
-            " rename the file or folder"
+            f"{name!r}: {ide} would not take {found[0]!r} in this name for what it is, and knows no"
+            " way to quote it: rename the file or folder"
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from flask_debuglaunch.ides.protocol import MODULE, File, Project, refuse_variables
+from flask_debuglaunch.ides.protocol import MODULE, NOT_IN_XML, File, Project, refuse_in_name
 
 FOLDER = "$PROJECT_DIR$"
 
@@ -29,7 +29,7 @@ class PyCharm:
     }
 
     def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:
-        refuse_variables(project.config, r"\$\w+\$", "PyCharm")
+        refuse_in_name(project.config, rf"\$\w+\$|{NOT_IN_XML}", "PyCharm")
         arguments = " ".join(map(quoted, project.arguments))
         yield _run_file("debuglaunch debug", _PYTHON, _started(arguments), _STARTED_INITIALLY)
         host, port = project.debug_address

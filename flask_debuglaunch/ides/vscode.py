@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from flask_debuglaunch.ides.protocol import MODULE, File, Project, Refused, refuse_variables
+from flask_debuglaunch.ides.protocol import MODULE, File, Project, Refused, refuse_in_name
 
 LAUNCH_JSON = ".vscode/launch.json"
 FOLDER = "${workspaceFolder}"
@@ -35,7 +35,7 @@ class VSCode:
     }
 
     def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:
-        refuse_variables(project.config, r"\$\{[^}]*\}?", "VS Code")
+        refuse_in_name(project.config, r"\$\{[^}]*\}?", "VS Code")
         yield File(LAUNCH_JSON, partial(_edited, list(entries(project, extras))))
 
     def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:

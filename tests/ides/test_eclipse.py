@@ -3,11 +3,14 @@ are."""
 
 from __future__ import annotations
 
+import random
 import re
 from pathlib import Path
 
 import pytest
 
+from flask_debuglaunch.ides.eclipse import quoted
+from flask_debuglaunch.ides.eclipse_launch import edited
 from tests.ides import real_eclipse
 from tests.ides.workspace import ROOT, Workspace, ide, written
 
@@ -167,5 +170,24 @@ def test_a_variable_of_eclipse_in_a_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "${home}.yaml").write_text("")
     outcome = ide(tmp_path, "eclipse", "--config", "${home}.yaml")
     assert outcome.status == 2
-    assert "Eclipse would replace ${home}" in outcome.stderr
+    assert "Eclipse would not take '${home}'" in outcome.stderr
     assert not list(tmp_path.glob("*.launch"))
+
+
+def test_it_splits_arguments_as_they_were(tmp_path: Path) -> None:
+    """Its parser of arguments is the one that PyDev has copied."""
+    project = Workspace.copied("eclipse", tmp_path / "eclipse").folder
+    chance = random.Random(5678)
+    special = " \t\n\\\"'$&<>|;%#!*?}ü漢😀ab"  # "${" is a variable
+    written_arguments = [
+        ["".join(chance.choices(special, k=chance.randint(0, 8))) for _ in range(3)]
+        for _ in range(300)
+    ]
+    for number, arguments in enumerate(written_arguments):
+        line = " ".join(map(quoted, arguments))
+        text = edited("eclipse", "eclipse_launch.py", line, None)
+        (project / f"{number}.launch").write_text(text, newline="\n")
+    launches = real_eclipse.load(project, *[f"{n}.launch" for n in range(300)])
+    for arguments, launch in zip(written_arguments, launches, strict=True):
+        assert launch.arguments == arguments
+        assert launch.same_bytes

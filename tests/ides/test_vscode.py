@@ -219,7 +219,7 @@ def test_zed_is_told_of_the_file_that_hides_ours(folder: Path) -> None:
 def test_a_variable_of_vs_code_in_a_name_is_refused(folder: Path) -> None:
     (folder / "${env:HOME}.yaml").write_text("")
     outcome = ide(folder, "vscode", "--config", "${env:HOME}.yaml")
-    assert refused(outcome, "VS Code would replace ${env:HOME}")
+    assert refused(outcome, "VS Code would not take '${env:HOME}'")
     assert not launch_json(folder).exists()
 
 
