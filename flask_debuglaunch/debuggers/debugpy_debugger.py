@@ -32,7 +32,8 @@ class Debugpy(PydevdFamily):
         import debugpy
 
         internals.no_delay()
-        debugpy.configure(pythonEnv=_adapter_environment())
+        with self._refused_if_too_old():
+            debugpy.configure(pythonEnv=_adapter_environment())
         try:
             debugpy.listen((endpoint.host, endpoint.port))
         except (RuntimeError, OSError) as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
@@ -51,7 +53,8 @@ class PydevdFamily:
         # leave a half-made debugger behind, and asking first whether somebody listens would look
         # to the IDE like a client that left.
         internals.hand_over(self._dial(endpoint, seconds))
-        self._attach(endpoint)
+        with self._refused_if_too_old():
+            self._attach(endpoint)
 
     def wait_for_client(self, seconds: float) -> bool:
         # _attach() comes back when the IDE has set its breakpoints.
@@ -95,12 +98,18 @@ class PydevdFamily:
             )
         # Else every start on Python 3.11 and later prints a warning about frozen modules.
         os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-        try:
+        with self._refused_if_too_old():
             importlib.import_module(self.library)
-        except Exception as error:  # an old one meets a new Python in many ways
+
+    @contextlib.contextmanager
+    def _refused_if_too_old(self) -> Iterator[None]:
+        """An old debugger meets a new Python, or a call of ours, in many ways."""
+        try:
+            yield
+        except (ImportError, SyntaxError, AttributeError, TypeError, ValueError) as error:
             raise DebuggerUnavailable(
-                f"the installed {self.name} does not run on Python {sys.version_info[0]}."
-                f"{sys.version_info[1]} ({type(error).__name__}: {error}):"
+                f"the installed {self.name} is too old for Python {sys.version_info[0]}."
+                f"{sys.version_info[1]} or for this launcher ({type(error).__name__}: {error}):"
                 f" {sys.executable} -m pip install --upgrade {self.package}"
             ) from error
 

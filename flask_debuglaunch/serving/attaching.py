@@ -53,6 +53,7 @@ def _meet(plan: Plan) -> bool:
         if plan.connection.value == "listen":
             debugger.listen(endpoint)
         else:
+            _say_wait(plan, endpoint)
             debugger.connect(endpoint, plan.wait.value or 0)
     except DebuggerUnavailable as error:
         if plan.required.value:
@@ -67,9 +68,18 @@ def _wait_for_ide(plan: Plan, debugger: Debugger, endpoint: Endpoint) -> None:
     seconds = plan.wait.value
     if seconds is None or plan.connection.value != "listen":
         return
-    print(f" * Waiting {seconds:g} s for the IDE at {endpoint}", file=sys.stderr)
+    _say_wait(plan, endpoint)
     if not debugger.wait_for_client(seconds):
         raise LaunchError(
             f"{plan.settings.wait.origin}: no IDE has attached to {endpoint}"
             f" within {seconds:g} s. Attach it sooner, or wait longer with --wait"
+        )
+
+
+def _say_wait(plan: Plan, endpoint: Endpoint) -> None:
+    if plan.wait.value is not None:
+        print(
+            f" * Waiting {plan.wait.value:g} s for the IDE at {endpoint}",
+            file=sys.stderr,
+            flush=True,
         )

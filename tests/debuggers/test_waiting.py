@@ -1,0 +1,81 @@
+"""`--wait`: not a line of the app runs before the IDE is there, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import pytest
+
+from ..support.dap import Editor
+from ..support.debugging import DEBUGGERS
+from ..support.processes import free_port
+from ..support.requirements import require_debugger
+from ..support.sources import marked_line
+from .meeting import READY, Meeting, Shop, listening_ide
+
+RELOAD = pytest.mark.parametrize("reload", [False, True], ids=["no reload", "reload"])
+WAITING = r"Waiting (\S+) s for the IDE at 127.0.0.1:{port}"
+
+
+def stop_at_the_first_line(shop: Shop, meeting: Meeting) -> None:
+    """The breakpoint at module level hits; then the app is served."""
+    stop = meeting.ide.wait_for_stop()
+    assert (stop.file, stop.line) == (str(shop.main), marked_line(shop.main, "module"))
+    assert not any("Running on" in line for line in meeting.program.lines)
+    stop.resume()
+    meeting.program.wait_for_line(READY)
+
+
+@RELOAD
+def test_until_an_ide_attaches(shop: Shop, reload: bool) -> None:
+    require_debugger("debugpy")
+    port = free_port()
+    shop.configure(DEBUG_WITH="debugpy", DEBUG_PORT=port, RELOAD=reload)
+    with shop.start("--wait", "30") as program:
+        program.wait_for_line(WAITING.format(port=port))
+        with Editor.attach(port, breakpoints=shop.breakpoint("module")) as ide:
+            stop_at_the_first_line(shop, Meeting(ide, program, port))
+
+
+@RELOAD
+@pytest.mark.parametrize("debugger", DEBUGGERS)
+def test_until_the_ide_listens(shop: Shop, debugger: str, reload: bool) -> None:
+    require_debugger(debugger)
+    port = free_port()
+    settings = {"DEBUG_WITH": debugger, "DEBUG_CONNECTION": "connect", "DEBUG_PORT": port}
+    shop.configure(**settings, RELOAD=reload, WAIT=30)
+    with shop.start() as program:
+        program.wait_for_line(WAITING.format(port=port))
+        with listening_ide(debugger, port, breakpoints=shop.breakpoint("module")) as ide:
+            stop_at_the_first_line(shop, Meeting(ide, program, port))
+
+
+@RELOAD
+@pytest.mark.parametrize(
+    ("debugger", "connection", "says"),
+    [
+        ("debugpy", "listen", r"argv:--wait: no IDE has attached to 127.0.0.1:{port} within 0.2 s"),
+        ("debugpy", "connect", r"no IDE listens on 127.0.0.1:{port} .*Start its attach config"),
+        ("pydevd", "connect", r"no IDE listens on 127.0.0.1:{port} .*Start Debug Server"),
+        ("pydevd-pycharm", "connect", r"no IDE listens on 127.0.0.1:{port} .*Python Debug Server"),
+    ],
+)
+def test_until_the_time_is_over(
+    shop: Shop, debugger: str, connection: str, says: str, reload: bool
+) -> None:
+    require_debugger(debugger)
+    port = free_port()
+    shop.configure(DEBUG_WITH=debugger, DEBUG_CONNECTION=connection, DEBUG_PORT=port, RELOAD=reload)
+    with shop.start("--wait", "0.2") as program:
+        assert program.wait_exit() == 2
+        program.wait_for_line(f"^Error: {says.format(port=port)}")
+        assert program.wait_for_line(WAITING.format(port=port))[1] == "0.2"
+        assert "Traceback" not in program.output
+        program.assert_nothing_left()
+
+
+@pytest.mark.parametrize("debugger", DEBUGGERS)
+def test_not_for_an_ide_that_is_there(shop: Shop, debugger: str) -> None:
+    shop.configure(WAIT=30)
+    with shop.press_debug(debugger, breakpoints=shop.breakpoint()) as ide:
+        assert ide.program
+        Meeting(ide, ide.program, 0).stop_in_view()
+        assert "Waiting" not in ide.program.output
