@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xml.parsers.expat import XMLParserType
 
-_TAG = re.compile(r"<[^\s/>]+(?:\s+[^\s=]+\s*=\s*(?:\"[^\"]*\"|'[^']*'))*\s*(?P<empty>/?)>")
+_TAG = re.compile(r"<[^\s/>]+(?:\s+[^\s=]+\s*=\s*(?:\"[^\"]*\"|'[^']*'))*\s*/?>")
+_REST_OF_LINE = re.compile(r"(?:[ \t]*<!--(?:(?!-->)[^\r\n])*-->)*[ \t]*(?=\r?\n)")
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
 
@@ -100,11 +101,25 @@ def _with_child(text: str, parent: Place, element: Element, style: Style) -> str
         return text[: present.start] + new + text[present.end :]
     if parent.closing == parent.end:
         raise _error_at(text, parent.start, "expected an element with entries, found an empty one")
-    # Eclipse keeps its entries in the order of their keys.
-    later = (child.start for child in parent.children if child.element.identity > element.identity)
-    at = _line_start(text, next(later, parent.closing))
+    at = _end_of_comments(text, _end_of_earlier(text, parent, element))
     new = rendered(element, style, depth, _line_end(text))
-    return f"{text[:at]}{depth}{new}{_line_end(text)}{text[at:]}"
+    return f"{text[:at]}{_line_end(text)}{depth}{new}{text[at:]}"
+
+
+def _end_of_earlier(text: str, parent: Place, element: Element) -> int:
+    """Eclipse keeps its entries in the order of their keys: where the one before ends."""
+    end = _end_of_start_tag(text, parent)
+    for child in parent.children:
+        if child.element.identity > element.identity:
+            break
+        end = child.end
+    return end
+
+
+def _end_of_comments(text: str, position: int) -> int:
+    """What is said behind an element in its line belongs to it."""
+    rest = _REST_OF_LINE.match(text, position)
+    return rest.end() if rest else position
 
 
 def rendered(element: Element, style: Style, indent: str = "", line_end: str = "\n") -> str:
@@ -127,12 +142,6 @@ def _escaped(value: str, style: Style) -> str:
     return re.sub(rf'[&<>"\t\r\n{style.references}]', escape, value)
 
 
-def _line_start(text: str, position: int) -> int:
-    """The start of the position's line, if only blanks are before it; else the position."""
-    start = text.rfind("\n", 0, position) + 1
-    return position if text[start:position].strip() else start
-
-
 def _indent_at(text: str, position: int) -> str:
     line = text[text.rfind("\n", 0, position) + 1 : position]
     return line[: len(line) - len(line.lstrip(" \t"))]
@@ -140,6 +149,12 @@ def _indent_at(text: str, position: int) -> str:
 
 def _line_end(text: str) -> str:
     return "\r\n" if "\r\n" in text else "\n"
+
+
+def _end_of_start_tag(text: str, place: Place) -> int:
+    tag = _TAG.match(text, place.start)
+    assert tag is not None, place  # expat has taken it for a tag
+    return tag.end()
 
 
 # Reading
@@ -187,12 +202,11 @@ class _Reader:
             self.root = place
         self._open.append(place)
 
-    def end(self, tag: str) -> None:
+    def end(self, _tag: str) -> None:
         place = self._open.pop()
-        match = _TAG.match(self._text, place.start)
-        assert match is not None, tag  # expat has taken it for a tag
-        if match["empty"]:
-            place.closing = place.end = match.end()
+        end = _end_of_start_tag(self._text, place)
+        if self._text[end - 2] == "/":
+            place.closing = place.end = end
         else:
             place.closing = self._position()
             place.end = self._text.index(">", place.closing) + 1
