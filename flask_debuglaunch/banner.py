@@ -24,7 +24,8 @@ def _debugger(plan: Plan) -> str:
     if plan.connection.value == "present":
         return plan.debugger.reason
     if plan.connection.value == "listen":
-        return f"{name} listens on {address}: attach the IDE to it"
+        how = "the IDE of this terminal attaches" if plan.announce.value else "attach the IDE to it"
+        return f"{name} listens on {address}: {how}"
     if plan.connection.value == "connect":
         return f"{name} connects to the IDE's debug server at {address}"
     if plan.use_debugger.value:

@@ -13,6 +13,9 @@ from flask_debuglaunch.debuggers import Presence, present_debugger
 # A worker of some other Werkzeug server left them behind: with WERKZEUG_SERVER_FD the server would
 # serve on a descriptor that is not there; FLASK_RUN_FROM_CLI makes app.run() return at once.
 STALE_VARIABLES = ("WERKZEUG_RUN_MAIN", "WERKZEUG_SERVER_FD", "FLASK_RUN_FROM_CLI")
+# Set in every terminal of VS Code and Cursor by their Python Debugger: the file it watches, and at
+# whose debug port it attaches (README of microsoft/vscode-python-debugger, "No-config debugging").
+ENDPOINTS_VARIABLE = "VSCODE_DEBUGPY_ADAPTER_ENDPOINTS"
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Facts:
     presence: Presence | None = None
     production: str | None = None
     stale_variables: tuple[str, ...] = ()
+    endpoints_file: Path | None = None
 
     @property
     def can_fork(self) -> bool:
@@ -44,7 +48,14 @@ def observe(environ: Mapping[str, str] = os.environ) -> Facts:
         presence=found.presence if found else None,
         production=_production(environ),
         stale_variables=tuple(name for name in STALE_VARIABLES if name in environ),
+        endpoints_file=_endpoints_file(environ),
     )
+
+
+def _endpoints_file(environ: Mapping[str, str]) -> Path | None:
+    file = Path(environ.get(ENDPOINTS_VARIABLE, ""))
+    # The variable outlives the extension, and debugpy's adapter ends if it can't write the file.
+    return file if file.is_absolute() and file.parent.is_dir() else None
 
 
 def _production(environ: Mapping[str, str]) -> str | None:

@@ -51,6 +51,7 @@ class Plan:
     port: Decision[int]
     debug_host: Decision[str]
     debug_port: Decision[int]
+    announce: Decision[Path | None]
     wait: Decision[float | None]
     required: Decision[bool]
     editor: Decision[str]
@@ -90,6 +91,7 @@ def resolve(settings: Settings, facts: Facts) -> Plan:
         port=_as_given(settings.port),
         debug_host=_as_given(settings.debug_host),
         debug_port=_as_given(settings.debug_port),
+        announce=_announce(settings, facts, connection),
         wait=_wait(settings, connection),
         required=_required(settings),
         editor=_as_given(settings.editor),
@@ -248,6 +250,18 @@ def _app_directory(settings: Settings, facts: Facts) -> Decision[Path]:
     if settings.app.is_default and settings.config_file is not None:
         return Decision(settings.config_file.parent, "the folder of the configuration")
     return Decision(facts.folder, "the working directory")
+
+
+def _announce(settings: Settings, facts: Facts, connection: Decision[str]) -> Decision[Path | None]:
+    """The file through which the IDE of this terminal learns of the debug port and attaches."""
+    asked = settings.debug_connection
+    if connection.value != "listen":
+        return Decision(None, "nothing listens")
+    if facts.endpoints_file is None:
+        return Decision(None, "this is no terminal of an IDE that attaches by itself")
+    if asked.value != "listen":
+        return Decision(None, "DEBUG_CONNECTION: listen has the IDE of this terminal attach")
+    return Decision(facts.endpoints_file, f"the IDE of this terminal attaches ({asked.origin})")
 
 
 def _wait(settings: Settings, connection: Decision[str]) -> Decision[float | None]:

@@ -33,7 +33,7 @@ class Debugpy(PydevdFamily):
 
         internals.no_delay()
         with self._refused_if_too_old():
-            debugpy.configure(pythonEnv=_adapter_environment())
+            debugpy.configure(pythonEnv=_adapter_environment(endpoint))
         try:
             debugpy.listen((endpoint.host, endpoint.port))
         except (RuntimeError, OSError) as error:
@@ -72,11 +72,17 @@ class Debugpy(PydevdFamily):
         debugpy.trigger_exception_handler(excinfo, as_uncaught=is_shown)
 
 
-def _adapter_environment() -> dict[str, str]:
-    """The environment of the adapter process that listen() starts: ours, and our sitecustomize.
+def _adapter_environment(endpoint: Endpoint) -> dict[str, str]:
+    """The environment of the adapter process that listen() starts: ours, our sitecustomize, and
+    the file that it is to write its address into.
 
     It is the adapter's alone: the app's environment stays as it is.
     """
     inherited = os.environ.get("PYTHONPATH")
     paths = [str(ADAPTER_SITE), *([inherited] if inherited else [])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    announced = {"DEBUGPY_ADAPTER_ENDPOINTS": str(endpoint.announced_in)}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        **(announced if endpoint.announced_in else {}),
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 PathMappings = tuple[tuple[str, str], ...]
@@ -12,10 +13,14 @@ PathMappings = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A TCP address: ours to listen on, or the IDE's to connect to."""
+    """A TCP address: ours to listen on, or the IDE's to connect to.
+
+    announced_in: a file in which an IDE looks for it, to attach by itself.
+    """
 
     host: str
     port: int
+    announced_in: Path | None = None
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

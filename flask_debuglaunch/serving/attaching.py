@@ -47,7 +47,8 @@ def _is_held_by_supervisor(plan: Plan) -> bool:
 
 def _meet(plan: Plan) -> bool:
     """Listen or connect as planned. Returns False if the app is served without the debugger."""
-    debugger, endpoint = debugger_of(plan), Endpoint(plan.debug_host.value, plan.debug_port.value)
+    debugger = debugger_of(plan)
+    endpoint = Endpoint(plan.debug_host.value, plan.debug_port.value, plan.announce.value)
     try:
         debugger.map_paths(plan.settings.path_mappings.value)
         if plan.connection.value == "listen":
