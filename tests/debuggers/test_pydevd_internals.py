@@ -1,0 +1,89 @@
+"""The private names of pydevd's that we use are still what they were.
+
+Fails when a new release changes one: then pydevd_internals.py has to follow.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ..support.requirements import is_installed
+
+# Where a name is only in some of the three.
+NOT_IN_PYCHARM = {"exclude_exception_by_filter", "ignore_system_exit_code", "is_attached"}
+
+
+@pytest.fixture(scope="module")
+def pydevd() -> Iterator[Any]:
+    """The installed one: debugpy's own, pydevd, or pydevd-pycharm."""
+    if is_installed("debugpy"):
+        importlib.import_module("debugpy.server.api")
+    if not any(is_installed(name) for name in ("debugpy", "pydevd", "pydevd-pycharm")):
+        pytest.skip("no debugger is installed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+        yield importlib.import_module("pydevd")
+
+
+def parameters(function: object) -> list[str]:
+    assert callable(function)
+    return list(inspect.signature(function).parameters)
+
+
+def test_modules(pydevd: Any) -> None:
+    constants = importlib.import_module("_pydevd_bundle.pydevd_constants")
+    assert constants.get_global_debugger() is None
+    if not is_installed("pydevd-pycharm"):
+        assert constants.get_protocol() in ("json", "http_json", "http", "quoted-line")
+    assert pydevd.SetupHolder.setup is None
+    paths = importlib.import_module("pydevd_file_utils")
+    assert parameters(paths.setup_client_server_paths) == ["paths"]
+    breakpoints = importlib.import_module("_pydevd_bundle.pydevd_breakpoints")
+    assert parameters(breakpoints.get_exception_breakpoint) == ["exctype", "exceptions"]
+
+
+def test_the_connection(pydevd: Any) -> None:
+    assert parameters(pydevd.start_client) == ["host", "port"]
+    assert "start_client(host, port)" in inspect.getsource(pydevd.PyDB.connect)
+
+
+def test_stopping(pydevd: Any) -> None:
+    wait = parameters(pydevd.PyDB.do_wait_suspend)
+    assert wait[:5] == ["self", "thread", "frame", "event", "arg"]
+    assert "stop_reason = thread.stop_reason" in inspect.getsource(pydevd.PyDB.do_wait_suspend)
+    boxes = inspect.getsource(pydevd.PyDB.__init__)
+    assert "self.break_on_uncaught_exceptions" in boxes
+    assert "self.break_on_caught_exceptions" in boxes
+
+
+@pytest.mark.parametrize("name", sorted(NOT_IN_PYCHARM))
+def test_methods_of_the_debugger(pydevd: Any, name: str) -> None:
+    assert hasattr(pydevd.PyDB, name) is not is_installed("pydevd-pycharm")
+
+
+def test_hidden_frames(pydevd: Any) -> None:
+    api = importlib.import_module("_pydevd_bundle.pydevd_api").PyDevdAPI if is_family(pydevd) else 0
+    if api:
+        given = parameters(api.set_dont_trace_start_end_patterns)
+        assert given == ["self", "py_db", "start_patterns", "end_patterns"]
+        assert parameters(pydevd.PyDB.dont_trace_external_files) == ["self", "abs_path"]
+
+
+def is_family(pydevd: Any) -> bool:
+    return hasattr(pydevd.PyDB, "dont_trace_external_files")
+
+
+def test_the_flavours_differ(pydevd: Any) -> None:
+    is_pycharms = is_installed("pydevd-pycharm")
+    assert hasattr(pydevd.PyDB, "do_stop_on_unhandled_exception") is not is_pycharms
+
+
+def test_marks_of_threads(pydevd: Any) -> None:
+    source = inspect.getsource(pydevd)
+    assert "is_pydev_daemon_thread" in source
+    assert "pydev_do_not_trace" in source
