@@ -1,0 +1,306 @@
+"""What a save costs: ours beside the peers, in one run, taking turns.
+
+    pip install -e ".[bench]"
+    python tests/bench/reload.py [--saves 10] [--only small,heavy,debugpy,idle,load] [--json]
+
+small, heavy: from a save to the first response of the new code, no debugger; the heavy app imports
+pandas and SQLAlchemy. debugpy: from a save to the stop at a breakpoint in the new code, with a
+client attached; then how long the client waits for an evaluation and for a step with stack, scopes
+and variables. idle: processor time while nothing happens, on a project of 5,000 files. load:
+requests lost during reloads. Each figure is a median; the ratio is to the first peer named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import random
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.support.dap import Editor
+from tests.support.processes import Program, free_port, in_background, wait_for_port
+
+APP = """\
+{imports}
+from flask import Flask
+VERSION = "{version}"
+app = Flask(__name__)
+
+@app.get("/")
+def index():
+    one = 1
+    two = one + 1
+    three = two + 1
+    four = three + 1
+    five = four + 1
+    six = five + 1
+    return VERSION
+"""
+MODULE_LINE, VIEW_LINE = 3, 8
+HEAVY = "import pandas, sqlalchemy.orm"
+LAUNCHER = ("-m", "flask_debuglaunch", "--app", "main", "--debug", "--no-debugger", "--port")
+FLASK = ("-m", "flask", "--app", "main", "run", "--debug", "--no-debugger", "--port")
+UVICORN = ("-m", "uvicorn", "main:app", "--interface", "wsgi", "--reload", "--port")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way to serve with reload; the port comes last."""
+
+    name: str
+    command: tuple[str, ...]
+    watchdog: bool = False
+    """May Werkzeug use it? It takes watchdog for its stat loop wherever that is installed."""
+
+
+OURS = Kind("ours", LAUNCHER)
+STAT = Kind("flask run --debug (stat)", FLASK)
+PLAIN = [OURS, STAT, Kind("flask run --debug (watchdog)", FLASK, True), Kind("uvicorn --reload", UVICORN)]
+DEBUG_PORT = "{debug_port}"
+OURS_DEBUGPY = Kind(
+    "ours",
+    ("-m", "flask_debuglaunch", "--app", "main", "--debug", "--debug-with", "debugpy",
+     "--debug-port", DEBUG_PORT, "--port"),
+)  # fmt: skip
+BARE_DEBUGPY = Kind("debugpy -m flask run --debug", ("-m", "debugpy", "--listen", DEBUG_PORT, *FLASK))
+
+
+@dataclass
+class Server:
+    """One of them, running in a project of its own."""
+
+    kind: Kind
+    folder: Path
+    imports: str = ""
+    port: int = field(default_factory=free_port)
+    debug_port: int = field(default_factory=free_port)
+    version: int = 0
+    program: Program | None = None
+
+    def start(self, cleanup: ExitStack) -> Server:
+        self.save()
+        (self.folder / "blocked").mkdir()
+        (self.folder / "blocked" / "watchdog.py").write_text("raise ImportError")
+        env = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+        if not self.kind.watchdog:
+            env["PYTHONPATH"] = str(self.folder / "blocked")
+        command = [part.replace(DEBUG_PORT, str(self.debug_port)) for part in self.kind.command]
+        argv = [sys.executable, *command, str(self.port)]
+        self.program = cleanup.enter_context(Program(argv, cwd=self.folder, env=env))
+        wait_for_port(self.port)
+        self.wait_until_served()
+        return self
+
+    def save(self) -> float:
+        """Save the next version of the app; returns when."""
+        self.version += 1
+        new = self.folder / ".main.py"
+        new.write_text(APP.format(imports=self.imports, version=self.version))
+        os.replace(new, self.folder / "main.py")
+        return time.perf_counter()
+
+    def wait_until_served(self) -> None:
+        while get(self.port) != str(self.version):
+            pass
+
+    def time_a_save(self) -> float:
+        start = self.save()
+        self.wait_until_served()
+        return time.perf_counter() - start
+
+
+def get(port: int) -> str | None:
+    """The answer, or None if the server did not take or finish the request."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().read().decode()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+Rows = dict[str, list[float]]
+
+
+def time_saves(imports: str, saves: int) -> Rows:
+    with ExitStack() as cleanup:
+        servers = [Server(kind, folder(cleanup), imports).start(cleanup) for kind in PLAIN]
+        take_turns(servers, 2, Server.time_a_save)  # the first reload of each is not like the rest
+        return take_turns(servers, saves, Server.time_a_save)
+
+
+def take_turns(
+    servers: Sequence[Server], rounds: int, measure: Callable[[Server], float]
+) -> Rows:
+    rows: Rows = {server.kind.name: [] for server in servers}
+    for _ in range(rounds):
+        for server in servers:
+            time.sleep(random.uniform(0.5, 1.5))  # a stat loop looks once a second
+            rows[server.kind.name].append(measure(server))
+    return rows
+
+
+def time_debugging(saves: int) -> dict[str, Rows]:
+    with ExitStack() as cleanup:
+        kinds = (OURS_DEBUGPY, BARE_DEBUGPY)
+        servers = [Server(kind, folder(cleanup)).start(cleanup) for kind in kinds]
+        editors = {}
+        for server in servers:
+            editor = cleanup.enter_context(Editor.attach(server.debug_port))
+            editor.wait_for_session(2)
+            editors[server.port] = editor
+
+        def to_breakpoint(server: Server) -> float:
+            editor = editors[server.port]
+            editor.set_breakpoints(server.folder / "main.py", [MODULE_LINE])
+            start = server.save()
+            stop = editor.wait_for_stop()
+            seconds = time.perf_counter() - start
+            editor.set_breakpoints(server.folder / "main.py", [])
+            stop.resume()
+            server.wait_until_served()
+            return seconds
+
+        take_turns(servers, 2, to_breakpoint)
+        to_stop = take_turns(servers, saves, to_breakpoint)
+        trips = [time_round_trips(server, editors[server.port]) for server in servers]
+        names = [server.kind.name for server in servers]
+        return {
+            "save to breakpoint, debugpy attached": to_stop,
+            "evaluate": {name: trip[0] for name, trip in zip(names, trips, strict=True)},
+            "step, stack, scopes, variables": {
+                name: trip[1] for name, trip in zip(names, trips, strict=True)
+            },
+        }
+
+
+def time_round_trips(server: Server, editor: Editor) -> tuple[list[float], list[float]]:
+    editor.set_breakpoints(server.folder / "main.py", [VIEW_LINE])
+    evaluations, steps = [], []
+    for _ in range(3):
+        response = in_background(get, server.port)
+        stop = editor.wait_for_stop()
+        stop.variables()
+        for _ in range(5):
+            start = time.perf_counter()
+            stop.evaluate("1 + 1")
+            evaluations.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            stop = stop.step_over()
+            stop.variables()
+            steps.append(time.perf_counter() - start)
+        stop.resume()
+        response.result(60)
+    return evaluations, steps
+
+
+def time_idling(seconds: float) -> Rows:
+    with ExitStack() as cleanup:
+        servers = []
+        for kind in PLAIN[:3]:
+            server = Server(kind, folder(cleanup))
+            for number in range(5_000):
+                file = server.folder / f"package_{number // 50}" / f"module_{number}.py"
+                file.parent.mkdir(exist_ok=True)
+                file.write_text("x = 1\n")
+            servers.append(server.start(cleanup))
+        time.sleep(3)
+        before = [processor_seconds(server) for server in servers]
+        time.sleep(seconds)
+        return {
+            server.kind.name: [processor_seconds(server) - was]
+            for server, was in zip(servers, before, strict=True)
+        }
+
+
+def processor_seconds(server: Server) -> float:
+    """Of all its processes."""
+    assert server.program
+    ticks = 0
+    for pid in server.program.family.members():
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def count_lost(reloads: int) -> Rows:
+    with ExitStack() as cleanup:
+        servers = [Server(kind, folder(cleanup)).start(cleanup) for kind in (OURS, STAT)]
+        return {server.kind.name: [float(lost_by(server, reloads))] for server in servers}
+
+
+def lost_by(server: Server, reloads: int) -> int:
+    over = threading.Event()
+
+    def load() -> int:
+        return sum(get(server.port) is None for _ in iter(over.is_set, True))
+
+    clients = [in_background(load) for _ in range(3)]
+    for _ in range(reloads):
+        server.time_a_save()
+    over.set()
+    return sum(client.result(60) for client in clients)
+
+
+def folder(cleanup: ExitStack) -> Path:
+    return Path(cleanup.enter_context(tempfile.TemporaryDirectory())).resolve()
+
+
+def measure(only: Sequence[str], saves: int) -> Iterator[tuple[str, str, Rows]]:
+    """Name, unit and figures of each measurement."""
+    if "small" in only:
+        yield "save to response, small app", "ms", time_saves("", saves)
+    if "heavy" in only:
+        yield "save to response, heavy app", "ms", time_saves(HEAVY, saves)
+    if "debugpy" in only:
+        for name, rows in time_debugging(saves).items():
+            yield name, "ms", rows
+    if "idle" in only:
+        yield "processor time in 20 idle seconds, 5,000 files", "s", time_idling(20)
+    if "load" in only:
+        yield "requests lost in 50 reloads under load", "", count_lost(50)
+
+
+def summary(rows: Rows, unit: str) -> dict[str, dict[str, float]]:
+    medians = {name: statistics.median(figures) for name, figures in rows.items()}
+    peer = list(medians.values())[1]
+    factor = 1000 if unit == "ms" else 1
+    return {
+        name: {"median": round(median * factor, 2), "ratio": round(median / peer, 3) if peer else 0}
+        for name, median in medians.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--saves", type=int, default=10)
+    parser.add_argument("--only", default="small,heavy,debugpy,idle,load")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    results = {}
+    for name, unit, rows in measure(options.only.split(","), options.saves):
+        results[name] = {"unit": unit, "figures": summary(rows, unit)}
+        if not options.json:
+            print(f"{name}{f' ({unit})' if unit else ''}")
+            for server, figures in results[name]["figures"].items():  # type: ignore[attr-defined]
+                print(f"  {server:32} {figures['median']:>10}   ratio {figures['ratio']}")
+    if options.json:
+        print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()
