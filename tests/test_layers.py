@@ -76,7 +76,10 @@ def test_no_module_is_named_like_one_it_imports(module: Path) -> None:
     assert module.stem not in sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("arguments", [["explain"], ["explain", "--json"], ["schema"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["explain"], ["explain", "--json"], ["schema"], ["ide", "vscode", "eclipse", "pycharm"]],
+)
 def test_light_commands_import_neither_flask_nor_a_debugger(
     tmp_path: Path, arguments: list[str]
 ) -> None:

@@ -32,6 +32,7 @@ SERVERS = {
 COMMANDS = {
     "import click, yaml": ([sys.executable, "-c", "import click, yaml"], None),
     "explain": ([*PYTHON, "flask_debuglaunch", "explain"], "import click, yaml"),
+    "ide vscode": ([*PYTHON, "flask_debuglaunch", "ide", "vscode"], "import click, yaml"),
 }
 
 
