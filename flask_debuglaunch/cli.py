@@ -32,6 +32,15 @@ class LaunchGroup(click.Group):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            message = error.format_message() + _flag_left_out(args[0])
+            raise click.UsageError(message, ctx) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -42,11 +51,21 @@ class LaunchGroup(click.Group):
             ctx.exit(130)
 
 
+def _flag_left_out(word: str) -> str:
+    """What to write, for an app or a configuration where a command was expected."""
+    if word.endswith((".yaml", ".yml")):
+        return f" To use this configuration: --config {word}"
+    if word.endswith(".py") or ":" in word:
+        return f" To start this app: --app {word}"
+    return ""
+
+
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--config` and a flag for every declared setting."""
     for declaration in reversed(list(DECLARATIONS.values())):
         command = _option(declaration)(command)
-    config = click.option("-c", "--config", type=click.Path(path_type=Path), help=_CONFIG_HELP)
+    path = click.Path(readable=False, path_type=Path)  # reading it says more
+    config = click.option("-c", "--config", type=path, help=_CONFIG_HELP)
     return config(command)
 
 

@@ -19,13 +19,6 @@ if TYPE_CHECKING:
 
 def around(app: WSGIApplication, plan: Plan) -> WSGIApplication:
     """The app as it is served."""
-    if plan.is_external and isinstance(getattr(app, "wsgi_app", app), DebuggedApplication):
-        print(
-            " * Warning: the app wraps itself in Werkzeug's DebuggedApplication, which catches"
-            f" every error before {plan.debugger.value} can: remove it, the launcher adds it"
-            " where it is wanted",
-            file=sys.stderr,
-        )
     if not plan.use_debugger.value:
         app = relay_errors(app, debugger_of(plan), plan.stop_on_errors.value)
         return with_error_page(app, _links(plan)) if plan.debug.value else app
@@ -33,6 +26,20 @@ def around(app: WSGIApplication, plan: Plan) -> WSGIApplication:
     # As run_simple does; without it the console refuses the host that the user chose.
     debugged.trusted_hosts.append(plan.host.value)
     return debugged
+
+
+def warn_of_own_debugger(app: WSGIApplication, plan: Plan) -> None:
+    """Say that the app brings Werkzeug's debugger along, where the plan is to have none."""
+    if plan.use_debugger.value or not isinstance(
+        getattr(app, "wsgi_app", app), DebuggedApplication
+    ):
+        return
+    print(
+        " * Warning: the app wraps itself in Werkzeug's DebuggedApplication, which catches every"
+        " error and runs code from the browser, though use_debugger=False"
+        f" ({plan.use_debugger.reason}). Remove it: the launcher adds it where it is wanted",
+        file=sys.stderr,
+    )
 
 
 def _links(plan: Plan) -> EditorLinks:

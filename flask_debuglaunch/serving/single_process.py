@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.around import around
+from flask_debuglaunch.serving.around import around, warn_of_own_debugger
 from flask_debuglaunch.serving.attaching import attach_single, debugger_of
 from flask_debuglaunch.serving.http_server import make_server
 from flask_debuglaunch.serving.importing import import_app, print_error
@@ -22,8 +22,21 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
+class Terminated(BaseException):
+    """SIGTERM has come; not a SystemExit, which the app itself may raise while it is imported."""
+
+
 def serve_here(plan: Plan, app: WSGIApplication | None) -> int:
     """Serve until told to end; returns the exit status. Raises LaunchError."""
+    try:
+        return _serve(plan, app)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except Terminated:
+        return 128 + signal.SIGTERM
+
+
+def _serve(plan: Plan, app: WSGIApplication | None) -> int:
     with ExitStack() as cleanup:
         listener = cleanup.enter_context(bind(plan))  # before the app, which may take its time
         certificate = certificate_of(plan, cleanup)
@@ -36,14 +49,12 @@ def serve_here(plan: Plan, app: WSGIApplication | None) -> int:
         except Exception as error:
             print_error(error)
             return 2
+        warn_of_own_debugger(app, plan)
         tls = ssl_context_of(plan, certificate)
         threads = plan.settings.with_threads.value
         server = make_server(listener, around(app, plan), tls, threads=threads)
         print(f" * Running on {url_of(listener, tls=tls is not None)}", file=sys.stderr, flush=True)
-        try:
-            server.serve()
-        except KeyboardInterrupt:
-            return 128 + signal.SIGINT
+        server.serve()
         return 0
 
 
@@ -54,7 +65,7 @@ def _end_on_sigterm(plan: Plan) -> None:
     def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         if debugger_of(plan).stopped_at():
             os._exit(128 + number)  # the main thread stands in the debugger: nothing would unwind
-        sys.exit(128 + number)
+        raise Terminated
 
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, end)

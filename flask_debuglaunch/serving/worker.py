@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from flask_debuglaunch.debuggers import pydevd_sessions
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.serving.around import around
+from flask_debuglaunch.serving.around import around, warn_of_own_debugger
 from flask_debuglaunch.serving.attaching import attach_worker, debugger_of
 from flask_debuglaunch.serving.channel import (
     Attached,
@@ -61,6 +61,8 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
         channel.send(Attached())
         recorder = ImportRecorder()
         app, failed = (app, False) if is_given and app else _imported(task, recorder)
+        if task.is_first:
+            warn_of_own_debugger(app, task.plan)
         server = _server(task, inherited, app)
     except LaunchError as error:
         channel.send(Failed(str(error), error.exit_status))

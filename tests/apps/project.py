@@ -103,9 +103,7 @@ def ended(
     env: Mapping[str, str] | None = None,
 ) -> Ended:
     """What the launcher says when it can't start."""
-    port = () if "--port" in flags else ("--port", "0")
-    argv = [*command, *port, *flags]
-    with Program(argv, cwd=folder, env={**os.environ, **(env or {})}) as program:
+    with Program([*command, *flags], cwd=folder, env={**os.environ, **(env or {})}) as program:
         status = program.wait_exit()
         program.assert_nothing_left()
     said = [line for line in program.lines if not re.match(r" \* (debug=|Debugger: )", line)]
