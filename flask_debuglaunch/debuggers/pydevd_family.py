@@ -12,6 +12,7 @@ from pathlib import Path
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.dying_thread import die_of
 from flask_debuglaunch.debuggers.protocol import Endpoint, PathMappings, Presence
+from flask_debuglaunch.debuggers.pydevd_wakeups import wake_at_once
 from flask_debuglaunch.errors import DebuggerUnavailable
 
 OUR_FOLDER = str(Path(__file__).parents[1]) + os.sep
@@ -81,6 +82,7 @@ class PydevdFamily:
         internals.hide_frames(OUR_FOLDER)
         internals.stop_once()
         internals.let_exit()
+        wake_at_once()
 
     def _attach(self, endpoint: Endpoint) -> None:
         raise NotImplementedError
