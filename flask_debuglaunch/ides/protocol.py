@@ -50,8 +50,9 @@ class Project:
     def local_and_remote_root(self) -> tuple[str, str]:
         """A folder of the project, relative to it, and where that is in a container."""
         for local, remote in self.settings.path_mappings.value:
-            if Path(local).is_relative_to(self.folder):
-                return Path(local).relative_to(self.folder).as_posix(), remote
+            path = Path(local.replace("${workspaceFolder}", str(self.folder)))
+            if path.is_relative_to(self.folder):
+                return path.relative_to(self.folder).as_posix(), remote
         return ".", "/app"
 
 
@@ -112,4 +113,6 @@ def unless_there(text: str) -> Callable[[str | None], str]:
 
 def with_additions(present: str | None, wanted: str) -> str:
     """The arguments that are there, if all that a person did was to add some at the end."""
-    return present if present is not None and present.startswith(f"{wanted} ") else wanted
+    if present is None:
+        return wanted
+    return present if not wanted or present.startswith(f"{wanted} ") else wanted

@@ -125,7 +125,7 @@ def _by_name(launch_json: Any) -> dict[str, Mapping[str, Any]]:
 def _members(entry: Entry, present: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if present is None:
         return {**entry.ours, **entry.initial}
-    args, wanted = present.get("args"), entry.ours.get("args", [])
-    if wanted and isinstance(args, list) and args[: len(wanted)] == wanted:
+    args, wanted = present.get("args"), entry.ours.get("args")
+    if wanted is not None and isinstance(args, list) and args[: len(wanted)] == wanted:
         return {**entry.ours, "args": args}  # what a person has added at the end stays
     return entry.ours

@@ -147,6 +147,39 @@ def test_arguments_that_a_person_has_added_stay(folder: Path) -> None:
     assert file.read_text() == text
 
 
+def test_they_stay_where_there_is_no_yaml(tmp_path: Path) -> None:
+    written(tmp_path, "vscode", "eclipse", "pycharm")
+    files = [
+        launch_json(tmp_path),
+        *tmp_path.glob("* debug.launch"),
+        *tmp_path.glob(".run/*debug.*"),
+    ]
+    assert len(files) == 3
+    for file in files:
+        text = file.read_text().replace('"args": []', '"args": ["--debug"]')
+        text = re.sub(r'(ARGUMENTS|PARAMETERS)" value=""', r'\1" value="--debug"', text)
+        assert "--debug" in text
+        file.write_text(text)
+    assert ide(tmp_path, "vscode", "eclipse", "pycharm", "--check").status == 0
+
+
+@pytest.mark.parametrize(
+    ("mapping", "local", "remote"),
+    [
+        ("", "${workspaceFolder}", "/app"),
+        ("{src: /srv/shop}", "${workspaceFolder}/src", "/srv/shop"),
+        ("{'${workspaceFolder}': /srv}", "${workspaceFolder}", "/srv"),
+        ("{/elsewhere: /srv}", "${workspaceFolder}", "/app"),
+    ],
+)
+def test_the_folder_in_the_container(folder: Path, mapping: str, local: str, remote: str) -> None:
+    if mapping:
+        (folder / "config.yaml").write_text(f"DEBUGLAUNCH: {{PATH_MAPPINGS: {mapping}}}")
+    written(folder, "vscode", "--with", "docker")
+    entry = entries(folder)["debuglaunch: attach to container"]
+    assert entry["pathMappings"] == [{"localRoot": local, "remoteRoot": remote}]
+
+
 def test_what_a_new_entry_has_besides_is_the_users_from_then_on(folder: Path) -> None:
     written(folder, "vscode", "--with", "docker")
     file = launch_json(folder)
