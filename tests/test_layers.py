@@ -20,7 +20,7 @@ LAYERS = [
     ["plan"],
     ["facts", "configuration"],
     ["debuggers"],
-    ["editors", "errors"],
+    ["editors", "errors", "shadowing"],
 ]
 DEBUGGER_LIBRARIES = ("debugpy", "pydevd", "pydevd_pycharm", "_pydevd_bundle", "_pydev_bundle")
 

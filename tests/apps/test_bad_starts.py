@@ -173,6 +173,21 @@ def test_it_is_left_alone_where_werkzeugs_is_wanted(tmp_path: Path) -> None:
 # Slips of a first-time user
 
 
+@pytest.mark.parametrize("name", ["flask", "werkzeug", "click", "yaml", "logging", "random"])
+def test_a_file_named_like_a_module_that_is_needed(tmp_path: Path, name: str) -> None:
+    app = "from flask import Flask\napp = Flask(__name__)\n"
+    write(tmp_path, {f"{name}.py": app, "config.yaml": "FLASK: {DEBUG: false}\n"})
+    refused = ended(tmp_path, "--app", name)
+    assert refused.status == 2
+    hides = f"hides the module {name} that is needed here. Rename the file"
+    assert refused.message == f"{tmp_path}/{name}.py: {hides}"
+
+
+def test_an_import_error_is_not_blamed_on_the_users_files(tmp_path: Path) -> None:
+    write(tmp_path, {"main.py": "import flask\nfrom flask import nosuch\n", "code.py": ""})
+    assert "Rename" not in ended(tmp_path).output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
