@@ -184,7 +184,7 @@ def test_a_file_named_like_a_module_that_is_needed(tmp_path: Path, name: str) ->
 
 
 def test_an_import_error_is_not_blamed_on_the_users_files(tmp_path: Path) -> None:
-    write(tmp_path, {"main.py": "import flask\nfrom flask import nosuch\n", "code.py": ""})
+    write(tmp_path, {"main.py": "import wave\nfrom flask import nosuch\n", "wave.py": ""})
     assert "Rename" not in ended(tmp_path).output
 
 
