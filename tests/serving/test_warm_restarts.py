@@ -1,0 +1,225 @@
+"""A forked worker is like a new interpreter, and where it could not be, it is one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..support.processes import wait_until
+from .project import HELLO, Project, Served
+from .test_life_and_death import WORKER, parent_of, wait_for_warm_worker
+
+if sys.platform != "linux":
+    pytest.skip("warm restarts need Linux", allow_module_level=True)
+
+LOOK = '''\
+import asyncio, decimal, json, locale, os, random, signal, sqlite3, sys, threading, uuid
+import click, flask, jinja2, werkzeug
+from flask import Flask
+
+MODULE_STATE = []
+MODULE_STATE.append("once")
+app = Flask(__name__)
+
+
+def descriptors():
+    """Kinds of open files; the numbers may differ."""
+    links = []
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            links.append(os.readlink("/proc/self/fd/" + number).partition(":")[0])
+        except OSError:
+            pass  # the listing's own
+    return sorted(links)
+
+
+AT_IMPORT = {
+    "argv": sys.argv,
+    "orig_argv": sys.orig_argv,
+    "flags": list(sys.flags),
+    "path": sys.path,
+    "meta_path": [str(one).partition(" at ")[0] for one in sys.meta_path],
+    "main": [sys.modules["__main__"].__name__, sys.modules["__main__"].__file__],
+    "environ": dict(os.environ),
+    "cwd": os.getcwd(),
+    "locale": [locale.setlocale(locale.LC_ALL), locale.getpreferredencoding()],
+    "encodings": [sys.stdin.encoding, sys.stdout.encoding, sys.getfilesystemencoding()],
+    "buffering": [sys.stdout.line_buffering, sys.stderr.line_buffering],
+    "signals": {str(n): str(signal.getsignal(n)).partition(" at ")[0] for n in signal.valid_signals()},
+    "mask": sorted(map(str, signal.pthread_sigmask(signal.SIG_BLOCK, []))),
+    "threads": [thread.name for thread in threading.enumerate()],
+    "main_thread": threading.current_thread() is threading.main_thread(),
+    "descriptors": descriptors(),
+    "state": MODULE_STATE,
+    "recursion": sys.getrecursionlimit(),
+    "switch": sys.getswitchinterval(),
+    "tracing": [str(sys.gettrace()), str(sys.getprofile())],
+    "umask": os.umask(0o22),
+    "decimal": str(decimal.getcontext()),
+    "project_modules": sorted(n for n, m in sys.modules.items()
+                              if os.getcwd() in str(getattr(m, "__file__", None))),
+}
+RANDOM = [random.random(), uuid.uuid4().hex, os.urandom(4).hex()]
+if "numpy" in os.environ.get("LOOK_AT", ""):
+    import numpy
+    RANDOM.append(float(numpy.random.random()))
+
+
+@app.get("/")
+def look():
+    return {"import": AT_IMPORT, "random": RANDOM, "parent": os.getppid()}
+'''
+
+
+def test_a_forked_worker_is_like_a_new_interpreter(project: Project) -> None:
+    project.save("main.py", LOOK)
+    seen = {}
+    for preload in ("off", "auto"):
+        with project.served("--preload", preload) as served:
+            if preload == "auto":
+                wait_for_warm_worker_of(project, served)
+            seen[preload] = json.loads(served.text())
+    fresh, forked = seen["off"]["import"], seen["auto"]["import"]
+    for look in (fresh, forked):  # the command lines differ by the very switch
+        for key in ("argv", "orig_argv"):
+            look[key] = [one for one in look[key] if one not in ("off", "auto")]
+        look["environ"].pop("TEST_FAMILY")
+    for key in fresh:
+        assert forked[key] == fresh[key], key
+
+
+def test_random_numbers_differ_from_worker_to_worker(project: Project) -> None:
+    project.save("main.py", LOOK)
+    with project.served() as served:
+        wait_for_warm_worker_of(project, served)
+        draws = []
+        for _ in range(3):
+            draws.append(json.loads(served.text())["random"])
+            before = served.reloads
+            project.main.touch()
+            served.wait_for_reload(before + 1)
+    for kind in zip(*draws, strict=True):
+        assert len(set(kind)) == 3
+
+
+def wait_for_warm_worker_of(project: Project, served: Served) -> None:
+    def is_warm() -> bool:
+        before = served.reloads
+        project.main.touch()
+        served.wait_for_reload(before + 1)
+        return bool(json.loads(served.text())["parent"] != served.program.pid)
+
+    wait_until(is_warm)
+
+
+@pytest.fixture
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An installed package, which the app imports."""
+    folder = tmp_path_factory.mktemp("venv") / "lib" / "site-packages"
+    folder.mkdir(parents=True)
+    (folder / "installed.py").write_text("text = 'one'\n")
+    return folder / "installed.py"
+
+
+def served_with(project: Project, package: Path) -> object:
+    """Our interpreter takes the folder for one of installed packages: a user's site folder."""
+    paths = os.pathsep.join(filter(None, [str(package.parent), os.environ.get("PYTHONPATH")]))
+    base = package.parents[2]
+    env = {"PYTHONPATH": paths, "PYTHONUSERBASE": str(base)}
+    user_site = base / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    user_site.mkdir(exist_ok=True)
+    if not (user_site / "site-packages").exists():
+        (user_site / "site-packages").symlink_to(package.parent)
+    return project.served(env=env)
+
+
+USES_PACKAGE = "import installed\n" + HELLO.replace('"{text}"', "installed.text") + WORKER
+
+
+def test_a_changed_package_is_noticed(project: Project, package: Path) -> None:
+    project.save("main.py", USES_PACKAGE)
+    with served_with(project, package) as served:  # type: ignore[attr-defined]
+        wait_for_warm_worker(project, served)
+        assert served.text() == "one"
+        package.write_text("text = 'changed'\n")
+        project.main.touch()
+        served.wait_for_text("changed")
+
+
+def test_a_newly_installed_package_is_noticed(project: Project, package: Path) -> None:
+    project.save(
+        "main.py",
+        "try:\n    import newcomer\nexcept ImportError:\n    newcomer = None\n"
+        + HELLO.replace('"{text}"', "str(newcomer)") + WORKER,
+    )
+    with served_with(project, package) as served:  # type: ignore[attr-defined]
+        wait_for_warm_worker(project, served)
+        assert served.text() == "None"
+        (package.parent / "newcomer.py").write_text("")
+        project.main.touch()
+        served.wait_for_text("newcomer.py")
+
+
+def test_a_package_that_starts_a_thread_rules_forking_out(project: Project, package: Path) -> None:
+    package.write_text(
+        "import threading\ntext = 'one'\n"
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    )
+    project.save("main.py", USES_PACKAGE)
+    with served_with(project, package) as served:  # type: ignore[attr-defined]
+        served.program.wait_for_line(
+            "Each reload starts a new interpreter: a thread starts while installed is imported"
+        )
+        project.main.touch()
+        served.wait_for_reload(1)
+        assert parent_of(int(served.text("/pid"))) == served.program.pid
+
+
+def test_what_is_imported_after_a_change_of_the_environment_is_not_preloaded(
+    project: Project, package: Path
+) -> None:
+    package.write_text("import os\ntext = os.environ['COLOUR']\n")
+    colour = "import os\nos.environ['COLOUR'] = '{}'\n"
+    project.save("main.py", colour.format("red") + USES_PACKAGE)
+    with served_with(project, package) as served:  # type: ignore[attr-defined]
+        wait_for_warm_worker(project, served)
+        assert served.text() == "red"
+        project.save("main.py", colour.format("blue") + USES_PACKAGE)
+        served.wait_for_text("blue")
+
+
+def test_what_packages_print_on_import_is_printed_once_a_start(
+    project: Project, package: Path
+) -> None:
+    package.write_text("print('hello from the package', flush=True)\ntext = 'one'\n")
+    project.save("main.py", USES_PACKAGE)
+    with served_with(project, package) as served:  # type: ignore[attr-defined]
+        wait_for_warm_worker(project, served)
+    said = sum("hello from the package" in line for line in served.program.lines)
+    assert said <= 1 + served.reloads - 1
+
+
+def test_pandas_can_be_preloaded(project: Project) -> None:
+    """OpenBLAS starts threads while numpy is imported, and survives a fork."""
+    pytest.importorskip("pandas")
+    project.save(
+        "main.py",
+        "import numpy, pandas\n"
+        + HELLO.replace('"{text}"', "str((numpy.ones((500, 500)) @ numpy.ones((500, 500))).sum())")
+        + WORKER,
+    )
+    with project.served() as served:
+        wait_for_warm_worker(project, served)
+        assert served.text() == "125000000.0"
+
+
+def test_gevent_rules_forking_out(project: Project) -> None:
+    pytest.importorskip("gevent")
+    patch = "import gevent.monkey\ngevent.monkey.patch_all()\n"
+    project.save("main.py", patch + HELLO.format(text="one"))
+    with project.served() as served:
+        served.program.wait_for_line("new interpreter: gevent has patched the standard library")
