@@ -6,10 +6,12 @@ https://github.com/microsoft/debugpy/wiki/API-Reference
 from __future__ import annotations
 
 import os
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
-from flask_debuglaunch.debuggers.protocol import Endpoint
+from flask_debuglaunch.debuggers.protocol import Endpoint, Presence
 from flask_debuglaunch.debuggers.pydevd_family import PydevdFamily
 from flask_debuglaunch.errors import DebuggerUnavailable
 
@@ -26,6 +28,13 @@ class Debugpy(PydevdFamily):
     module = "debugpy"
     library = "debugpy.server.api"  # `import debugpy` puts it off
     start_the_ide = 'Start its attach configuration with "listen" first'
+
+    def presence(self) -> Presence | None:
+        presence = super().presence()
+        if presence is not None and _is_listened_by_program():
+            # Each worker would do it again, and find the port taken.
+            return replace(presence, follows_children=False)
+        return presence
 
     def listen(self, endpoint: Endpoint) -> None:
         self._import()
@@ -70,6 +79,12 @@ class Debugpy(PydevdFamily):
         is_shown = internals.shows_unhandled(internals.live_debugger(), error)
         excinfo = (type(error), error, error.__traceback__)
         debugpy.trigger_exception_handler(excinfo, as_uncaught=is_shown)
+
+
+def _is_listened_by_program() -> bool:
+    """Has the program's own code called debugpy.listen(), rather than `python -m debugpy`?"""
+    listen = getattr(sys.modules.get("debugpy.server.api"), "listen", None)
+    return getattr(listen, "called", False) and "debugpy.server.cli" not in sys.modules
 
 
 def _adapter_environment(endpoint: Endpoint) -> dict[str, str]:

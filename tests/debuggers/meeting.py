@@ -92,6 +92,11 @@ class Shop:
         """Change the code; no line moves."""
         self._save("main.py", MAIN.replace("Hello", greeting))
 
+    def begin_main_with(self, statement: str) -> None:
+        """Have `python main.py` run it before anything of ours."""
+        before = 'if __name__ == "__main__":\n'
+        self._save("main.py", MAIN.replace(before, f"{before}    {statement}\n"))
+
     def _save(self, name: str, text: str) -> Path:
         file = self.root / name
         unfinished = self.root.parent / f"{name}.unfinished"  # not in a folder that is watched

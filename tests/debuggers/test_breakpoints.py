@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib.metadata
 import shutil
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from ..support.dap import Editor
 from ..support.debugging import DEBUGGERS
+from ..support.processes import Program, free_port
 from ..support.requirements import require_debugger
 from ..support.sources import marked_line
-from .meeting import WAYS, Meeting, Shop, meet
+from .meeting import READY, WAYS, Meeting, Shop, listening_ide, meet
 
 BANNER = {
     "present": "{debugger} is in this process already",
@@ -109,3 +113,51 @@ def without_debuggers(folder: Path) -> Path:
     for name in ("debugpy", "pydevd", "pydevd_pycharm", "_pydevd_bundle"):
         folder.joinpath(f"{name}.py").write_text("raise ImportError('not installed')\n")
     return folder
+
+
+@pytest.mark.parametrize("reload", [False, True], ids=["no reload", "reload"])
+def test_under_debugpy_by_hand(shop: Shop, reload: bool) -> None:
+    """`python -m debugpy --listen 5678 -m flask_debuglaunch`"""
+    require_debugger("debugpy")
+    shop.configure(RELOAD=reload)
+    port = free_port()
+    command = [sys.executable, "-m", "debugpy", "--listen", str(port)]
+    with Program([*command, "-m", "flask_debuglaunch"], cwd=shop.root) as program:
+        program.wait_for_line(READY)
+        with Editor.attach(port, breakpoints=shop.breakpoint()) as ide:
+            ide.wait_for_session(2 if reload else 1)
+            meeting = Meeting(ide, program, port)
+            meeting.stop_in_view()
+            if reload:
+                shop.greet_with("Goodbye")
+                meeting.wait_for_reload()
+                meeting.stop_in_view("Goodbye")
+
+
+OWN_CALL = {
+    "debugpy": "import debugpy; debugpy.listen(('127.0.0.1', {port}))",
+    "pydevd": "import pydevd; pydevd.settrace('127.0.0.1', port={port}, suspend=False)",
+    "pydevd-pycharm": (
+        "import pydevd_pycharm; pydevd_pycharm.settrace('127.0.0.1', port={port}, suspend=False)"
+    ),
+}
+
+
+@pytest.mark.parametrize("debugger", DEBUGGERS)
+def test_where_the_program_calls_its_debugger_itself(shop: Shop, debugger: str) -> None:
+    """Found, and left as it is. It does not follow workers, so there is no reload."""
+    require_debugger(debugger)
+    shop.configure(RELOAD=True, DEBUG_WITH=debugger)
+    with ExitStack() as stack:
+        ide = None if debugger == "debugpy" else stack.enter_context(listening_ide(debugger))
+        port = ide.port if ide else free_port()
+        shop.begin_main_with(OWN_CALL[debugger].format(port=port))
+        if ide:
+            ide.breakpoints = dict(shop.breakpoint())
+        program = stack.enter_context(shop.start(own_main=True))
+        if ide is None:
+            program.wait_for_line(READY)
+            ide = stack.enter_context(Editor.attach(port, breakpoints=shop.breakpoint()))
+        Meeting(ide, program, port).stop_in_view()
+        assert f" * Debugger: {debugger} is in this process already" in program.lines
+        assert len(ide.sessions) == 1
