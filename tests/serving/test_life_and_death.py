@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -222,3 +223,23 @@ def _figures(program: Program) -> tuple[int, int, int]:
     descriptors = len(os.listdir(f"/proc/{program.pid}/fd"))
     pages = int(Path(f"/proc/{program.pid}/statm").read_text().split()[1])
     return processes(), descriptors, pages
+
+
+@pytest.mark.parametrize("reload", ["--reload", "--no-reload"])
+def test_process_1_of_a_container_ends_on_sigterm(project: Project, reload: str) -> None:
+    """For process 1 the kernel has no default action: `docker stop` would wait, then kill."""
+    contain = ["unshare", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*contain, "true"], capture_output=True).returncode:
+        pytest.skip("a process namespace needs root")
+    with project.served(reload, command=[*contain, *launcher()]) as served:
+        first = next(p for p in served.program.family.members() if _parent(p) == served.program.pid)
+        os.kill(first, signal.SIGTERM)
+        assert served.program.wait_exit(timeout=10) == 143
+        assert_all_gone(served)
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        return parent_of(pid)
+    except OSError:  # gone meanwhile
+        return None
