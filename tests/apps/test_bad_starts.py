@@ -85,11 +85,9 @@ def test_and_in_a_worker(tmp_path: Path, app: str) -> None:
         ("FLASK: !!python/object:os.system {}\n", "config.yaml:1: the tag !!python/object:os.system makes Python objects"),
     ],
 )  # fmt: skip
-def test_a_yaml_that_does_not_fit(
-    tmp_path: Path, mode: tuple[str, ...], text: str, message: str
-) -> None:
+def test_a_yaml_that_does_not_fit(tmp_path: Path, text: str, message: str) -> None:
     write(tmp_path, {"config.yaml": text, "main.py": "raise SystemExit('imported')\n"})
-    refused = ended(tmp_path, *mode)
+    refused = ended(tmp_path)
     assert refused.status == 2
     assert refused.message.startswith(message)
 
@@ -115,11 +113,9 @@ def test_a_config_that_is_not_there_or_may_not_be_read(tmp_path: Path) -> None:
     ("env", "name"),
     [({"SERVER_SOFTWARE": "gunicorn/23.0"}, "gunicorn"), ({"FLASK_ENV": "production"}, "FLASK_ENV=production")],
 )  # fmt: skip
-def test_no_debug_mode_in_production(
-    tmp_path: Path, mode: tuple[str, ...], env: dict[str, str], name: str
-) -> None:
+def test_no_debug_mode_in_production(tmp_path: Path, env: dict[str, str], name: str) -> None:
     write(tmp_path, {"main.py": "raise SystemExit('imported')\n"})
-    refused = ended(tmp_path, *mode, env=env)
+    refused = ended(tmp_path, "--debug", env=env)
     assert refused.status == 2
     assert refused.message.startswith(
         f"argv:--debug: debug mode is on, but this is production ({name})"

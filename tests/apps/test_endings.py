@@ -92,14 +92,13 @@ def wait():
     ],
     ids=lambda one: " ".join(one).replace(sys.executable, "python"),
 )
-def test_every_command_serves(
-    tmp_path: Path, mode: tuple[str, ...], command: tuple[str, ...]
-) -> None:
+def test_every_command_serves(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """With reload: the worker is started by the same command again."""
     program = Path(sys.executable).parent / command[0]
     if not program.exists():
         pytest.skip(f"{command[0]} is not installed in this environment")
     write(tmp_path, {"main.py": saying("served")})
-    with served(tmp_path, *mode, command=(program, *command[1:])) as launched:
+    with served(tmp_path, *RELOAD, command=(program, *command[1:])) as launched:
         assert launched.text() == "served"
         launched.program.signal(signal.SIGINT)
         assert launched.program.wait_exit() == 130
