@@ -159,9 +159,9 @@ class Channel:
         except (EOFError, OSError):
             return None
 
-    def has_message(self) -> bool:
-        """Would `receive` return at once?"""
-        return bool(select([self.socket], [], [], 0)[0])
+    def has_message(self, within: float = 0) -> bool:
+        """Is there something to receive, or will there be within so many seconds?"""
+        return bool(select([self.socket], [], [], within)[0])
 
     def close(self) -> None:
         self.socket.close()

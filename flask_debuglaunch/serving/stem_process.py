@@ -21,6 +21,7 @@ from flask_debuglaunch.serving.channel import (
 )
 from flask_debuglaunch.serving.inheritance import spawn
 from flask_debuglaunch.serving.watched_files import Signature, signature
+from flask_debuglaunch.serving.worker_process import END_SECONDS
 
 
 class StemProcess:
@@ -78,6 +79,8 @@ class StemProcess:
     def status_of(self, pid: int) -> int:
         """The exit status of a worker that has ended or is about to; 0 if nobody knows it."""
         while pid not in self._statuses and not self.is_gone:
+            if not self.channel.has_message(within=END_SECONDS):
+                _kill(pid)  # it has closed its channel, and lives
             self.hear()
         self._has_living_worker = False
         return self._statuses.pop(pid, 0)
@@ -107,8 +110,7 @@ class ForkedWorker:
     def kill(self) -> None:
         pid = self._known_pid()
         if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            _kill(pid)
 
     def exit_status(self) -> int:
         pid = self._known_pid()
@@ -127,6 +129,11 @@ def start_stem(
         process, channel = spawn(command, environ, listener)
     channel.send(preload)
     return StemProcess(process, channel, preload)
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _signatures(files: Iterable[str]) -> dict[str, Signature | None]:
