@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextvars
 import sys
 import threading
+from collections.abc import Callable
 
 # Kept before the app is imported: Sentry's SDK puts its own in this place, which would report the
 # error a second time.
@@ -21,21 +22,31 @@ _start_thread = threading.Thread.start
 class DyingThread(threading.Thread):
     """Dies of an error that is not its own, which nobody but the debugger need know."""
 
+    def __init__(self, error: BaseException) -> None:
+        from concurrent.futures import Future  # takes a while to import: not at the top
+
+        super().__init__(name=threading.current_thread().name, daemon=True)
+        self._request_context = contextvars.copy_context()
+        self._failed: Future[None] = Future()
+        self._failed.set_exception(error)
+
+    @property
+    def run(self) -> Callable[[], None]:
+        """What the thread calls, with the request's context, so that `request` and `g` evaluate.
+
+        A function of the standard library raises the error: our own frames are hidden from the
+        debugger, and on Python 3.12 it looks for no error in a thread that begins in a hidden one.
+        The context is entered before, and never left: some stop when the function has ended.
+        """
+        for variable, value in self._request_context.items():
+            variable.set(value)
+        return self._failed.result
+
 
 def die_of(error: BaseException) -> None:
     """Come back when the person at the IDE continues; the error is as it was."""
-    from concurrent.futures import Future  # takes a while to import: not at the top
-
     trace = error.__traceback__
-    # The request's context, so that `request` and `g` evaluate in the IDE.
-    context = contextvars.copy_context()
-    # A function of the standard library raises it: our own frames are hidden from the debugger,
-    # and on Python 3.12 it looks for no error in a thread that begins in a hidden one.
-    failed: Future[None] = Future()
-    failed.set_exception(error)
-    thread = DyingThread(
-        target=context.run, args=(failed.result,), name=threading.current_thread().name, daemon=True
-    )
+    thread = DyingThread(error)
     _keep_quiet()
     program_hook = sys.excepthook
     _start_thread(thread)

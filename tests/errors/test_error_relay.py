@@ -87,7 +87,7 @@ def test_what_the_person_sees(debugger: str, way: str) -> None:
         stop = meeting.ide.wait_for_stop()
         assert (Path(stop.file), stop.line) == (APP, marked_line(APP, "view"))
         assert stop.exception_info().message == "view ['apple']"
-        assert stop.variables()["basket"] == "['apple']"
+        assert "['apple']" in stop.variables()["basket"]  # pydevd puts the type in front
         assert stop.evaluate("request.path") == "'/view'"
         assert stop.evaluate("g.customer") == "'Ada'"
         assert not response.done()
