@@ -137,11 +137,14 @@ class PydevdSession(Session):
 
     def _messages(self) -> Iterator[tuple[int, int, str]]:
         with self._connection.makefile("rb") as reader:
-            while line := reader.readline():
+            while (line := reader.readline()).endswith(b"\n"):  # else cut off, or the end
                 is_http = line.startswith(b"Content-Length:")
                 if is_http:
                     reader.readline()
-                    line = reader.read(int(line.split(b":")[1]))
+                    length = int(line.split(b":")[1])
+                    line = reader.read(length)
+                    if len(line) < length:
+                        return
                 command, sequence, payload = line.decode().removesuffix("\n").split("\t", 2)
                 yield int(command), int(sequence), payload if is_http else unquote(payload)
 
