@@ -57,6 +57,7 @@ def test_until_the_ide_listens(shop: Shop, debugger: str, reload: bool) -> None:
         ("pydevd", "connect", r"no IDE listens on 127.0.0.1:{port} .*Start Debug Server"),
         ("pydevd-pycharm", "connect", r"no IDE listens on 127.0.0.1:{port} .*Python Debug Server"),
     ],
+    ids=["debugpy-listen", "debugpy-connect", "pydevd-connect", "pydevd-pycharm-connect"],
 )
 def test_until_the_time_is_over(
     shop: Shop, debugger: str, connection: str, says: str, reload: bool
