@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ..support.processes import Program, is_listening
-from .project import LAUNCHER, NO_RELOAD, READY, saying, served, write
+from .project import LAUNCHER, NO_RELOAD, READY, RELOAD, saying, served, write
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
