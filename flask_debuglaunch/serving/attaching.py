@@ -33,7 +33,8 @@ def attach_supervisor(plan: Plan) -> Session | None:
 def attach_worker(plan: Plan, session: Session | None) -> None:
     """In a worker: join the supervisor's session, or dial the IDE."""
     if session is not None:
-        debugger_of(plan).map_paths(plan.settings.path_mappings.value)
+        if plan.connection.value != "present":  # an IDE that starts us knows the paths
+            debugger_of(plan).map_paths(plan.settings.path_mappings.value)
         pydevd_sessions.join(session)
     elif plan.connection.value == "connect" and not _is_held_by_supervisor(plan):
         _meet(plan)

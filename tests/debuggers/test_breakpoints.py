@@ -161,3 +161,14 @@ def test_where_the_program_calls_its_debugger_itself(shop: Shop, debugger: str) 
         Meeting(ide, program, port).stop_in_view()
         assert f" * Debugger: {debugger} is in this process already" in program.lines
         assert len(ide.sessions) == 1
+
+
+@pytest.mark.parametrize("reload", [False, True], ids=["no reload", "reload"])
+@pytest.mark.parametrize("debugger", DEBUGGERS)
+def test_mappings_for_elsewhere_do_not_disturb_an_ide_that_starts_us_here(
+    shop: Shop, debugger: str, reload: bool
+) -> None:
+    """One YAML for the container and for the Debug button, which knows where it starts us."""
+    mappings = {str(shop.root): "/app"}
+    with meet(shop, debugger, "present", RELOAD=reload, PATH_MAPPINGS=mappings) as meeting:
+        assert meeting.stop_in_view().file == str(shop.main)
