@@ -14,8 +14,8 @@ import sys
 import threading
 from collections.abc import Callable
 
-# Kept before the app is imported: Sentry's SDK puts its own in this place, which would report the
-# error a second time.
+# Kept before the app is imported: tools like Sentry's SDK put their own in this place, to report
+# what a thread dies of; this error they have already.
 _start_thread = threading.Thread.start
 
 

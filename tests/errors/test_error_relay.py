@@ -155,6 +155,17 @@ def test_a_client_that_sends_half_a_body() -> None:
         assert meeting.get("/")[1] == []
 
 
+def test_a_client_that_sends_half_a_body_while_the_response_runs() -> None:
+    with meet("debugpy", "listen", APP) as meeting:
+        with connected(meeting) as client:
+            client.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(1000):
+                pass
+        meeting.program.wait_for_line("the echo is closed")
+        assert meeting.get("/")[1] == []
+
+
 def test_a_client_that_leaves_during_the_response() -> None:
     with meet("debugpy", "listen", APP) as meeting:
         with connected(meeting) as client:

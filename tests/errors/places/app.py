@@ -11,7 +11,17 @@ import json
 import sys
 from collections.abc import Iterator
 
-from flask import Blueprint, Flask, abort, after_this_request, g, redirect, render_template, request
+from flask import (
+    Blueprint,
+    Flask,
+    abort,
+    after_this_request,
+    g,
+    redirect,
+    render_template,
+    request,
+    stream_with_context,
+)
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response
 
@@ -259,6 +269,18 @@ def exiting() -> str:
 @app.route("/upload", methods=["POST"])
 def upload() -> str:
     return str(len(request.get_data()))
+
+
+@app.route("/echo", methods=["POST"])
+def echo() -> Response:
+    def parts() -> Iterator[bytes]:
+        yield b"first part"
+        try:
+            yield request.stream.read()
+        finally:
+            print("the echo is closed", file=sys.stderr)
+
+    return Response(stream_with_context(parts()))
 
 
 @app.get("/endless")
