@@ -7,7 +7,8 @@ any. Three places see all that nobody handles:
   and error handlers that fail themselves. Flask sends it for what it turns into a 500, also where
   a handler for 500 or InternalServerError is then told of the error: that error is unhandled. It
   does not send it for what `abort()` raises, nor where a handler for the error's class answers;
-  one for `Exception` handles everything.
+  one for `Exception` handles everything. In debug mode it does for a missing key of a form, to
+  have it debugged (TRAP_BAD_REQUEST_ERRORS).
 - The WSGI call: teardown functions, streamed responses, middleware around the app.
 - The import of the app.
 
