@@ -103,7 +103,7 @@ def copy_of(distribution: str, folder: Path) -> Path:
         if ".." not in file.parts:
             copy = folder / file
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file.locate(), copy)
+            shutil.copy2(file.locate(), copy)  # with its time, else its bytecode is of no use
     return folder
 
 
