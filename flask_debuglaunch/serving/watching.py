@@ -25,7 +25,7 @@ from watchfiles._rust_notify import WatchfilesRustInternalError as WatchfilesErr
 from flask_debuglaunch.serving.channel import Watch
 from flask_debuglaunch.serving.watched_files import Watched, WatchedFiles
 
-STEP_MILLISECONDS = 10
+STEP_MILLISECONDS = 15
 """watchfiles looks this often; a single save is told of after one or two of it."""
 BURST_MILLISECONDS = 100
 """Several files at once (a checkout, a formatter): wait until none has changed for so long."""
