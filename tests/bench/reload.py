@@ -222,21 +222,22 @@ def time_idling(seconds: float) -> Rows:
         before = [processor_seconds(server) for server in servers]
         time.sleep(seconds)
         return {
-            server.kind.name: [processor_seconds(server) - was]
+            server.kind.name: [
+                sum(now - was.get(task, 0.0) for task, now in processor_seconds(server).items())
+            ]
             for server, was in zip(servers, before, strict=True)
         }
 
 
-def processor_seconds(server: Server) -> float:
-    """Of all threads of all its processes, as the scheduler has it: the clock ticks of
+def processor_seconds(server: Server) -> dict[Path, float]:
+    """Of each thread of all its processes, as the scheduler has it: the clock ticks of
     /proc/PID/stat would miss what wakes up for microseconds only."""
     assert server.program
-    tasks = [
-        task
+    return {
+        task: int((task / "schedstat").read_text().split()[0]) / 1e9
         for pid in server.program.family.members()
         for task in Path(f"/proc/{pid}/task").iterdir()
-    ]
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    }
 
 
 def count_lost(reloads: int) -> Rows:
