@@ -7,15 +7,12 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.dying_thread import die_of
 from flask_debuglaunch.debuggers.protocol import Endpoint, PathMappings, Presence
 from flask_debuglaunch.debuggers.pydevd_wakeups import wake_at_once
 from flask_debuglaunch.errors import DebuggerUnavailable
-
-OUR_FOLDER = str(Path(__file__).parents[1]) + os.sep
 
 
 class PydevdFamily:
@@ -79,7 +76,7 @@ class PydevdFamily:
 
     def settle_in(self) -> None:
         internals.no_delay()
-        internals.hide_frames(OUR_FOLDER)
+        internals.hide_frames(internals.OUR_FOLDER)
         internals.stop_once()
         internals.let_exit()
         wake_at_once()

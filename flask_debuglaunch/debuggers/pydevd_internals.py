@@ -13,10 +13,14 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
 from typing import Any
 
 from flask_debuglaunch.debuggers.protocol import PathMappings
+
+OUR_FOLDER = str(Path(__file__).parents[1]) + os.sep
+"""No one wants to step into this code."""
 
 CMD_THREAD_SUSPEND = 105
 """The stop reason of a thread that was only suspended along with the one that stopped."""

@@ -17,13 +17,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
-
-_OUR_FOLDER = str(Path(__file__).parent.parent) + os.sep
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ def _known_to(settrace: Callable[..., None], session: Session) -> dict[str, Any]
         "notify_stdin": False,
         "ppid": session.parent,
         # Stepping must not land in our own frames, also where we are not installed.
-        "dont_trace_start_patterns": (_OUR_FOLDER,),
+        "dont_trace_start_patterns": (internals.OUR_FOLDER,),
     }
     known = inspect.signature(settrace).parameters
     return {name: value for name, value in arguments.items() if name in known}

@@ -1,7 +1,7 @@
 """Serve the app: in this process, or supervised, with a reload whenever a file changes.
 
-    serve -> single_process                                   no reload
-    serve -> supervisor -> (starts this program again) work -> worker   reload
+serve -> single_process                                   no reload
+serve -> supervisor -> (starts this program again) work -> worker   reload
 """
 
 from __future__ import annotations

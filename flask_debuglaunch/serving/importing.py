@@ -20,7 +20,7 @@ from flask_debuglaunch.serving.loading import load_app
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-_OURS = str(Path(flask_debuglaunch.__file__).parent)
+OUR_FOLDER = str(Path(flask_debuglaunch.__file__).parent)
 
 
 def import_app(
@@ -52,7 +52,7 @@ def import_app(
 
 def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
     """The traceback from where the app's code begins."""
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(OUR_FOLDER):
         trace = trace.tb_next
     return trace
 

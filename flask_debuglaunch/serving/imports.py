@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask_debuglaunch.serving.channel import Watch
-from flask_debuglaunch.serving.importing import _OURS
+from flask_debuglaunch.serving.importing import OUR_FOLDER
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -28,7 +28,7 @@ class ImportsSeen:
 
     def __init__(self, since: float) -> None:
         self._since = since
-        self._installed = (*installed_folders(), _OURS)
+        self._installed = (*installed_folders(), OUR_FOLDER)
         self._seen: set[str] = set()
         self._modules = 0
 

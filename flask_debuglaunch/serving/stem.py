@@ -27,7 +27,7 @@ from flask_debuglaunch.serving.channel import (
     Preloaded,
     Unsafe,
 )
-from flask_debuglaunch.serving.importing import _OURS
+from flask_debuglaunch.serving.importing import OUR_FOLDER
 from flask_debuglaunch.serving.imports import ImportsSeen
 from flask_debuglaunch.serving.inheritance import Inheritance
 from flask_debuglaunch.serving.loading import find_target, make_importable
@@ -113,7 +113,7 @@ def _files_to_check() -> frozenset[str]:
     """A package that was changed or newly installed shows in one of these."""
     files = {getattr(m, "__dict__", {}).get("__file__") for m in list(sys.modules.values())}
     folders = {path for path in sys.path if os.path.isdir(path) and "-packages" in path}
-    return frozenset({one for one in files if one and not one.startswith(_OURS)} | folders)
+    return frozenset({one for one in files if one and not one.startswith(OUR_FOLDER)} | folders)
 
 
 def _fork_on_demand(channel: Channel) -> Channel:

@@ -1,8 +1,8 @@
 """Hold the port, watch the files, and replace the worker when one of them changes.
 
-    starting --Ready--> serving --a file changed--> retiring --its channel closes--> starting ...
-       '--- a file changed --------------------------^
-    A worker that ends by itself leaves none: the next save starts one.
+starting --Ready--> serving --a file changed--> retiring --its channel closes--> starting ...
+   '--- a file changed --------------------------^
+A worker that ends by itself leaves none: the next save starts one.
 """
 
 from __future__ import annotations

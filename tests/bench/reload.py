@@ -67,14 +67,21 @@ class Kind:
 
 OURS = Kind("ours", LAUNCHER)
 STAT = Kind("flask run --debug (stat)", FLASK)
-PLAIN = [OURS, STAT, Kind("flask run --debug (watchdog)", FLASK, True), Kind("uvicorn --reload", UVICORN)]
+PLAIN = [
+    OURS,
+    STAT,
+    Kind("flask run --debug (watchdog)", FLASK, True),
+    Kind("uvicorn --reload", UVICORN),
+]
 DEBUG_PORT = "{debug_port}"
 OURS_DEBUGPY = Kind(
     "ours",
     ("-m", "flask_debuglaunch", "--app", "main", "--debug", "--debug-with", "debugpy",
      "--debug-port", DEBUG_PORT, "--port"),
 )  # fmt: skip
-BARE_DEBUGPY = Kind("debugpy -m flask run --debug", ("-m", "debugpy", "--listen", DEBUG_PORT, *FLASK))
+BARE_DEBUGPY = Kind(
+    "debugpy -m flask run --debug", ("-m", "debugpy", "--listen", DEBUG_PORT, *FLASK)
+)
 
 
 @dataclass
@@ -143,9 +150,7 @@ def time_saves(imports: str, saves: int) -> Rows:
         return take_turns(servers, saves, Server.time_a_save)
 
 
-def take_turns(
-    servers: Sequence[Server], rounds: int, measure: Callable[[Server], float]
-) -> Rows:
+def take_turns(servers: Sequence[Server], rounds: int, measure: Callable[[Server], float]) -> Rows:
     rows: Rows = {server.kind.name: [] for server in servers}
     for _ in range(rounds):
         for server in servers:

@@ -80,7 +80,9 @@ class Served:
         return http_get(self.url + path).text
 
     def wait_for_text(self, text: str, path: str = "/") -> None:
-        wait_until(lambda: text in self.text(path), message=lambda: f"{text}: {self.program.output}")
+        wait_until(
+            lambda: text in self.text(path), message=lambda: f"{text}: {self.program.output}"
+        )
 
     @property
     def reloads(self) -> int:

@@ -75,7 +75,9 @@ def test_breakpoints_hit_in_each_worker(project: Project, debugger: str, way: st
 
 
 @pytest.mark.parametrize(("debugger", "way"), WAYS)
-def test_a_reload_waits_while_a_thread_is_stopped(project: Project, debugger: str, way: str) -> None:
+def test_a_reload_waits_while_a_thread_is_stopped(
+    project: Project, debugger: str, way: str
+) -> None:
     project.save("main.py", APP.format(text="one"))
     with meet(debugger, way, project.main, reload=True) as meeting:
         meeting.ide.set_breakpoints(project.main, [VIEW_LINE])
@@ -169,7 +171,9 @@ def test_the_ide_s_pause_of_the_supervisor_keeps_nobody_from_reloading(
         served.wait_for_text("two")
 
 
-def test_stepping_out_of_a_view_never_lands_in_our_frames(project: Project, debug_port: int) -> None:
+def test_stepping_out_of_a_view_never_lands_in_our_frames(
+    project: Project, debug_port: int
+) -> None:
     project.save("main.py", APP.format(text="one"))
     with (
         project.served(command=_listening(debug_port)) as served,
@@ -245,5 +249,3 @@ def test_a_breakpoint_that_is_hit_over_and_over_does_not_hold_a_reload(
         assert first.result(30).text == "one"
         assert [other.result(30).text for other in others] == ["two"] * 4
         assert len(editor.stops) == 1
-
-

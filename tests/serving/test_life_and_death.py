@@ -170,7 +170,9 @@ def test_atexit_functions_run_before_the_next_worker_starts(project: Project) ->
 
 def test_threads_of_the_app_do_not_keep_it_from_reloading(project: Project) -> None:
     forever = "\n\nimport threading\nthreading.Thread(target=threading.Event().wait).start()\n"
-    pool = "\nfrom concurrent.futures import ThreadPoolExecutor\nThreadPoolExecutor().submit(print)\n"
+    pool = (
+        "\nfrom concurrent.futures import ThreadPoolExecutor\nThreadPoolExecutor().submit(print)\n"
+    )
     for code, seconds in ((pool, 2), (forever, 10)):
         project.save("main.py", HELLO.format(text="one") + code)
         with project.served() as served:

@@ -53,7 +53,9 @@ def test_a_running_request_is_answered_by_the_old_worker(project: Project) -> No
     gate = project.root / "gate.fifo"
     os.mkfifo(gate)
     wait = f'open({str(gate)!r}).read(); return "old"'
-    project.save("main.py", HELLO.format(text="one") + f"\n\n@app.get('/slow')\ndef slow():\n    {wait}\n")
+    project.save(
+        "main.py", HELLO.format(text="one") + f"\n\n@app.get('/slow')\ndef slow():\n    {wait}\n"
+    )
     with project.served() as served:
         slow = in_background(served.text, "/slow")
         with gate.open("w"):  # the request is running now
@@ -107,9 +109,9 @@ def test_files_that_come_and_go(project: Project, way: str) -> None:
     project.save("helper.py", "text = 'one'\n")
     project.save(
         "main.py",
-        HELLO.format(text="one").replace("app =", "import importlib.util as u\napp =").replace(
-            '"one"', "str([n for n in ('helper', 'extra', 'pack.extra') if found(n)])"
-        )
+        HELLO.format(text="one")
+        .replace("app =", "import importlib.util as u\napp =")
+        .replace('"one"', "str([n for n in ('helper', 'extra', 'pack.extra') if found(n)])")
         + "\n\ndef found(n):\n    try:\n        return u.find_spec(n)\n"
         "    except ModuleNotFoundError:\n        return None\n",
     )
@@ -148,7 +150,9 @@ def test_two_saves_of_one_size_within_a_second(project: Project) -> None:
             served.wait_for_text(str(number))
 
 
-def test_a_module_imported_from_elsewhere_is_watched(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_module_imported_from_elsewhere_is_watched(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "editable.py").write_text("text = 'one'\n")
     project.save("main.py", "import editable\n" + HELLO.replace('"{text}"', "editable.text"))
@@ -158,7 +162,9 @@ def test_a_module_imported_from_elsewhere_is_watched(project: Project, tmp_path_
         served.wait_for_text("two")
 
 
-def test_a_module_imported_by_a_request_is_watched(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_module_imported_by_a_request_is_watched(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "late.py").write_text("text = 'one'\n")
     lazily = "__import__('late').text"
@@ -244,7 +250,9 @@ def test_a_syntax_error_is_printed_and_served_and_the_next_save_recovers(project
 
 def test_an_error_on_import_shows_the_app_s_own_lines(project: Project) -> None:
     with project.served() as served:
-        project.save("main.py", "def broken():\n    raise RuntimeError('no database')\n\nbroken()\n")
+        project.save(
+            "main.py", "def broken():\n    raise RuntimeError('no database')\n\nbroken()\n"
+        )
         served.program.wait_for_line("RuntimeError: no database")
         output = served.program.output
         assert f'File "{project.main}", line 4' in output

@@ -154,7 +154,8 @@ def test_a_newly_installed_package_is_noticed(project: Project, package: Path) -
     project.save(
         "main.py",
         "try:\n    import newcomer\nexcept ImportError:\n    newcomer = None\n"
-        + HELLO.replace('"{text}"', "str(newcomer)") + WORKER,
+        + HELLO.replace('"{text}"', "str(newcomer)")
+        + WORKER,
     )
     with served_with(project, package) as served:  # type: ignore[attr-defined]
         wait_for_warm_worker(project, served)

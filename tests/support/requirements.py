@@ -1,7 +1,7 @@
 """What a test needs and not every environment has.
 
 A missing part skips the tests of that part, with the reason. Where a part must be there, as in
-CI, the variable DEBUGLAUNCH_TESTS_REQUIRE names it (comma separated: debugpy,pydevd,
+CI, the variable TESTS_REQUIRE names it (comma separated: debugpy,pydevd,
 pydevd-pycharm,eclipse,vscode,chromium) and turns the skip into a failure.
 """
 
@@ -12,7 +12,7 @@ import os
 
 import pytest
 
-VARIABLE = "DEBUGLAUNCH_TESTS_REQUIRE"
+VARIABLE = "TESTS_REQUIRE"
 
 
 def require(part: str, *, missing: str | None) -> None:
