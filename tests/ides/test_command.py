@@ -147,7 +147,8 @@ def test_wrong_words(folder: Path, arguments: list[str], message: str) -> None:
 
 
 def test_extras_of_one_of_several_ides(folder: Path) -> None:
-    written(folder, "vscode", "pycharm", "eclipse", "--with", "browser,wait", "--with=docker")
+    ides = ["vscode", "pycharm", "eclipse", "zed"]  # the last edits what the first has edited
+    written(folder, *ides, "--with", "browser,wait", "--with=docker")
     assert (folder / ".run/debuglaunch debug server.run.xml").exists()
     assert "serverReadyAction" in (folder / ".vscode/launch.json").read_text()
 
