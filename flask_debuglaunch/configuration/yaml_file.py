@@ -86,7 +86,10 @@ def _read_text(file: Path) -> str:
     except IsADirectoryError:
         raise LaunchError(f"{shown(file)}: is a folder; name the YAML file in it") from None
     except OSError as error:
-        raise LaunchError(f"{shown(file)}: cannot be read: {error.strerror}") from None
+        raise LaunchError(
+            f"{shown(file)}: cannot be read: {error.strerror}."
+            " Change its permissions, or name another file with --config"
+        ) from None
     if len(content) > LARGEST_FILE:
         raise LaunchError(
             f"{shown(file)}: larger than 1 MiB: not a configuration."
@@ -143,6 +146,7 @@ def _block(
     if entry is None:
         if required:
             raise LaunchError(f"{shown(file)}: there is no block {name}{_listed(name, top)}")
+        _refuse_other_case(top, name)
         return {}
     if not isinstance(entry.node, MappingNode):
         if isinstance(entry.node, ScalarNode) and entry.node.tag == "tag:yaml.org,2002:null":
@@ -152,6 +156,18 @@ def _block(
             " settings, indented below it"
         )
     return _entries(file, loader, entry.node, name)
+
+
+def _refuse_other_case(top: Mapping[str, Entry], name: str) -> None:
+    """A block "flask:" would be passed over without a word."""
+    for key, entry in top.items():
+        if key.upper() == name:
+            rename = (
+                "" if name == YAML_BLOCK else f", or name it with {YAML_BLOCK}: {{BLOCK: {key}}}"
+            )
+            raise LaunchError(
+                f"{entry.origin}: the block is {name}, not {key}. Write {name}{rename}"
+            )
 
 
 def _entries(

@@ -222,15 +222,22 @@ class Supervisor:
             case Ready(failed):
                 self._worker_serves(worker, failed)
             case Failed(text, status):
-                self._exit_status = status
-                if text is not None:
-                    raise LaunchError(text, status)
+                self._worker_failed(text, status)
             case Stopped(where):
                 worker.stopped_at, worker.deadline = where, None
                 say(f"reload waits: stopped at {where}")
             case GoesOn():
                 worker.stopped_at = None
                 worker.deadline = time.monotonic() + DRAIN_SECONDS + GRACE_SECONDS
+
+    def _worker_failed(self, text: str | None, status: int) -> None:
+        """The first start ends with it; later on, a save may mend it."""
+        if self._has_served:
+            say(f"{text}")
+            return
+        self._exit_status = status
+        if text is not None:
+            raise LaunchError(text, status)
 
     def _worker_serves(self, worker: Worker, failed: bool) -> None:
         if worker.state is State.RETIRING:

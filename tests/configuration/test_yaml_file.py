@@ -143,6 +143,11 @@ def test_both_spellings_of_one_debugger_agree() -> None:
         ("DEBUGLAUNCH:\n  EDITOR: notepad\n", r"config\.yaml:2: .*EDITOR must be auto, off, vscode.*"),
         ("DEBUGLAUNCH:\n  EDITOR: 'javascript://{path}'\n", r"config\.yaml:2: .*EDITOR must be.*"),
         ("DEBUGLAUNCH:\n  HOST: 2026-99-99\n", r"config\.yaml:2: .*HOST can't be read: .*"),
+        ("flask: {DEBUG: true}\n",
+         r"config\.yaml:1: the block is FLASK, not flask\. Write FLASK, or name it with"
+         r" DEBUGLAUNCH: \{BLOCK: flask\}"),
+        ("Debuglaunch: {PORT: 1}\n",
+         r"config\.yaml:1: the block is DEBUGLAUNCH, not Debuglaunch\. Write DEBUGLAUNCH"),
         ("DEBUGLAUNCH: {BLOCK: MYAP}\nMYAPP: {}\n",
          r"config\.yaml: there is no block MYAP\. Did you mean MYAPP\?"),
         ("DEBUGLAUNCH:\n  PATH_MAPPINGS: [a]\n", r"config\.yaml:2: .*must be a mapping.*"),
