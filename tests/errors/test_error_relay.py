@@ -17,6 +17,7 @@ from .places.app import FAILING, HANDLED
 APP = Path(__file__).parent / "places" / "app.py"
 # What the client gets where it is not a complete 500: the status is on its way already.
 STATUS = {"stream": (200, False), "closing": (200, True)}
+VIEW = marked_line(APP, "view")
 KINDS = {
     "view": "ValueError",
     "nested": "LookupError",
@@ -71,6 +72,15 @@ def test_more_boxes(debugger: str, filters: tuple[str, ...]) -> None:
         assert counts == {**dict.fromkeys(FAILING, 1), "handler": 2}
 
 
+def test_pycharms_on_raise() -> None:
+    """It stops at every error that any library raises, the one in question among them. None of
+    the stops is ours."""
+    with meet("pydevd-pycharm", "connect", APP, filters=("uncaught", "raised")) as meeting:
+        stops = visit(meeting, "view")
+        assert any((Path(stop.file), stop.line) == (APP, VIEW) for stop in stops)
+        assert {stop.exception_info().break_mode for stop in stops} == {"always"}
+
+
 @pytest.mark.parametrize(("debugger", "way"), WAYS)
 def test_no_box(debugger: str, way: str) -> None:
     with meet(debugger, way, APP, filters=()) as meeting:
@@ -85,7 +95,7 @@ def test_what_the_person_sees(debugger: str, way: str) -> None:
     with meet(debugger, way, APP) as meeting:
         response = in_background(http_get, f"{meeting.url}/view")
         stop = meeting.ide.wait_for_stop()
-        assert (Path(stop.file), stop.line) == (APP, marked_line(APP, "view"))
+        assert (Path(stop.file), stop.line) == (APP, VIEW)
         assert stop.exception_info().message == "view ['apple']"
         assert "['apple']" in stop.variables()["basket"]  # pydevd puts the type in front
         assert stop.evaluate("request.path") == "'/view'"
@@ -99,7 +109,7 @@ def test_what_the_person_sees(debugger: str, way: str) -> None:
 def test_each_worker_of_a_reload() -> None:
     with meet("debugpy", "listen", APP, reload=True) as meeting:
         assert [str(stop) for stop in visit(meeting, "view")] == [
-            f"exception at {APP}:{marked_line(APP, 'view')} in view"
+            f"exception at {APP}:{VIEW} in view"
         ]
 
 
