@@ -13,7 +13,7 @@ from typing import Any
 from tests.support.requirements import require
 
 HOME = Path(
-    os.environ.get("DEBUGLAUNCH_ECLIPSE", "~/.cache/flask-debuglaunch/eclipse")
+    os.environ.get("TESTS_ECLIPSE", "~/.cache/flask-debuglaunch/eclipse")
 ).expanduser()
 TIMEOUT = 120
 

@@ -20,7 +20,7 @@ from tests.support.processes import Program, free_port, http_get, wait_for_port
 from tests.support.requirements import require
 
 HERE = Path(__file__).with_name("vscode_check")
-HOME = Path(os.environ.get("DEBUGLAUNCH_VSCODE", "~/.cache/flask-debuglaunch/vscode")).expanduser()
+HOME = Path(os.environ.get("TESTS_VSCODE", "~/.cache/flask-debuglaunch/vscode")).expanduser()
 TIMEOUT = 90.0
 """Seconds for one order: starting VS Code on a busy machine takes some."""
 
