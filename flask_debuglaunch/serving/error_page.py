@@ -110,7 +110,7 @@ def link_template(
     distribution = environ.get("WSL_DISTRO_NAME")
     if distribution and editor.startswith(("vscode", "cursor", "windsurf")):
         # The editor runs on Windows, the files are in here.
-        remote = f"://vscode-remote/wsl+{quote(distribution)}/"
+        remote = f"://vscode-remote/wsl+{quote(distribution)}"
         return template.replace("://file/", remote)
     return template
 

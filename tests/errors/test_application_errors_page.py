@@ -131,6 +131,7 @@ def test_debug_mode_shows_the_traceback(mode: str, mailbox: Mailbox) -> None:
     """ "to enable debug mode and catch exceptions": in the browser, and logged once."""
     with run(mode, debug=True) as (get, program):
         page = get("/unhandled")
+        program.wait_for_line("^LookupError: nobody handles it")
         get("/forbidden")
         program.wait_for_line("GET /forbidden")
         assert program.output.count("Traceback (most recent call last)") == 1

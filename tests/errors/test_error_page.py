@@ -267,7 +267,7 @@ def test_no_link_to_what_is_no_file(file: str) -> None:
         ("auto", "debugpy", {"TERM_PROGRAM": "vscode", "CURSOR_TRACE_ID": "1"}, "cursor://file/"),
         ("auto", "debugpy", {"TERMINAL_EMULATOR": "JetBrains-JediTerm"}, "pycharm://"),
         ("auto", "debugpy", {"ZED_TERM": "true"}, "zed://file/"),
-        ("auto", "debugpy", {"WSL_DISTRO_NAME": "U 24"}, "vscode://vscode-remote/wsl+U%2024/"),
+        ("auto", "debugpy", {"WSL_DISTRO_NAME": "U 24"}, "vscode://vscode-remote/wsl+U%2024{path}"),
         ("zed", "debugpy", {"TERM_PROGRAM": "vscode"}, "zed://file/"),
         ("off", "debugpy", {"TERM_PROGRAM": "vscode"}, None),
     ],
