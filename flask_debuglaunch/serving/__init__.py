@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from flask_debuglaunch.banner import banner
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.app_environment import drop_stale_variables
-from flask_debuglaunch.serving.inheritance import inherit, is_child, let_interrupts_through
+from flask_debuglaunch.serving.app_environment import CHILD_MARKER, drop_stale_variables
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -22,12 +21,13 @@ if TYPE_CHECKING:
 
 def is_worker() -> bool:
     """Was this process started by a supervisor, to `work`?"""
-    return is_child()
+    return CHILD_MARKER in os.environ
 
 
 def work(app: WSGIApplication | None = None) -> int:
     """Do what the supervisor says; returns the exit status. app: one that is there already."""
     from flask_debuglaunch.serving.channel import Preload
+    from flask_debuglaunch.serving.inheritance import inherit, let_interrupts_through
 
     inherited = inherit()
     task = inherited.channel.receive()

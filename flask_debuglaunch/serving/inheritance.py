@@ -15,9 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flask_debuglaunch.serving.app_environment import CHILD_MARKER
 from flask_debuglaunch.serving.channel import Channel
-
-MARKER = "_FLASK_DEBUGLAUNCH_CHILD"
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,6 @@ class Inheritance:
     channel: Channel
 
 
-def is_child() -> bool:
-    """Was this process started by a supervisor?"""
-    return MARKER in os.environ
-
-
 def spawn(
     command: list[str], environ: Mapping[str, str], listener: socket.socket
 ) -> tuple[subprocess.Popen[bytes], Channel]:
@@ -41,7 +35,7 @@ def spawn(
         return _spawn_on_windows(command, environ, listener)
     ours, theirs = socket.socketpair()
     descriptors = (listener.fileno(), theirs.fileno())
-    marker = {MARKER: ",".join(map(str, descriptors))}
+    marker = {CHILD_MARKER: ",".join(map(str, descriptors))}
     with theirs, _interrupts_held_back():
         process = subprocess.Popen(command, env={**environ, **marker}, pass_fds=descriptors)
     return process, Channel(ours)
@@ -65,7 +59,7 @@ def let_interrupts_through() -> None:
 
 def inherit() -> Inheritance:
     """In the child: take what the supervisor has passed on."""
-    marker = os.environ.pop(MARKER)
+    marker = os.environ.pop(CHILD_MARKER)
     if sys.platform == "win32":
         return _inherit_on_windows(marker)
     listener, channel = (socket.socket(fileno=int(one)) for one in marker.split(","))
@@ -86,7 +80,7 @@ def _spawn_on_windows(
 ) -> tuple[subprocess.Popen[bytes], Channel]:
     secret = secrets.token_hex(32)
     with socket.create_server(("127.0.0.1", 0)) as door:
-        marker = {MARKER: f"{door.getsockname()[1]},{secret}"}
+        marker = {CHILD_MARKER: f"{door.getsockname()[1]},{secret}"}
         process = subprocess.Popen(command, env={**environ, **marker})
         door.settimeout(60)
         channel = _admit(door, secret)
