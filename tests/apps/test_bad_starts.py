@@ -102,7 +102,8 @@ def test_a_config_that_is_not_there_or_may_not_be_read(tmp_path: Path) -> None:
     command = without_rights("dac_override", "dac_read_search")
     refused = ended(tmp_path, "--config", "secret.yaml", command=command)
     assert (refused.status, refused.message) == (
-        2, "secret.yaml: cannot be read: Permission denied"
+        2, "secret.yaml: cannot be read: Permission denied."
+        " Change its permissions, or name another file with --config"
     )  # fmt: skip
 
 
