@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -207,3 +208,11 @@ def listening_ide(
     if debugger == "debugpy":
         return Editor.listen(port, breakpoints=breakpoints)
     return (PyDev if debugger == "pydevd" else PyCharm)(port=port, breakpoints=breakpoints)
+
+
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port where nobody listens, nor can start to: it is taken."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]

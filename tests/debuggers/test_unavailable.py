@@ -15,7 +15,7 @@ from ..support.debugging import DEBUGGERS
 from ..support.processes import Program, free_port, http_get
 from ..support.pydevd_ide import PyDev
 from ..support.requirements import is_installed, require_debugger
-from .meeting import READY, Shop
+from .meeting import READY, Shop, refusing_port
 
 CONNECTION = {"debugpy": "listen", "pydevd": "connect", "pydevd-pycharm": "connect"}
 
@@ -128,9 +128,10 @@ def test_too_old(
 @pytest.mark.parametrize("debugger", ["pydevd", "pydevd-pycharm"])
 def test_no_ide_listens(shop: Shop, debugger: str, reload: str) -> None:
     require_debugger(debugger)
-    port = free_port()
-    reason = rf"no IDE listens on 127.0.0.1:{port} \(Connection refused\)\. Start .*DEBUG_PORT"
-    try_all(Attempt(shop, debugger, reason, {}, port), reload)
+    with refusing_port() as port:
+        refused = rf"127.0.0.1:{port} \(Connection refused\)"
+        reason = rf"no IDE listens on {refused}\. Start .*DEBUG_PORT"
+        try_all(Attempt(shop, debugger, reason, {}, port), reload)
 
 
 @RELOAD

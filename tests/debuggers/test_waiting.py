@@ -9,7 +9,7 @@ from ..support.debugging import DEBUGGERS
 from ..support.processes import free_port
 from ..support.requirements import require_debugger
 from ..support.sources import marked_line
-from .meeting import READY, Meeting, Shop, listening_ide
+from .meeting import READY, Meeting, Shop, listening_ide, refusing_port
 
 RELOAD = pytest.mark.parametrize("reload", [False, True], ids=["no reload", "reload"])
 WAITING = r"Waiting (\S+) s for the IDE at 127.0.0.1:{port}"
@@ -49,25 +49,36 @@ def test_until_the_ide_listens(shop: Shop, debugger: str, reload: bool) -> None:
 
 
 @RELOAD
+def test_until_no_ide_has_attached_in_time(shop: Shop, reload: bool) -> None:
+    require_debugger("debugpy")
+    port = free_port()
+    shop.configure(DEBUG_WITH="debugpy", DEBUG_PORT=port, RELOAD=reload)
+    gives_up(shop, port, f"argv:--wait: no IDE has attached to 127.0.0.1:{port} within 0.2 s")
+
+
+@RELOAD
 @pytest.mark.parametrize(
-    ("debugger", "connection", "says"),
+    ("debugger", "fix"),
     [
-        ("debugpy", "listen", r"argv:--wait: no IDE has attached to 127.0.0.1:{port} within 0.2 s"),
-        ("debugpy", "connect", r"no IDE listens on 127.0.0.1:{port} .*Start its attach config"),
-        ("pydevd", "connect", r"no IDE listens on 127.0.0.1:{port} .*Start Debug Server"),
-        ("pydevd-pycharm", "connect", r"no IDE listens on 127.0.0.1:{port} .*Python Debug Server"),
+        ("debugpy", 'Start its attach configuration with "listen" first'),
+        ("pydevd", 'PyDev > "Start Debug Server"'),
+        ("pydevd-pycharm", 'Start its "Python Debug Server" configuration first'),
     ],
-    ids=["debugpy-listen", "debugpy-connect", "pydevd-connect", "pydevd-pycharm-connect"],
 )
-def test_until_the_time_is_over(
-    shop: Shop, debugger: str, connection: str, says: str, reload: bool
+def test_until_no_ide_has_listened_in_time(
+    shop: Shop, debugger: str, fix: str, reload: bool
 ) -> None:
     require_debugger(debugger)
-    port = free_port()
-    shop.configure(DEBUG_WITH=debugger, DEBUG_CONNECTION=connection, DEBUG_PORT=port, RELOAD=reload)
+    with refusing_port() as port:
+        settings = {"DEBUG_WITH": debugger, "DEBUG_CONNECTION": "connect", "DEBUG_PORT": port}
+        shop.configure(**settings, RELOAD=reload)
+        gives_up(shop, port, f"no IDE listens on 127.0.0.1:{port} .*{fix}")
+
+
+def gives_up(shop: Shop, port: int, says: str) -> None:
     with shop.start("--wait", "0.2") as program:
         assert program.wait_exit() == 2
-        program.wait_for_line(f"^Error: {says.format(port=port)}")
+        program.wait_for_line(f"^Error: {says}")
         assert program.wait_for_line(WAITING.format(port=port))[1] == "0.2"
         assert "Traceback" not in program.output
         program.assert_nothing_left()
