@@ -67,7 +67,8 @@ def port_of(served: Served) -> int:
 
 def assert_all_gone(served: Served) -> None:
     served.program.assert_nothing_left(timeout=5)
-    assert not is_listening(port_of(served))
+    # A process that ends closes its files a moment after it has left the list of processes.
+    wait_until(lambda: not is_listening(port_of(served)), 5, "nobody listens any more")
 
 
 @pytest.mark.parametrize("number", END_SIGNALS)
@@ -194,7 +195,8 @@ def test_what_the_app_forks_holds_neither_port_nor_supervisor(project: Project) 
         served.program.wait_for_line("The next save starts it again")
         served.program.signal(signal.SIGTERM)
         served.program.wait_exit()
-        assert not is_listening(port_of(served))
+        # A process that ends closes its files a moment after it has left the list of processes.
+    wait_until(lambda: not is_listening(port_of(served)), 5, "nobody listens any more")
 
 
 @pytest.mark.parametrize("debugger", ["none", "debugpy"])
