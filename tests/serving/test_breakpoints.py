@@ -212,19 +212,18 @@ def test_our_own_end_is_no_stop(project: Project, debug_port: int) -> None:
         assert [stop for stop in editor.stops if "flask_debuglaunch" in stop.file] == []
 
 
-def test_each_answer_comes_at_once(project: Project, debug_port: int) -> None:
-    """TCP_NODELAY is set on the sockets of the worker's debugger and of the adapter: looked up in
-    the processes themselves, not timed."""
+@pytest.mark.parametrize("reload", [True, False], ids=["reload", "no reload"])
+@pytest.mark.parametrize(("debugger", "way"), WAYS)
+def test_each_answer_comes_at_once(project: Project, debugger: str, way: str, reload: bool) -> None:
+    """TCP_NODELAY is set on the socket of the debugger that serves the request: looked up in the
+    process itself, not timed."""
     show = "[d.sock.getsockopt(6, 1) for d in [__import__('pydevd').get_global_debugger().writer]]"
     project.save("main.py", APP.format(text="one"))
-    with (
-        project.served(command=_listening(debug_port)) as served,
-        Editor.attach(debug_port, breakpoints={project.main: [VIEW_LINE]}) as editor,
-    ):
-        editor.wait_for_session(2)
-        response = in_background(http_get, served.url)
-        stop = editor.wait_for_stop()
-        assert re.fullmatch(r"\[[1-9]\d*\]", stop.evaluate(show))
+    with meet(debugger, way, project.main, reload=reload) as meeting:
+        meeting.ide.set_breakpoints(project.main, [VIEW_LINE])
+        response = in_background(http_get, meeting.url)
+        stop = meeting.ide.wait_for_stop()
+        assert re.search(r"\[[1-9]\d*\]$", stop.evaluate(show))  # pydevd names the type first
         stop.resume()
         response.result(30)
 

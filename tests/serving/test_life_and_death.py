@@ -195,8 +195,7 @@ def test_what_the_app_forks_holds_neither_port_nor_supervisor(project: Project) 
         served.program.wait_for_line("The next save starts it again")
         served.program.signal(signal.SIGTERM)
         served.program.wait_exit()
-        # A process that ends closes its files a moment after it has left the list of processes.
-    wait_until(lambda: not is_listening(port_of(served)), 5, "nobody listens any more")
+        wait_until(lambda: not is_listening(port_of(served)), 5, "nobody listens any more")
 
 
 @pytest.mark.parametrize("debugger", ["none", "debugpy"])
@@ -207,11 +206,11 @@ def test_many_reloads_leave_nothing_behind(project: Project, debugger: str) -> N
         flags = ["--debug-with", "debugpy", "--debug-port", str(free_port())]
     with project.served(*flags) as served:
         figures = []
-        for number in range(1, 61):
+        for number in range(1, 201):
             project.say(f"version {number}")
             served.wait_for_text(f"version {number}")
             served.wait_for_reload(number)
-            if number in (10, 60):
+            if number in (20, 200):
                 figures.append(_figures(served.program))
     (processes, descriptors, memory), later = figures[0], figures[1]
     assert later[:2] == (processes, descriptors)
