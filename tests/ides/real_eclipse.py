@@ -12,9 +12,7 @@ from typing import Any
 
 from tests.support.requirements import require
 
-HOME = Path(
-    os.environ.get("TESTS_ECLIPSE", "~/.cache/flask-debuglaunch/eclipse")
-).expanduser()
+HOME = Path(os.environ.get("TESTS_ECLIPSE", "~/.cache/flask-debuglaunch/eclipse")).expanduser()
 TIMEOUT = 120
 
 
