@@ -295,7 +295,7 @@ def _debugger_of(name: str) -> str:
 
 def _refuse_near_miss(key: str, entry: Entry) -> None:
     """Unknown keys of the app's block are the app's, but a misspelt flag would go unnoticed."""
-    if key in FLAGS or not ("DEBUG" in key.upper() or "WITH" in key.upper()):
+    if key in OWN_KEYS or not ("DEBUG" in key.upper() or "WITH" in key.upper()):
         return
     near = nearest(key.upper(), FLAGS, cutoff=0.85)
     if near:
