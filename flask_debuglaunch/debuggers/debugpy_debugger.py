@@ -59,8 +59,10 @@ class Debugpy(PydevdFamily):
         given_up = threading.Timer(seconds, lambda: debugpy.wait_for_client.cancel())
         self.hide_thread(given_up)
         given_up.start()
-        debugpy.wait_for_client()
-        given_up.cancel()
+        try:
+            debugpy.wait_for_client()
+        finally:  # Ctrl-C too: else the timer would keep the process
+            given_up.cancel()
         return bool(debugpy.is_client_connected())
 
     def _attach(self, endpoint: Endpoint) -> None:

@@ -88,11 +88,12 @@ class Supervisor:
         self._plan, self._resolve, self._cleanup = plan, resolve, cleanup
         self._listener = cleanup.enter_context(bind(plan))
         self._certificate = certificate_of(plan, cleanup)
-        self._signals = cleanup.enter_context(EndSignals())
         self._selector = cleanup.enter_context(selectors.DefaultSelector())
         self._starter = Starter(plan, self._selector, say)
         cleanup.callback(self._starter.close)
         self._session = attach_supervisor(plan)
+        # Only now: it may wait for an IDE, and Ctrl-C must end that at once.
+        self._signals = cleanup.enter_context(EndSignals())
         self._watcher = Watcher(watched_for(plan))
         self._worker: Worker | None = None
         self._next: WorkerProcess | None = None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+
 import pytest
 
 from ..support.dap import Editor
@@ -91,3 +94,26 @@ def test_not_for_an_ide_that_is_there(shop: Shop, debugger: str) -> None:
         assert ide.program
         Meeting(ide, ide.program, 0).stop_in_view()
         assert "Waiting" not in ide.program.output
+
+
+@pytest.mark.parametrize("debugger", DEBUGGERS)
+def test_something_else_that_accepts_the_connection_is_told_of(shop: Shop, debugger: str) -> None:
+    require_debugger(debugger)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        shop.configure(DEBUG_WITH=debugger, DEBUG_CONNECTION="connect", DEBUG_PORT=port)
+        with shop.start() as program:
+            program.wait_for_line(rf"Connected to 127\.0\.0\.1:{port}, which does not answer")
+            program.signal_group(signal.SIGINT)
+            program.wait_exit()
+
+
+@RELOAD
+def test_ctrl_c_ends_the_wait(shop: Shop, reload: bool) -> None:
+    require_debugger("debugpy")
+    shop.configure(DEBUG_WITH="debugpy", DEBUG_PORT=free_port(), RELOAD=reload)
+    with shop.start("--wait", "600") as program:
+        program.wait_for_line("Waiting 600 s for the IDE")
+        program.signal_group(signal.SIGINT)
+        assert program.wait_exit(timeout=10) == 130
+        assert "Traceback" not in program.output
