@@ -79,7 +79,7 @@ def _option(declaration: Declaration) -> Callable[..., Any]:
     if declaration.off_flag or declaration.argv_only:
         flags = [declaration.flag + (f"/{declaration.off_flag}" if declaration.off_flag else "")]
         return click.option(
-            *flags, declaration.name, is_flag=True, default=None, help=declaration.help
+            *flags, declaration.name, is_flag=True, default=None, help=declaration.description
         )
     spelled = [one for one in (declaration.short_flag, declaration.flag) if one]
     kinds: dict[str, Any] = {"metavar": declaration.key}
@@ -87,7 +87,7 @@ def _option(declaration: Declaration) -> Callable[..., Any]:
         kinds.update(is_flag=False, flag_value=declaration.bare_flag)
     if is_repeatable(declaration):
         kinds.update(multiple=True)
-    return click.option(*spelled, declaration.name, help=declaration.help, **kinds)
+    return click.option(*spelled, declaration.name, help=declaration.description, **kinds)
 
 
 @click.group(cls=LaunchGroup, context_settings={"help_option_names": ["--help"]})

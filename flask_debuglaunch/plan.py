@@ -296,8 +296,8 @@ def _refuse_unsafe(plan: Plan) -> None:
         return
     if plan.connection.value in ("listen", "connect") and not is_loopback(plan.debug_host.value):
         raise LaunchError(
-            f"{settings.debug_host.origin}: the debug address {plan.debug_host.value} is not on"
-            " this machine: whoever reaches it can run code here. Use an SSH tunnel"
+            f"{settings.debug_host.origin}: DEBUG_HOST {plan.debug_host.value} lets other machines"
+            " reach the debugger: whoever does can run code here. Use an SSH tunnel"
             f" (ssh -L {plan.debug_port.value}:127.0.0.1:{plan.debug_port.value} HOST) with"
             " DEBUG_HOST 127.0.0.1, or give --allow-remote-debug on the command line"
         )

@@ -100,7 +100,7 @@ def test_secrets_are_redacted(project: Path) -> None:
         (["--config", "no.yaml"], {}, "Error: no.yaml: no such file. Write one with: python -m flask_debuglaunch init\n"),
         (["--debugger"], {}, "Error: argv:--debugger: Werkzeug's debugger can't run beside pydevd (asked for (config.yaml:3)): it would catch the error first. Remove one of the two\n"),
         ([], {"FLASK_DEBUG": "off"}, "Error: env:FLASK_DEBUG: must be 0, 1, true or false, not 'off': Flask takes every other word, off too, for true\n"),
-        (["--debug-host", "0.0.0.0"], {}, "Error: argv:--debug-host: the debug address 0.0.0.0 is not on this machine"),
+        (["--debug-host", "0.0.0.0"], {}, "Error: argv:--debug-host: DEBUG_HOST 0.0.0.0 lets other machines reach the debugger"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("command", ["explain", "run"])

@@ -151,11 +151,11 @@ def test_connection(name: str, asked: str, expected: str) -> None:
         ({"debug": True, "debug_with": "none", "use_debugger": True}, "can't run beside none"),
         (
             {"debug_with": "debugpy", "debug_host": "0.0.0.0"},
-            "debug address 0.0.0.0 is not on",
+            "DEBUG_HOST 0.0.0.0 lets other machines",
         ),
         (
             {"debug_with": "pydevd", "debug_host": "10.0.0.7"},
-            "debug address 10.0.0.7 is not on",
+            "DEBUG_HOST 10.0.0.7 lets other machines",
         ),
         ({"debug": True, "host": "0.0.0.0"}, "HOST 0.0.0.0 lets other machines reach Werkzeug's"),
         ({"debug": True, "host": "::"}, "HOST :: lets other machines reach Werkzeug's"),

@@ -24,7 +24,7 @@ def option_row(declaration: Declaration) -> str:
     name = f"`{declaration.key}`" if declaration.in_files else "only as a flag"
     if declaration.name == "debug":
         name = "`DEBUG` of the app's block"
-    return f"| {name} | {flags} | {default} | {declaration.help} |"
+    return f"| {name} | {flags} | {default} | {declaration.description} |"
 
 
 def test_the_table_of_options_is_the_declaration() -> None:

@@ -105,7 +105,8 @@ def test_what_is_missing_is_said_with_its_fix(tmp_path: Path) -> None:
 
 
 def test_asked_for_it_is_fatal(tmp_path: Path) -> None:
-    arguments = ["--debug-connection", "connect", "--debug-port", str(free_port())]
+    ports = ["--port", "0", "--debug-port", str(free_port())]
+    arguments = ["--debug-connection", "connect", *ports]
     command = [sys.executable, "-m", "flask_debuglaunch", *arguments]
     with Program(command, cwd=project(tmp_path, "")) as program:
         assert program.wait_exit() == 2

@@ -76,6 +76,12 @@ class Declaration:
         return self.own_flag or "--" + self.name.replace("_", "-")
 
     @property
+    def description(self) -> str:
+        """The help, with the words that fit where there is a list of them."""
+        words = getattr(self.kind, "words", ())
+        return f"{self.help} One of: {', '.join(words)}." if words else self.help
+
+    @property
     def in_files(self) -> bool:
         """May the YAML's DEBUGLAUNCH block and the environment give it?"""
         return self.in_yaml and not self.argv_only

@@ -54,7 +54,7 @@ def _launcher_block() -> dict[str, Any]:
         "description": "The launcher's settings.",
         "type": ["object", "null"],
         "properties": {
-            one.key: {**one.kind.schema(), "description": one.help, **_default(one.name)}
+            one.key: {**one.kind.schema(), "description": one.description, **_default(one.name)}
             for one in DECLARATIONS.values()
             if one.in_files
         },

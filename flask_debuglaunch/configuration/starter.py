@@ -107,7 +107,7 @@ def _commented_lines() -> Iterator[str]:
         if declaration.key not in defaults or declaration.name == "app":
             continue
         yield ""
-        yield from _help_lines(declaration.help)
+        yield from _help_lines(declaration.description)
         default = defaults[declaration.key].get("default")
         yield f"  # {declaration.key}: {'' if default is None else _yaml_word(default)}".rstrip()
 

@@ -146,7 +146,7 @@ def _block(
     if entry is None:
         if required:
             raise LaunchError(f"{shown(file)}: there is no block {name}{_listed(name, top)}")
-        _refuse_other_case(top, name)
+        _refuse_misspelt_block(top, name)
         return {}
     if not isinstance(entry.node, MappingNode):
         if isinstance(entry.node, ScalarNode) and entry.node.tag == "tag:yaml.org,2002:null":
@@ -158,10 +158,10 @@ def _block(
     return _entries(file, loader, entry.node, name)
 
 
-def _refuse_other_case(top: Mapping[str, Entry], name: str) -> None:
-    """A block "flask:" would be passed over without a word."""
+def _refuse_misspelt_block(top: Mapping[str, Entry], name: str) -> None:
+    """A block "flask:" or "DEBUGLUNCH:" would be passed over without a word."""
     for key, entry in top.items():
-        if key.upper() == name:
+        if key.upper() == name or (name == YAML_BLOCK and nearest(key.upper(), [name], 0.85)):
             rename = (
                 "" if name == YAML_BLOCK else f", or name it with {YAML_BLOCK}: {{BLOCK: {key}}}"
             )
@@ -295,9 +295,14 @@ def _debugger_of(name: str) -> str:
 
 def _refuse_near_miss(key: str, entry: Entry) -> None:
     """Unknown keys of the app's block are the app's, but a misspelt flag would go unnoticed."""
-    if key in OWN_KEYS or not ("DEBUG" in key.upper() or "WITH" in key.upper()):
+    if key in FLAGS or key == "DEBUG" or not ("DEBUG" in key.upper() or "WITH" in key.upper()):
         return
-    near = nearest(key.upper(), FLAGS, cutoff=0.85)
+    if key == "DEBUG_WITH":
+        raise LaunchError(
+            f"{entry.origin}: {key} is the launcher's: move it below {YAML_BLOCK}:, or set a flag"
+            " such as DEBUG_WITH_VSCODE here"
+        )
+    near = nearest(key.upper(), [*FLAGS, "DEBUG"], cutoff=0.85)
     if near:
         raise LaunchError(
             f"{entry.origin}: {entry.label} looks like {near}. If it is meant, write"

@@ -6,6 +6,7 @@ and it can carry descriptors.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import socket
 import struct
@@ -150,6 +151,11 @@ class Channel:
         content = pickle.dumps(message)
         with self._sending:
             self.socket.sendall(_LENGTH.pack(len(content)) + content)
+
+    def tell(self, message: Any) -> None:
+        """Send to a process that may just have ended; if it has, `receive` says so."""
+        with contextlib.suppress(OSError):
+            self.send(message)
 
     def receive(self) -> Any:
         """The next message; None if the other end is gone."""

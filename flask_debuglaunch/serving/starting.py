@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import socket
@@ -34,7 +35,8 @@ class Starter:
         stem = self._stem
         if stem is not None and stem.is_ready:
             if stem.is_fresh():
-                return stem.fork()
+                with contextlib.suppress(OSError):  # somebody has killed it
+                    return stem.fork()
             self.forget()  # an installed package was changed
         return start_fresh(self._command, self._environ, listener)
 

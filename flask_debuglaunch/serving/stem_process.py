@@ -127,7 +127,7 @@ def start_stem(
     """Start the program again as a stem; it is ready when it says so."""
     with children_left_alone():
         process, channel = spawn(command, environ, listener)
-    channel.send(preload)
+    channel.tell(preload)
     return StemProcess(process, channel, preload)
 
 

@@ -7,7 +7,6 @@ A worker that ends by itself leaves none: the next save starts one.
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import os
 import selectors
@@ -174,8 +173,7 @@ class Supervisor:
         assert self._worker is not None
         self._worker.state = State.RETIRING
         self._worker.deadline = time.monotonic() + drain_seconds + GRACE_SECONDS
-        with contextlib.suppress(OSError):  # it has just ended; its channel tells
-            self._worker.process.channel.send(Retire(drain_seconds))
+        self._worker.process.channel.tell(Retire(drain_seconds))
 
     # The worker
 
@@ -184,7 +182,7 @@ class Supervisor:
         forget_bytecode(self._pending.files)
         process = self._next or self._starter.start(self._listener)
         self._next = None
-        process.channel.send(self._task())
+        process.channel.tell(self._task())
         self._worker = Worker(process)
         if self._session is not None and self._use_debugger:
             self._worker.deadline = time.monotonic() + ATTACH_SECONDS
@@ -321,12 +319,16 @@ class Supervisor:
         self._say_where()
 
     def _with_what_stays(self, new: Plan) -> Plan:
-        """A debugger can't be taken out of a running process."""
-        names = ("debugger", "connection", "debug_host", "debug_port", "reload")
+        """A debugger can't be taken out of a running process, and what follows from it stays too:
+        Werkzeug's beside it would catch the errors first."""
+        names = ["reload"]
+        if self._plan.is_external or new.is_external:
+            names += ["debugger", "connection", "debug_host", "debug_port"]
+            names += ["use_debugger", "use_reloader", "stop_on_errors"]
         old = {name: getattr(self._plan, name) for name in names}
-        for name, decision in old.items():
-            if getattr(new, name).value != decision.value:
-                say(f"{name} stays {decision.value} until the launcher is started again")
+        changed = [name for name, one in old.items() if getattr(new, name).value != one.value]
+        if changed:
+            say(f"Until the launcher is started again, as before: {', '.join(changed)}")
         return replace(new, **old)
 
 

@@ -103,7 +103,9 @@ def ended(
     env: Mapping[str, str] | None = None,
 ) -> Ended:
     """What the launcher says when it can't start."""
-    with Program([*command, *flags], cwd=folder, env={**os.environ, **(env or {})}) as program:
+    # By the weakest source, because the flags may name a port: 5000 may be somebody else's.
+    environment = {"FLASK_RUN_PORT": "0", **os.environ, **(env or {})}
+    with Program([*command, *flags], cwd=folder, env=environment) as program:
         status = program.wait_exit()
         program.assert_nothing_left()
     said = [line for line in program.lines if not re.match(r" \* (debug=|Debugger: )", line)]

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from ..support.debugging import DEBUGGERS
-from ..support.processes import free_port, is_listening
+from ..support.processes import free_port, http_get, is_listening
 from ..support.requirements import require_debugger
-from .meeting import Shop, listening_ide, meet
+from .meeting import READY, Shop, listening_ide, meet
 
 
 @pytest.mark.parametrize("reload", [False, True], ids=["no reload", "reload"])
@@ -49,3 +49,17 @@ def test_explain_names_both(shop: Shop, present: str, asked: str) -> None:
     with shop.press_debug(present, "explain", "debugger") as ide:
         assert ide.program
         ide.program.wait_for_line(re.escape(reason(shop, present, asked)))
+
+
+def test_werkzeugs_does_not_come_in_by_an_edit_of_the_yaml(shop: Shop) -> None:
+    """debugpy can't be taken out of the running process, so Werkzeug's stays out."""
+    require_debugger("debugpy")
+    port = free_port()
+    shop.configure(DEBUG_WITH="debugpy", DEBUG_PORT=port)
+    with shop.start() as program:
+        url = program.wait_for_line(READY)[1]
+        shop.configure(DEBUG_WITH="werkzeug", DEBUG_PORT=port)
+        program.wait_for_line("Until the launcher is started again, as before: .*debugger")
+        program.wait_for_line("Reloaded in")
+        its_style = "/greet/you?__debugger__=yes&cmd=resource&f=style.css"
+        assert http_get(url + its_style).text == "Hello, you!"
