@@ -1,13 +1,14 @@
 """What a save costs: ours beside the peers, in one run, taking turns.
 
     pip install -e ".[bench]"
-    python tests/bench/reload.py [--saves 10] [--only small,heavy,debugpy,idle,load] [--json]
+    python tests/bench/reload.py [--saves 10] [--only small,heavy,...] [--json]
 
 small, heavy: from a save to the first response of the new code, no debugger; the heavy app imports
 pandas and SQLAlchemy. debugpy: from a save to the stop at a breakpoint in the new code, with a
 client attached; then how long the client waits for an evaluation and for a step with stack, scopes
-and variables. idle: processor time while nothing happens, on a project of 5,000 files. load:
-requests lost during reloads. Each figure is a median; the ratio is to the first peer named.
+and variables. launched: the same waits where the IDE has started the server. idle: processor time
+while nothing happens, on a project of 5,000 files. load: requests lost during reloads. Each figure
+is a median; the ratio is to the first peer named.
 """
 
 from __future__ import annotations
@@ -193,6 +194,30 @@ def time_debugging(saves: int) -> dict[str, Rows]:
         }
 
 
+def time_launched() -> dict[str, Rows]:
+    """The round trips where the IDE has started the server under its debugger."""
+    trips = {}
+    for kind in (OURS, STAT):
+        with ExitStack() as cleanup:
+            server = Server(kind, folder(cleanup))
+            server.save()
+            _, module, *flags = kind.command
+            configuration = {
+                "module": module,
+                "args": [*flags, str(server.port)],
+                "cwd": str(server.folder),
+                "jinja": True,
+            }
+            editor = cleanup.enter_context(Editor.launch(configuration))
+            server.wait_until_served()
+            editor.wait_for_session(2)
+            trips[kind.name] = time_round_trips(server, editor)
+    return {
+        "evaluate, launched by the IDE": {name: trip[0] for name, trip in trips.items()},
+        "step, stack, scopes, variables, launched": {name: trip[1] for name, trip in trips.items()},
+    }
+
+
 def time_round_trips(server: Server, editor: Editor) -> tuple[list[float], list[float]]:
     editor.set_breakpoints(server.folder / "main.py", [VIEW_LINE])
     evaluations, steps = [], []
@@ -277,6 +302,9 @@ def measure(only: Sequence[str], saves: int) -> Iterator[tuple[str, str, Rows]]:
     if "debugpy" in only:
         for name, rows in time_debugging(saves).items():
             yield name, "ms", rows
+    if "launched" in only:
+        for name, rows in time_launched().items():
+            yield name, "ms", rows
     if "idle" in only:
         yield "processor time in 20 idle seconds, 5,000 files", "s", time_idling(20)
     if "load" in only:
@@ -296,7 +324,7 @@ def summary(rows: Rows, unit: str) -> dict[str, dict[str, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--saves", type=int, default=10)
-    parser.add_argument("--only", default="small,heavy,debugpy,idle,load")
+    parser.add_argument("--only", default="small,heavy,debugpy,launched,idle,load")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     results = {}
