@@ -79,6 +79,7 @@ class PydevdFamily:
         internals.hide_frames(internals.OUR_FOLDER)
         internals.stop_once()
         internals.let_exit()
+        internals.keep_log_off_the_ide()
         wake_at_once()
 
     def _attach(self, endpoint: Endpoint) -> None:

@@ -275,6 +275,20 @@ def send_at_once(connection: Any) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
+def keep_log_off_the_ide() -> None:
+    """Have pydevd write its own log to the program's stderr alone, not through the redirection.
+
+    It logs while it holds locks that every thread needs to stop or to go on. A thread may be
+    stopped in the middle of a write to the redirected stderr (Werkzeug's line for each request),
+    with the redirection's lock held: then the two would wait for each other for ever.
+    """
+    log = sys.modules.get("_pydev_bundle.pydev_log")
+    _call(log, "initialize_debug_stream")  # else it takes what stderr is at its first line
+    settings: Any = getattr(log, "_LoggingGlobals", None)
+    while redirected := getattr(getattr(settings, "_debug_stream", None), "_redirect_to", None):
+        settings._debug_stream = redirected[0]
+
+
 def _constants() -> ModuleType | None:
     return sys.modules.get("_pydevd_bundle.pydevd_constants")
 

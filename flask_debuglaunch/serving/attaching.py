@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from flask_debuglaunch.debuggers import DEBUGGERS, Debugger, Endpoint, pydevd_sessions
 from flask_debuglaunch.debuggers.pydevd_sessions import Session
 from flask_debuglaunch.errors import DebuggerUnavailable, LaunchError
 from flask_debuglaunch.plan import Plan
-
-SILENCE_SECONDS = 10.0
-"""An IDE answers a new connection within a second."""
 
 
 def debugger_of(plan: Plan) -> Debugger:
@@ -62,8 +56,7 @@ def _meet(plan: Plan) -> bool:
             debugger.listen(endpoint)
         else:
             _say_wait(plan, endpoint)
-            with _hint_if_silent(debugger, endpoint, plan.wait.value or 0):
-                debugger.connect(endpoint, plan.wait.value or 0)
+            debugger.connect(endpoint, plan.wait.value or 0)
     except DebuggerUnavailable as error:
         if plan.required.value:
             raise
@@ -71,25 +64,6 @@ def _meet(plan: Plan) -> bool:
         return False
     _wait_for_ide(plan, debugger, endpoint)
     return True
-
-
-@contextmanager
-def _hint_if_silent(debugger: Debugger, endpoint: Endpoint, seconds: float) -> Iterator[None]:
-    """Say so if what accepts the connection never answers: something else may use the port."""
-    hint = (
-        f" * Connected to {endpoint}, which does not answer as an IDE does. Is the IDE's debug"
-        " server there? Set DEBUG_PORT to its port; Ctrl-C ends"
-    )
-    timer = threading.Timer(
-        seconds + SILENCE_SECONDS, print, [hint], {"file": sys.stderr, "flush": True}
-    )
-    timer.daemon = True
-    debugger.hide_thread(timer)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _wait_for_ide(plan: Plan, debugger: Debugger, endpoint: Endpoint) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 
 import pytest
 
@@ -94,18 +93,6 @@ def test_not_for_an_ide_that_is_there(shop: Shop, debugger: str) -> None:
         assert ide.program
         Meeting(ide, ide.program, 0).stop_in_view()
         assert "Waiting" not in ide.program.output
-
-
-@pytest.mark.parametrize("debugger", DEBUGGERS)
-def test_something_else_that_accepts_the_connection_is_told_of(shop: Shop, debugger: str) -> None:
-    require_debugger(debugger)
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        port = mute.getsockname()[1]
-        shop.configure(DEBUG_WITH=debugger, DEBUG_CONNECTION="connect", DEBUG_PORT=port)
-        with shop.start() as program:
-            program.wait_for_line(rf"Connected to 127\.0\.0\.1:{port}, which does not answer")
-            program.signal_group(signal.SIGINT)
-            program.wait_exit()
 
 
 @RELOAD

@@ -248,3 +248,24 @@ def test_a_breakpoint_that_is_hit_over_and_over_does_not_hold_a_reload(
         assert first.result(30).text == "one"
         assert [other.result(30).text for other in others] == ["two"] * 4
         assert len(editor.stops) == 1
+
+
+@pytest.mark.parametrize("reload", [True, False], ids=["reload", "no reload"])
+def test_the_debugger_s_own_log_does_not_take_the_lock_of_the_redirected_stderr(
+    project: Project, reload: bool
+) -> None:
+    """It is written with the debugger's locks held: with requests at the same time, one stopped in
+    the middle of its access log line, nothing would ever go on."""
+    log = "__import__('_pydev_bundle.pydev_log').pydev_log.critical('own log')"
+    project.save("main.py", APP.format(text="one"))
+    with meet("debugpy", "listen", project.main, reload=reload) as meeting:
+        assert isinstance(meeting.ide, Editor)
+        meeting.ide.set_breakpoints(project.main, [VIEW_LINE])
+        response = in_background(http_get, meeting.url)
+        stop = meeting.ide.wait_for_stop()
+        assert stop.evaluate("type(__import__('sys').stderr).__name__") == "'IORedirector'"
+        stop.evaluate(log)
+        stop.resume()
+        response.result(30)
+        meeting.program.wait_for_line("own log")
+        assert "own log" not in meeting.ide.output

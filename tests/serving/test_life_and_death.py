@@ -205,16 +205,15 @@ def test_many_reloads_leave_nothing_behind(project: Project, debugger: str) -> N
         pytest.importorskip("debugpy")
         flags = ["--debug-with", "debugpy", "--debug-port", str(free_port())]
     with project.served(*flags) as served:
-        figures = []
         for number in range(1, 201):
             project.say(f"version {number}")
             served.wait_for_text(f"version {number}")
             served.wait_for_reload(number)
-            if number in (20, 200):
-                figures.append(_figures(served.program))
-    (processes, descriptors, memory), later = figures[0], figures[1]
-    assert later[:2] == (processes, descriptors)
-    assert later[2] < memory * 1.05
+            if number == 100:  # by then the stem has learned all there is to learn
+                *counts, memory = _figures(served.program)
+        # At the very end of a reload the worker before may not have ended yet.
+        wait_until(lambda: [*_figures(served.program)][:2] == counts, message="as after 100")
+        assert _figures(served.program)[2] < memory * 1.05
 
 
 def _figures(program: Program) -> tuple[int, int, int]:
