@@ -83,6 +83,15 @@ def test_the_flavours_differ(pydevd: Any) -> None:
     assert hasattr(pydevd.PyDB, "do_stop_on_unhandled_exception") is not is_pycharms
 
 
+def test_its_log_and_the_redirection(pydevd: Any) -> None:
+    log = importlib.import_module("_pydev_bundle.pydev_log")
+    redirector = importlib.import_module("_pydevd_bundle.pydevd_io").IORedirector(None, None)
+    assert redirector._redirect_to == (None, None)
+    if hasattr(pydevd.PyDB, "do_stop_on_unhandled_exception"):  # pydevd-pycharm logs otherwise
+        assert parameters(log.initialize_debug_stream) == ["reinitialize"]
+        assert hasattr(log._LoggingGlobals, "_debug_stream")
+
+
 def test_marks_of_threads(pydevd: Any) -> None:
     source = inspect.getsource(pydevd)
     assert "is_pydev_daemon_thread" in source
