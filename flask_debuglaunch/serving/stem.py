@@ -152,8 +152,7 @@ def _forked(channel: Channel, selector: selectors.DefaultSelector) -> Channel | 
 def _report_exit(channel: Channel, descriptor: int, pid: int) -> None:
     os.close(descriptor)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    with contextlib.suppress(OSError):  # the supervisor is gone
-        channel.send(Exited(pid, status))
+    channel.tell(Exited(pid, status))
 
 
 def _be_like_new() -> None:
