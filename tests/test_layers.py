@@ -22,11 +22,26 @@ LAYERS = [
     ["debuggers"],
     ["editors", "errors", "shadowing"],
 ]
+# The same inside serving, the largest room.
+SERVING_LAYERS = [
+    ["__init__"],
+    ["supervisor", "worker", "single_process"],
+    ["orders"],
+    ["processes"],
+    ["watching"],
+    ["app"],
+    ["messages"],
+    ["attaching", "server"],
+]
 DEBUGGER_LIBRARIES = ("debugpy", "pydevd", "pydevd_pycharm", "_pydevd_bundle", "_pydev_bundle")
 
 
-def layer_of(room: str) -> int:
-    return next(index for index, rooms in enumerate(LAYERS) if room in rooms)
+def layer_of(room: str, layers: list[list[str]]) -> int:
+    return next(index for index, rooms in enumerate(layers) if room in rooms)
+
+
+def is_downwards(room: str, target: str, layers: list[list[str]]) -> bool:
+    return target == room or layer_of(target, layers) > layer_of(room, layers)
 
 
 def modules() -> list[Path]:
@@ -58,7 +73,18 @@ def test_imports_go_downwards(module: Path) -> None:
         target = target.partition(".")[0]
         if package != "flask_debuglaunch" or target in ("", "__version__"):
             continue
-        assert target == room or layer_of(target) > layer_of(room), f"{room} imports {name}"
+        assert is_downwards(room, target, LAYERS), f"{room} imports {name}"
+
+
+@pytest.mark.parametrize(
+    "module", sorted((PACKAGE / "serving").rglob("*.py")), ids=lambda m: str(m.relative_to(PACKAGE))
+)
+def test_imports_inside_serving_go_downwards(module: Path) -> None:
+    room = module.relative_to(PACKAGE / "serving").parts[0].removesuffix(".py")
+    for name in imported_names(ast.parse(module.read_text(encoding="utf-8"))):
+        if name.startswith("flask_debuglaunch.serving."):
+            target = name.split(".")[2]
+            assert is_downwards(room, target, SERVING_LAYERS), f"{room} imports {name}"
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda m: str(m.relative_to(PACKAGE)))

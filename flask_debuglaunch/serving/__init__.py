@@ -1,7 +1,10 @@
 """Serve the app: in this process, or supervised, with a reload whenever a file changes.
 
-serve -> single_process                                   no reload
+serve -> single_process                                            no reload
 serve -> supervisor -> (starts this program again) work -> worker   reload
+
+server/ has the socket and the HTTP server, app/ the user's app and what stands around it, watching/
+the files, processes/ how supervisor, stem and workers start and end; they speak in messages.py.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from flask_debuglaunch.banner import banner
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.app_environment import CHILD_MARKER, drop_stale_variables
+from flask_debuglaunch.serving.app.app_environment import drop_stale_variables
+from flask_debuglaunch.serving.processes import CHILD_MARKER
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -26,13 +30,13 @@ def is_worker() -> bool:
 
 def work(app: WSGIApplication | None = None) -> int:
     """Do what the supervisor says; returns the exit status. app: one that is there already."""
-    from flask_debuglaunch.serving.channel import Preload
-    from flask_debuglaunch.serving.inheritance import inherit, let_interrupts_through
+    from flask_debuglaunch.serving.messages import Preload
+    from flask_debuglaunch.serving.processes.inheritance import inherit, let_interrupts_through
 
     inherited = inherit()
     task = inherited.channel.receive()
     if isinstance(task, Preload):
-        from flask_debuglaunch.serving.stem import grow
+        from flask_debuglaunch.serving.processes.stem import grow
 
         inherited = grow(task, inherited)  # returns in each worker that it forks
         task = inherited.channel.receive()

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from select import select  # the original: an app may patch the module (gevent)
 
 from flask_debuglaunch.serving.attaching import debugger_of
-from flask_debuglaunch.serving.channel import Channel, GoesOn, Retire, Stopped, Task
-from flask_debuglaunch.serving.http_server import AppServer
+from flask_debuglaunch.serving.messages import GoesOn, Retire, Stopped, Task
+from flask_debuglaunch.serving.processes.channel import Channel
+from flask_debuglaunch.serving.server.http_server import AppServer
 
 STOP_POLL_SECONDS = 0.02
 REPORT_SECONDS = 0.05

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.around import around, warn_of_own_debugger
+from flask_debuglaunch.serving.app.around import around, warn_of_own_debugger
+from flask_debuglaunch.serving.app.importing import import_app, print_error
 from flask_debuglaunch.serving.attaching import attach_single, debugger_of
-from flask_debuglaunch.serving.http_server import make_server
-from flask_debuglaunch.serving.importing import import_app, print_error
-from flask_debuglaunch.serving.sockets import bind, url_of
-from flask_debuglaunch.serving.tls import certificate_of, ssl_context_of
+from flask_debuglaunch.serving.server.http_server import make_server
+from flask_debuglaunch.serving.server.sockets import bind, url_of
+from flask_debuglaunch.serving.server.tls import certificate_of, ssl_context_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

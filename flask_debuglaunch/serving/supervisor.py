@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.attaching import attach_supervisor, debugger_of
-from flask_debuglaunch.serving.channel import (
+from flask_debuglaunch.serving.messages import (
     Attached,
     Failed,
     GoesOn,
@@ -31,14 +31,14 @@ from flask_debuglaunch.serving.channel import (
     Task,
     Watch,
 )
-from flask_debuglaunch.serving.end_signals import EndSignals
-from flask_debuglaunch.serving.sockets import bind, url_of
-from flask_debuglaunch.serving.stale_bytecode import forget_bytecode
-from flask_debuglaunch.serving.starting import Starter
-from flask_debuglaunch.serving.tls import certificate_of
-from flask_debuglaunch.serving.watched_files import watched_for
-from flask_debuglaunch.serving.watching import Watcher
-from flask_debuglaunch.serving.worker_process import WorkerProcess, how_it_ended
+from flask_debuglaunch.serving.processes.end_signals import EndSignals
+from flask_debuglaunch.serving.processes.starting import Starter
+from flask_debuglaunch.serving.processes.worker_process import WorkerProcess, how_it_ended
+from flask_debuglaunch.serving.server.sockets import bind, url_of
+from flask_debuglaunch.serving.server.tls import certificate_of
+from flask_debuglaunch.serving.watching.stale_bytecode import forget_bytecode
+from flask_debuglaunch.serving.watching.watched_files import watched_for
+from flask_debuglaunch.serving.watching.watcher import Watcher
 
 DRAIN_SECONDS = 2.0
 """How long a reload waits for requests under way."""

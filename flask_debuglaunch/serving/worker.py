@@ -15,29 +15,22 @@ from typing import TYPE_CHECKING
 
 from flask_debuglaunch.debuggers import pydevd_sessions
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.serving.around import around, warn_of_own_debugger
-from flask_debuglaunch.serving.attaching import attach_worker
-from flask_debuglaunch.serving.channel import (
-    Attached,
-    Channel,
-    Failed,
-    Learned,
-    Ready,
-    Task,
-    Watch,
-)
-from flask_debuglaunch.serving.http_server import AppServer, make_server
-from flask_debuglaunch.serving.importing import import_app, print_error
-from flask_debuglaunch.serving.imports import ImportsSeen, template_folders
-from flask_debuglaunch.serving.inheritance import Inheritance
-from flask_debuglaunch.serving.loading import failing_app
-from flask_debuglaunch.serving.orders import Orders
-from flask_debuglaunch.serving.preloading import (
+from flask_debuglaunch.serving.app.around import around, warn_of_own_debugger
+from flask_debuglaunch.serving.app.importing import import_app, print_error
+from flask_debuglaunch.serving.app.imports import ImportsSeen, template_folders
+from flask_debuglaunch.serving.app.loading import failing_app
+from flask_debuglaunch.serving.app.preloading import (
     ImportRecorder,
     installed_modules,
     why_not_fork,
 )
-from flask_debuglaunch.serving.tls import ssl_context_of
+from flask_debuglaunch.serving.attaching import attach_worker
+from flask_debuglaunch.serving.messages import Attached, Failed, Learned, Ready, Task, Watch
+from flask_debuglaunch.serving.orders import Orders
+from flask_debuglaunch.serving.processes.channel import Channel
+from flask_debuglaunch.serving.processes.inheritance import Inheritance
+from flask_debuglaunch.serving.server.http_server import AppServer, make_server
+from flask_debuglaunch.serving.server.tls import ssl_context_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -16,7 +16,7 @@ import flask
 import pytest
 from werkzeug.test import Client
 
-from flask_debuglaunch.serving.error_page import (
+from flask_debuglaunch.serving.app.error_page import (
     EditorLinks,
     is_at_this_machine,
     link_template,

@@ -26,7 +26,7 @@ from werkzeug.wrappers import Request, Response
 
 from flask_debuglaunch.debuggers import PathMappings
 from flask_debuglaunch.editors import EDITORS
-from flask_debuglaunch.serving.importing import without_our_frames
+from flask_debuglaunch.serving.app.importing import without_our_frames
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import flask_debuglaunch
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.app_environment import app_run_ignored, set_for_app
+from flask_debuglaunch.serving.app.app_environment import app_run_ignored, set_for_app
+from flask_debuglaunch.serving.app.error_relay import relay_import_error
+from flask_debuglaunch.serving.app.loading import load_app
 from flask_debuglaunch.serving.attaching import debugger_of
-from flask_debuglaunch.serving.error_relay import relay_import_error
-from flask_debuglaunch.serving.loading import load_app
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -10,18 +10,11 @@ import subprocess
 from collections.abc import Iterable, Mapping
 
 from flask_debuglaunch.debuggers.pydevd_sessions import children_left_alone
-from flask_debuglaunch.serving.channel import (
-    Channel,
-    Exited,
-    Fork,
-    Forked,
-    Preload,
-    Preloaded,
-    Unsafe,
-)
-from flask_debuglaunch.serving.inheritance import spawn
-from flask_debuglaunch.serving.watched_files import Signature, signature
-from flask_debuglaunch.serving.worker_process import END_SECONDS
+from flask_debuglaunch.serving.messages import Exited, Fork, Forked, Preload, Preloaded, Unsafe
+from flask_debuglaunch.serving.processes.channel import Channel
+from flask_debuglaunch.serving.processes.inheritance import spawn
+from flask_debuglaunch.serving.processes.worker_process import END_SECONDS
+from flask_debuglaunch.serving.watching.watched_files import Signature, signature
 
 
 class StemProcess:

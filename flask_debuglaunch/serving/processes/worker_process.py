@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from flask_debuglaunch.debuggers.pydevd_sessions import children_left_alone
-from flask_debuglaunch.serving.channel import Channel
-from flask_debuglaunch.serving.inheritance import spawn
+from flask_debuglaunch.serving.processes.channel import Channel
+from flask_debuglaunch.serving.processes.inheritance import spawn
 
 END_SECONDS = 2.0
 

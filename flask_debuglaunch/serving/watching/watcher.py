@@ -22,8 +22,8 @@ from pathlib import Path
 from watchfiles._rust_notify import RustNotify
 from watchfiles._rust_notify import WatchfilesRustInternalError as WatchfilesError
 
-from flask_debuglaunch.serving.channel import Watch
-from flask_debuglaunch.serving.watched_files import Watched, WatchedFiles
+from flask_debuglaunch.serving.messages import Watch
+from flask_debuglaunch.serving.watching.watched_files import Watched, WatchedFiles
 
 STEP_MILLISECONDS = 15
 """watchfiles looks this often; a single save is told of after one or two of it."""

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask_debuglaunch.serving.app_environment import CHILD_MARKER
-from flask_debuglaunch.serving.channel import Channel
+from flask_debuglaunch.serving.processes import CHILD_MARKER
+from flask_debuglaunch.serving.processes.channel import Channel
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ def around(app: WSGIApplication, plan: Plan) -> WSGIApplication:
     if plan.use_debugger.value:
         return _with_werkzeugs_debugger(app, plan)
     if plan.is_external:
-        from flask_debuglaunch.serving.error_relay import relay_errors
+        from flask_debuglaunch.serving.app.error_relay import relay_errors
 
         app = relay_errors(app, debugger_of(plan), plan.stop_on_errors.value)
     return _with_error_page(app, plan) if plan.debug.value else app
@@ -36,7 +36,7 @@ def _with_werkzeugs_debugger(app: WSGIApplication, plan: Plan) -> WSGIApplicatio
 
 
 def _with_error_page(app: WSGIApplication, plan: Plan) -> WSGIApplication:
-    from flask_debuglaunch.serving.error_page import EditorLinks, link_template, with_error_page
+    from flask_debuglaunch.serving.app.error_page import EditorLinks, link_template, with_error_page
 
     template = link_template(plan.editor.value, plan.debugger.value)
     return with_error_page(app, EditorLinks(template, plan.settings.path_mappings.value))

@@ -8,8 +8,8 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_debuglaunch.serving.channel import Watch
-from flask_debuglaunch.serving.importing import OUR_FOLDER
+from flask_debuglaunch.serving.app.importing import OUR_FOLDER
+from flask_debuglaunch.serving.messages import Watch
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

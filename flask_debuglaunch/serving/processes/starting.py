@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from flask_debuglaunch.debuggers.pydevd_sessions import Session
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.channel import Learned, Preload
-from flask_debuglaunch.serving.command_line import own_command
-from flask_debuglaunch.serving.stem_process import ForkedWorker, StemProcess, start_stem
-from flask_debuglaunch.serving.worker_process import WorkerProcess, start_fresh
+from flask_debuglaunch.serving.messages import Learned, Preload
+from flask_debuglaunch.serving.processes.command_line import own_command
+from flask_debuglaunch.serving.processes.stem_process import ForkedWorker, StemProcess, start_stem
+from flask_debuglaunch.serving.processes.worker_process import WorkerProcess, start_fresh
 
 
 class Starter:

@@ -17,20 +17,13 @@ import sys
 from collections.abc import Iterator
 
 from flask_debuglaunch.debuggers import pydevd_sessions
-from flask_debuglaunch.serving.app_environment import set_for_app
-from flask_debuglaunch.serving.channel import (
-    Channel,
-    Exited,
-    Fork,
-    Forked,
-    Preload,
-    Preloaded,
-    Unsafe,
-)
-from flask_debuglaunch.serving.importing import OUR_FOLDER
-from flask_debuglaunch.serving.imports import ImportsSeen
-from flask_debuglaunch.serving.inheritance import Inheritance
-from flask_debuglaunch.serving.loading import find_target, make_importable
+from flask_debuglaunch.serving.app.app_environment import set_for_app
+from flask_debuglaunch.serving.app.importing import OUR_FOLDER
+from flask_debuglaunch.serving.app.imports import ImportsSeen
+from flask_debuglaunch.serving.app.loading import find_target, make_importable
+from flask_debuglaunch.serving.messages import Exited, Fork, Forked, Preload, Preloaded, Unsafe
+from flask_debuglaunch.serving.processes.channel import Channel
+from flask_debuglaunch.serving.processes.inheritance import Inheritance
 
 # OpenBLAS starts threads as soon as it is loaded, ends them before a fork and starts them anew
 # after it (pthread_atfork in its driver/others/memory.c).

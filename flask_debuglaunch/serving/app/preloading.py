@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from flask_debuglaunch.serving.imports import installed_folders
+from flask_debuglaunch.serving.app.imports import installed_folders
 
 
 class ImportRecorder:

@@ -11,9 +11,6 @@ from typing import Any
 from flask_debuglaunch.facts import STALE_VARIABLES
 from flask_debuglaunch.plan import Plan
 
-# A child of our own finds in it what it inherits (inheritance.py); the app never sees it.
-CHILD_MARKER = "_FLASK_DEBUGLAUNCH_CHILD"
-
 
 def drop_stale_variables() -> None:
     """Forget what some other Werkzeug server left in the environment (the plan's notes name it)."""

@@ -1,0 +1,1 @@
+"""The app: found, imported in its environment, and wrapped in what shows its errors."""

@@ -1,0 +1,5 @@
+"""The processes of a launch: how they are started, what they inherit, how they speak and end."""
+
+CHILD_MARKER = "_FLASK_DEBUGLAUNCH_CHILD"
+"""The variable in which a child of our own finds what it inherits (inheritance.py). The app never
+sees it."""

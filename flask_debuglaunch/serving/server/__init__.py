@@ -1,0 +1,1 @@
+"""The HTTP server: its socket, its certificate, and the serving."""

@@ -1,0 +1,1 @@
+"""Which files the app is made from, and when they change."""
