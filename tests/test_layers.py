@@ -32,6 +32,7 @@ SERVING_LAYERS = [
     ["app"],
     ["messages"],
     ["attaching", "server"],
+    ["wakeup"],
 ]
 DEBUGGER_LIBRARIES = ("debugpy", "pydevd", "pydevd_pycharm", "_pydevd_bundle", "_pydev_bundle")
 

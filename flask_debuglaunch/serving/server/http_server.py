@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer
 
+from flask_debuglaunch.serving.wakeup import Wakeup
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
@@ -35,21 +37,21 @@ class AppServer(BaseWSGIServer):
         self.timeout = 0  # another process may have taken the connection
         self._under_way: set[socket.socket] = set()
         self._changed = threading.Condition()
-        self._waker, self._woken = socket.socketpair()
+        self._stopped = Wakeup()
 
     def serve(self) -> None:
         """Accept requests until stop() is called."""
         # Not serve_forever(): it looks for an order to stop twice a second only.
         with selectors.DefaultSelector() as selector:
             selector.register(self, selectors.EVENT_READ)
-            selector.register(self._woken, selectors.EVENT_READ)
-            while all(key.fileobj is not self._woken for key, _ in selector.select()):
+            selector.register(self._stopped, selectors.EVENT_READ)
+            while all(key.fileobj is not self._stopped for key, _ in selector.select()):
                 self.handle_request()
         self.socket.close()
 
     def stop(self) -> None:
         """Accept no more: what comes now waits in the socket for the next worker."""
-        self._waker.send(b"x")
+        self._stopped.set()
 
     def drain(self, seconds: float, held: Callable[[], bool]) -> bool:
         """Wait until the requests under way have been answered.

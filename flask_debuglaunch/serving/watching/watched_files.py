@@ -6,7 +6,7 @@ import fnmatch
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.loading import find_target
@@ -37,7 +37,8 @@ class Watched:
         """Does a change of this file restart the worker?"""
         if self.excludes(path):
             return False
-        return path.endswith(".py") or path in self.files or path.startswith(self._in_folders)
+        is_module = path.endswith(".py") and not os.path.basename(path).startswith(".")
+        return is_module or path in self.files or path.startswith(self._in_folders)
 
     @property
     def _in_folders(self) -> tuple[str, ...]:
@@ -70,17 +71,30 @@ class WatchedFiles:
         self._known: dict[str, Signature] = {}
         self.look_at_all()
 
-    def add(self, files: Iterable[str], folders: Iterable[str], since: float) -> None:
+    def add(self, files: Iterable[str], folders: Iterable[str], since: float) -> set[str]:
         """What a worker says that the app was made from, as it was at that time (seconds since
-        the epoch): a file that is older has not changed, one that is younger has."""
+        the epoch): a file that is older has not changed, one that is younger has. Returns those
+        that have."""
         old = self.watched
-        self.watched = Watched(
-            old.roots, old.files | set(files), old.folders | set(folders), old.excluded
+        self.watched = replace(
+            old, files=old.files | set(files), folders=old.folders | set(folders)
         )
+        if self.watched == old:
+            return set()
         self.folders = set(self._folders())
         for path, found in self._found():
             if path not in self._known and found and found[0] < since * 1e9:
                 self._known[path] = found
+        return self.look_at_all()
+
+    def knows(self, path: str) -> bool:
+        """Was it there at the last look?"""
+        return path in self._known or path in self.folders
+
+    def concerns(self, path: str) -> bool:
+        """May there be something to look at? A folder that came, or went, is one too."""
+        is_folder = path in self.folders or (os.path.isdir(path) and not self._is_skipped(path))
+        return is_folder or self.watched.counts(path)
 
     def look_at_all(self) -> set[str]:
         """Find all files anew; returns those that differ from what they were."""

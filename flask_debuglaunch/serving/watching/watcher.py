@@ -1,55 +1,43 @@
 """Tell the supervisor when a file that the app is made from is no longer what it was.
 
-The kernel's events (watchfiles) say where to look, the files themselves whether there is anything
-to do: an event that comes late, twice or for nothing restarts no worker.
+Events say where to look, the files themselves whether there is anything to do: an event that comes
+late, twice or for nothing restarts no worker.
 """
 
 from __future__ import annotations
 
-import os
 import queue
-import re
-import socket
-import sys
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
-
-# Documented at https://watchfiles.helpmanual.io/api/rust_backend/; its watch() and not
-# watchfiles.watch(), because the watching has to begin before the files are looked at.
-from watchfiles._rust_notify import RustNotify
-from watchfiles._rust_notify import WatchfilesRustInternalError as WatchfilesError
+from contextlib import closing, suppress
 
 from flask_debuglaunch.serving.messages import Watch
+from flask_debuglaunch.serving.wakeup import Wakeup
+from flask_debuglaunch.serving.watching.events import Events, events_of
 from flask_debuglaunch.serving.watching.watched_files import Watched, WatchedFiles
 
-STEP_MILLISECONDS = 15
-"""watchfiles looks this often; a single save is told of after one or two of it."""
-BURST_MILLISECONDS = 100
-"""Several files at once (a checkout, a formatter): wait until none has changed for so long."""
+SETTLE_SECONDS = 0.01
+"""After the save of a file, see for so long whether there is more to come ("Save All")."""
+REST_SECONDS = 0.1
+"""After several (a checkout, a formatter), or one that came or went (an editor may be about to
+replace a file by it): wait until nothing has happened for so long."""
 BURST_LIMIT_SECONDS = 3.0
-POLL_SECONDS = 0.3
-# File systems whose files are often changed elsewhere, of which no event comes here.
-REMOTE_FILE_SYSTEM = re.compile(
-    r"nfs\d?|cifs|smb\w*|9p|fuse\..*|fuseblk|vboxsf|virtiofs|drvfs|vmhgfs|prl_fs|osxfs|grpcfuse"
-)
 
 
 class Watcher:
-    """A thread that watches. The socket is readable when `changed` has something to say."""
+    """A thread that watches. Readable, for a selector, when `changed` has something to say."""
 
     def __init__(self, watched: Watched) -> None:
         self._files = WatchedFiles(watched)
         self._changes: queue.SimpleQueue[set[str]] = queue.SimpleQueue()
+        self._has_changes = Wakeup()
         self._more: queue.SimpleQueue[Watch] = queue.SimpleQueue()
-        self._rewatch = threading.Event()
-        self._waker, self._woken = socket.socketpair()
+        self._has_more = Wakeup()
         self.thread = threading.Thread(target=self._run, name="debuglaunch-watch", daemon=True)
 
     def fileno(self) -> int:
-        return self._woken.fileno()
+        return self._has_changes.fileno()
 
     def start(self) -> None:
         self.thread.start()
@@ -57,11 +45,11 @@ class Watcher:
     def add(self, more: Watch) -> None:
         """Watch more: what a worker says that the app was made from."""
         self._more.put(more)
-        self._rewatch.set()
+        self._has_more.set()
 
     def changed(self) -> set[str]:
         """The files that have changed since the last call."""
-        self._woken.recv(4096)
+        self._has_changes.clear()
         changed: set[str] = set()
         while not self._changes.empty():
             changed |= self._changes.get()
@@ -69,84 +57,70 @@ class Watcher:
 
     def _run(self) -> None:
         while True:
-            self._rewatch.clear()
-            while not self._more.empty():
-                more = self._more.get()
-                self._files.add(more.files, more.folders, more.since)
-            self._tell(self._files.look_at_all())
-            notifier = _notifier(self._files.folders)
-            if notifier is None:
-                self._poll()
-            else:
-                self._await_events(notifier)
+            events = events_of(self._files.folders, self._has_more)
+            with closing(events), suppress(OSError):  # no more events: begin anew
+                self._follow(events)
 
-    def _await_events(self, notifier: RustNotify) -> None:
+    def _follow(self, events: Events) -> None:
         """Until the folders to watch are others."""
-        watched = set(self._files.folders)
-        with notifier, suppress(WatchfilesError):  # an error: look what is left, and begin anew
-            # Only now, with the events on their way, nothing can change unnoticed.
-            self._tell(self._files.look_at_all())
-            while self._files.folders == watched and not self._rewatch.is_set():
-                self._tell(self._next_changes(notifier))
+        followed = set(self._files.folders)
+        # Only now, with the events on their way, nothing can change unnoticed.
+        changed = self._files.look_at_all()
+        while self._files.folders == followed:
+            self._tell(self._at_rest(events, changed))
+            changed = self._take_in_more()
+        self._tell(changed)
 
-    def _poll(self) -> None:
-        """Look at every file, again and again, for a twentieth of the time at most."""
-        while not self._rewatch.is_set():
-            start = time.monotonic()
-            self._tell(self._files.look_at_all())
-            self._rewatch.wait(max(POLL_SECONDS, 20 * (time.monotonic() - start)))
-
-    def _next_changes(self, notifier: RustNotify) -> set[str]:
-        changed = self._look(notifier, STEP_MILLISECONDS, timeout=0)
-        deadline = time.monotonic() + BURST_LIMIT_SECONDS
-        if len(changed) > 1:
-            while time.monotonic() < deadline:
-                more = self._look(notifier, STEP_MILLISECONDS, timeout=BURST_MILLISECONDS)
-                if not more:
-                    break
-                changed |= more
+    def _take_in_more(self) -> set[str]:
+        self._has_more.clear()
+        changed: set[str] = set()
+        while not self._more.empty():
+            more = self._more.get()
+            changed |= self._files.add(more.files, more.folders, more.since)
         return changed
 
-    def _look(self, notifier: RustNotify, step: int, timeout: int) -> set[str]:
-        events = notifier.watch(1_600, step, timeout, self._rewatch)
-        if isinstance(events, str):  # "timeout", "stop" or "signal"
-            return set()
-        return self._files.look_at(path for _, path in events)
+    def _at_rest(self, events: Events, changed: set[str]) -> set[str]:
+        """What has changed or changes next, with all that changes at about the same time."""
+        burst = Burst(self._files, changed)
+        while not burst.has_begun:
+            named = events.wait(None)
+            if not named:
+                return set()
+            burst.take_in(named)
+        deadline = time.monotonic() + BURST_LIMIT_SECONDS
+        while time.monotonic() < deadline:
+            named = events.wait(SETTLE_SECONDS if burst.is_one_save else REST_SECONDS)
+            if not named:
+                break
+            burst.take_in(named)
+        return burst.changed if burst.is_one_save else burst.changed | self._files.look_at_all()
 
     def _tell(self, changed: set[str]) -> None:
         if changed:
             self._changes.put(changed)
-            self._waker.send(b"x")
+            self._has_changes.set()
 
 
-def _notifier(folders: set[str]) -> RustNotify | None:
-    """Events of these folders; None if there are none to be had.
+class Burst:
+    """Changes at about the same time."""
 
-    Each folder by itself: with what is below them would come .venv and node_modules.
-    """
-    if _must_poll(folders):
-        return None
-    with suppress(OSError, WatchfilesError):  # the kernel allows no more watches
-        return RustNotify(sorted(folders), False, False, 0, False, True)
-    return None
+    def __init__(self, files: WatchedFiles, changed: set[str]) -> None:
+        self._files = files
+        self.changed = changed
+        self._under_way: set[str] = set()
 
+    @property
+    def has_begun(self) -> bool:
+        return bool(self.changed or self._under_way)
 
-def _must_poll(folders: set[str]) -> bool:
-    asked = os.environ.get("WATCHFILES_FORCE_POLLING", "").lower()  # watchfiles' own switch
-    if asked:
-        return asked not in ("false", "disable", "disabled")
-    types = _file_systems()
-    return any(REMOTE_FILE_SYSTEM.fullmatch(_type_of(folder, types)) for folder in folders)
+    @property
+    def is_one_save(self) -> bool:
+        return len(self.changed) == 1 and not self._under_way
 
-
-def _type_of(folder: str, types: Mapping[str, str]) -> str:
-    parents = (folder, *map(str, Path(folder).parents))
-    return next((types[parent] for parent in parents if parent in types), "")
-
-
-def _file_systems() -> dict[str, str]:
-    """The type of the file system at each mount point, proc(5): mountinfo; empty elsewhere."""
-    if sys.platform != "linux":
-        return {}
-    mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    return {fields[4]: fields[fields.index("-") + 1] for fields in mounts}
+    def take_in(self, named: Mapping[str, bool]) -> None:
+        """Look at what events have named."""
+        # A file that is new may be about to replace another.
+        at_rest = {path for path, rests in named.items() if rests and self._files.knows(path)}
+        concerned = filter(self._files.concerns, self._under_way | named.keys())
+        self._under_way = set(concerned) - at_rest
+        self.changed |= self._files.look_at(at_rest)
