@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask_debuglaunch.debuggers import pydevd_sessions
@@ -44,8 +44,6 @@ class Loaded:
     """The app that is to be served."""
 
     app: WSGIApplication
-    imported: list[str] = field(default_factory=list)
-    """The modules that came with it, in their order."""
     was_given: bool = False
     """The user's own program has made it."""
     failed: bool = False
@@ -55,22 +53,23 @@ class Loaded:
 def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int:
     """Serve the app until the supervisor sends Retire; returns the exit status."""
     channel, began = inherited.channel, time.time()
-    orders = Orders(task, channel)
+    orders, recorder = Orders(task, channel), ImportRecorder()
     _keep_from_children(inherited)
     try:
         attach_worker(task.plan, task.session if task.use_debugger else None)
         channel.send(Attached())
-        loaded = Loaded(app, was_given=True) if app is not None else _imported(task)
+        loaded = Loaded(app, was_given=True) if app is not None else _imported(task, recorder)
         if task.is_first:
             warn_of_own_debugger(loaded.app, task.plan)
-        server = _server(task, inherited, loaded.app)
+        with recorder:
+            server = _server(task, inherited, loaded.app)
     except LaunchError as error:
         channel.send(Failed(str(error), error.exit_status))
         return error.exit_status
     except _FirstImportFailed:
         channel.send(Failed(None, 2))
         return 2
-    orders.serve_with(server, lambda: _report(channel, server, loaded, began))
+    orders.serve_with(server, lambda: _report(channel, server, loaded, recorder, began))
     channel.send(Ready(loaded.failed))
     _serve(server, orders)
     return end_process(orders)
@@ -91,8 +90,7 @@ class _FirstImportFailed(Exception):
     pass
 
 
-def _imported(task: Task) -> Loaded:
-    recorder = ImportRecorder()
+def _imported(task: Task, recorder: ImportRecorder) -> Loaded:
     try:
         app = import_app(task.plan, supervised=True, first=task.is_first, recorder=recorder)
     except Exception as error:
@@ -102,7 +100,7 @@ def _imported(task: Task) -> Loaded:
         if task.is_first:
             raise _FirstImportFailed from None
         return Loaded(failing_app(error), failed=True)
-    return Loaded(app, recorder.names)
+    return Loaded(app)
 
 
 def _server(task: Task, inherited: Inheritance, app: WSGIApplication) -> AppServer:
@@ -111,14 +109,16 @@ def _server(task: Task, inherited: Inheritance, app: WSGIApplication) -> AppServ
     return make_server(inherited.listener, around(app, task.plan), tls, threads=threads)
 
 
-def _report(channel: Channel, server: AppServer, loaded: Loaded, since: float) -> None:
+def _report(
+    channel: Channel, server: AppServer, loaded: Loaded, recorder: ImportRecorder, since: float
+) -> None:
     """Tell the supervisor what to watch, and what the next worker could have ready."""
     imports = ImportsSeen(since)
     _send(channel, imports.news(template_folders(loaded.app)))
     server.after_request = lambda: _send(channel, imports.news())
     if not loaded.failed:
         unsafe = why_not_fork(was_given=loaded.was_given)
-        channel.send(Learned(installed_modules(loaded.imported), unsafe))
+        channel.send(Learned(installed_modules(recorder.names), unsafe))
 
 
 def _send(channel: Channel, news: Watch | None) -> None:

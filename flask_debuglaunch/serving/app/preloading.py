@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from flask_debuglaunch.serving.app.importing import OUR_FOLDER
 from flask_debuglaunch.serving.app.imports import installed_folders
 
 
 class ImportRecorder:
-    """While entered, notes the names of modules in the order in which their import begins.
+    """While entered, notes the names of modules in the order in which their import begins, as long
+    as the environment is what it was.
 
     A finder that finds nothing: Python asks the finders in turn for every module not yet imported.
     """
@@ -42,8 +44,9 @@ class ImportRecorder:
 
 
 def installed_modules(names: Sequence[str]) -> tuple[str, ...]:
-    """Those of the names that are modules of installed packages or of the standard library."""
-    installed = installed_folders()
+    """Those of the names that are modules of installed packages (this one, however it is installed)
+    or of the standard library."""
+    installed = (*installed_folders(), OUR_FOLDER)
     return tuple(name for name in names if _is_installed(sys.modules.get(name), installed))
 
 
