@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from flask_debuglaunch.debuggers.protocol import Endpoint, PathMappings, Presence
+from flask_debuglaunch.debuggers.unlisted_thread import start_unlisted_thread
 
 
 class NoDebugger:
@@ -44,6 +46,9 @@ class NoDebugger:
 
     def hide_thread(self, thread: threading.Thread) -> None:
         pass
+
+    def start_hidden_thread(self, function: Callable[[], None]) -> None:
+        start_unlisted_thread(function)
 
     def settle_in(self) -> None:
         pass

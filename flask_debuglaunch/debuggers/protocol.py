@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -102,6 +103,10 @@ class Debugger(Protocol):
 
     def hide_thread(self, thread: threading.Thread) -> None:
         """Keep a thread of our own out of the debugger: neither listed, traced nor suspended."""
+
+    def start_hidden_thread(self, function: Callable[[], None]) -> None:
+        """Start a daemon thread of our own that neither the debugger sees nor, as far as that can
+        be had, the app."""
 
     def settle_in(self) -> None:
         """When it has come into this process, in whatever way: answer the IDE without delays, keep

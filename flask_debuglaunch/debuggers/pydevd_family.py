@@ -6,12 +6,13 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.dying_thread import die_of
 from flask_debuglaunch.debuggers.protocol import Endpoint, PathMappings, Presence
 from flask_debuglaunch.debuggers.pydevd_wakeups import wake_at_once
+from flask_debuglaunch.debuggers.unlisted_thread import start_unlisted_thread
 from flask_debuglaunch.errors import DebuggerUnavailable
 
 
@@ -74,11 +75,20 @@ class PydevdFamily:
     def hide_thread(self, thread: threading.Thread) -> None:
         internals.hide_thread(thread)
 
+    def start_hidden_thread(self, function: Callable[[], None]) -> None:
+        if internals.lives_with_gevent():
+            internals.unlisted_threads.add(start_unlisted_thread(function))
+            return
+        thread = threading.Thread(target=function, name="debuglaunch", daemon=True)
+        self.hide_thread(thread)
+        thread.start()
+
     def settle_in(self) -> None:
         internals.no_delay()
         internals.hide_frames(internals.OUR_FOLDER)
         internals.stop_once()
         internals.let_exit()
+        internals.hide_unlisted_threads()
         internals.keep_log_off_the_ide()
         wake_at_once()
 

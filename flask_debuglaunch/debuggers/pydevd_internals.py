@@ -25,6 +25,9 @@ OUR_FOLDER = str(Path(__file__).parents[1]) + os.sep
 CMD_THREAD_SUSPEND = 105
 """The stop reason of a thread that was only suspended along with the one that stopped."""
 
+unlisted_threads: set[int] = set()
+"""The identifiers of threads of ours that are hidden from the app, and should be from pydevd."""
+
 _stopped: deque[tuple[BaseException, TracebackType | None]] = deque(maxlen=8)
 """The latest errors that the debugger has stopped at, each with its innermost traceback entry."""
 
@@ -197,6 +200,22 @@ def hide_thread(thread: threading.Thread) -> None:
     marked: Any = thread
     marked.pydev_do_not_trace = True
     marked.is_pydev_daemon_thread = True
+
+
+def lives_with_gevent() -> bool:
+    """Has pydevd been told to (its GEVENT_SUPPORT)? Then it uses a `threading` of its own: it looks
+    for no marks in the app's, and hides none of the threads there."""
+    return os.environ.get("GEVENT_SUPPORT", "").lower() in ("yes", "true", "1")
+
+
+def hide_unlisted_threads() -> None:
+    """The same for threads that the app's `threading` does not know. Once attached, pydevd has them
+    in its own as dummies, or will have them when it meets them."""
+    own: Any = getattr(sys.modules.get("_pydev_bundle._pydev_saved_modules"), "threading", None)
+    for identifier in unlisted_threads if own else ():
+        thread = own._active.get(identifier) or own.Thread(daemon=True)
+        hide_thread(thread)
+        own._active[identifier] = thread
 
 
 def stopped_at() -> str | None:

@@ -6,7 +6,6 @@ It is hidden from the debugger, because it has to act also while every other thr
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable
 from select import select  # the original: an app may patch the module (gevent)
@@ -32,9 +31,7 @@ class Orders:
         self._retiring = False
         self._exit_by: float | None = None
         self._reported: str | None = None
-        thread = threading.Thread(target=self._listen, name="debuglaunch", daemon=True)
-        self._debugger.hide_thread(thread)
-        thread.start()
+        self._debugger.start_hidden_thread(self._listen)
 
     def serve_with(self, server: AppServer, report: Callable[[], None]) -> None:
         """From now on there is a server to stop; `report` runs when its first requests have had

@@ -1,0 +1,109 @@
+"""An app that has gevent patch the standard library: reloaded and debugged as any other."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+from ..support.dap import Editor
+from ..support.processes import command_line, free_port, http_get, in_background, wait_until
+from ..support.requirements import require_debugger
+from .project import Project
+
+APP = """\
+import gevent.monkey
+gevent.monkey.patch_all()
+
+import threading
+
+from flask import Flask
+
+app = Flask(__name__)
+threads = [thread.name for thread in threading.enumerate()]
+
+
+@app.get("/")
+def hello():
+    answer = "{text}"
+    return answer
+
+
+@app.get("/threads")
+def list_threads():
+    return threads
+"""
+VIEW_LINE = 15
+SAID = "Each reload starts a new interpreter: gevent has patched the standard library"
+
+
+def test_it_is_reloaded(project: Project) -> None:
+    project.save("main.py", APP.format(text="one"))
+    with project.served() as served:
+        assert served.text() == "one"
+        served.program.wait_for_line(SAID)
+        for text in ("two", "three"):
+            project.save("main.py", APP.format(text=text))
+            served.wait_for_text(text)
+        assert json.loads(served.text("/threads")) == ["MainThread"]
+        served.program.signal(signal.SIGTERM)
+        assert served.program.wait_exit(timeout=10) == 143
+        served.program.assert_nothing_left(timeout=5)
+
+
+def test_it_is_debugged_and_reloaded(project: Project) -> None:
+    require_debugger("debugpy")
+    port = free_port()
+    project.save("main.py", APP.format(text="one"))
+    with (
+        project.served(
+            "--debug-with", "debugpy", "--debug-port", str(port), env={"GEVENT_SUPPORT": "True"}
+        ) as served,
+        Editor.attach(port, breakpoints={project.main: [VIEW_LINE]}) as editor,
+    ):
+        editor.wait_for_session(2)
+        for number, text in enumerate(("two", "three"), 1):
+            project.save("main.py", APP.format(text=text))
+            served.wait_for_reload(number)
+            response = in_background(served.text)
+            stop = editor.wait_for_stop()
+            assert (stop.line, stop.variables()["answer"]) == (VIEW_LINE, repr(text))
+            stop.resume()
+            assert response.result(30) == text
+
+
+def test_it_ends_with_the_supervisor_while_it_is_stopped(project: Project) -> None:
+    require_debugger("debugpy")
+    port = free_port()
+    project.save("main.py", APP.format(text="one"))
+    with (
+        project.served(
+            "--debug-with", "debugpy", "--debug-port", str(port), env={"GEVENT_SUPPORT": "True"}
+        ) as served,
+        Editor.attach(port, breakpoints={project.main: [VIEW_LINE]}) as editor,
+    ):
+        editor.wait_for_session(2)
+        in_background(http_get, served.url)
+        worker = editor.wait_for_stop().process_id
+        served.program.signal(signal.SIGKILL)
+        wait_until(lambda: not command_line(worker), timeout=1, message="the worker has ended")
+
+
+def test_it_waits_while_it_is_stopped(project: Project) -> None:
+    require_debugger("debugpy")
+    port = free_port()
+    project.save("main.py", APP.format(text="one"))
+    with (
+        project.served(
+            "--debug-with", "debugpy", "--debug-port", str(port), env={"GEVENT_SUPPORT": "True"}
+        ) as served,
+        Editor.attach(port, breakpoints={project.main: [VIEW_LINE]}) as editor,
+    ):
+        editor.wait_for_session(2)
+        response = in_background(served.text)
+        stop = editor.wait_for_stop()
+        editor.breakpoints = {project.main: []}  # for the next worker
+        project.save("main.py", APP.format(text="two"))
+        served.program.wait_for_line(rf"reload waits: stopped at main\.py:{VIEW_LINE}")
+        stop.resume()
+        assert response.result(30) == "one"
+        served.wait_for_text("two")
