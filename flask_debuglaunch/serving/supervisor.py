@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 
 from flask_debuglaunch.errors import LaunchError
@@ -93,7 +93,7 @@ class Supervisor:
         self._session = attach_supervisor(plan)
         # Only now: it may wait for an IDE, and Ctrl-C must end that at once.
         self._signals = cleanup.enter_context(EndSignals())
-        self._watcher = Watcher(watched_for(plan))
+        self._watcher = cleanup.enter_context(closing(Watcher(watched_for(plan))))
         self._worker: Worker | None = None
         self._next: WorkerProcess | None = None
         """Started ahead, while the worker before it ends."""

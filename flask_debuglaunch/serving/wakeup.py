@@ -33,3 +33,7 @@ class Wakeup:
     def wait(self, seconds: float) -> bool:
         """Wait so long until it is set; returns whether it is."""
         return bool(select([self], [], [], seconds)[0])
+
+    def close(self) -> None:
+        self._waker.close()
+        self._woken.close()

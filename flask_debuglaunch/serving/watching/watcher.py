@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 
 from flask_debuglaunch.serving.messages import Watch
@@ -24,16 +24,20 @@ REST_SECONDS = 0.1
 replace a file by it): wait until nothing has happened for so long."""
 BURST_LIMIT_SECONDS = 3.0
 
+OpenEvents = Callable[[Iterable[str], Wakeup], Events]
+
 
 class Watcher:
     """A thread that watches. Readable, for a selector, when `changed` has something to say."""
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: Watched, open_events: OpenEvents = events_of) -> None:
+        self._open_events = open_events
         self._files = WatchedFiles(watched)
         self._changes: queue.SimpleQueue[set[str]] = queue.SimpleQueue()
         self._has_changes = Wakeup()
         self._more: queue.SimpleQueue[Watch] = queue.SimpleQueue()
         self._has_more = Wakeup()
+        self._is_over = False
         self.thread = threading.Thread(target=self._run, name="debuglaunch-watch", daemon=True)
 
     def fileno(self) -> int:
@@ -41,6 +45,15 @@ class Watcher:
 
     def start(self) -> None:
         self.thread.start()
+
+    def close(self) -> None:
+        """End it, unless it has never been started."""
+        self._is_over = True
+        self._has_more.set()
+        if self.thread.ident is not None:
+            self.thread.join()
+        self._has_more.close()
+        self._has_changes.close()
 
     def add(self, more: Watch) -> None:
         """Watch more: what a worker says that the app was made from."""
@@ -56,8 +69,8 @@ class Watcher:
         return changed
 
     def _run(self) -> None:
-        while True:
-            events = events_of(self._files.folders, self._has_more)
+        while not self._is_over:
+            events = self._open_events(self._files.folders, self._has_more)
             with closing(events), suppress(OSError):  # no more events: begin anew
                 self._follow(events)
 
@@ -66,7 +79,7 @@ class Watcher:
         followed = set(self._files.folders)
         # Only now, with the events on their way, nothing can change unnoticed.
         changed = self._files.look_at_all()
-        while self._files.folders == followed:
+        while self._files.folders == followed and not self._is_over:
             self._tell(self._at_rest(events, changed))
             changed = self._take_in_more()
         self._tell(changed)

@@ -1,0 +1,211 @@
+"""Which saves are told of, and when, by each kind of events: files on a real disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from select import select
+from typing import IO
+
+import pytest
+
+from flask_debuglaunch.serving.messages import Watch
+from flask_debuglaunch.serving.wakeup import Wakeup
+from flask_debuglaunch.serving.watching.polling_events import PollingEvents
+from flask_debuglaunch.serving.watching.watched_files import Watched
+from flask_debuglaunch.serving.watching.watcher import OpenEvents, Watcher
+from flask_debuglaunch.serving.watching.watchfiles_events import WatchfilesEvents
+
+from ..support.processes import TIMEOUT
+from .project import Project, launcher
+
+KINDS: dict[str, OpenEvents] = {"watchfiles": WatchfilesEvents, "polling": PollingEvents}
+if sys.platform == "linux":
+    from flask_debuglaunch.serving.watching.inotify_events import InotifyEvents
+
+    KINDS["inotify"] = InotifyEvents
+
+
+class Folder:
+    """A folder of modules that is watched."""
+
+    def __init__(self, root: Path, open_events: OpenEvents) -> None:
+        self.root = root
+        for name in ("main.py", "shop/cart.py", "shop/catalog.py"):
+            (root / name).parent.mkdir(exist_ok=True)
+            (root / name).write_text("x = 1\n")
+        watched = Watched(roots=frozenset([str(root)]), files=frozenset())
+        self.watcher = Watcher(watched, open_events)
+        self.watcher.start()
+        # Told of together with what has changed before the events are on their way.
+        self.touch_until_told("main.py")
+
+    def touch_until_told(self, name: str) -> None:
+        self.save(name, "x = 2\n")
+        assert self.told() == {name}
+
+    def save(self, name: str, text: str) -> None:
+        (self.root / name).write_text(text)
+
+    def told(self) -> set[str]:
+        """What the watcher tells of next."""
+        assert select([self.watcher], [], [], TIMEOUT)[0], "nothing was told"
+        return {os.path.relpath(path, self.root) for path in self.watcher.changed()}
+
+    def told_besides(self, *acts: Callable[[], object]) -> set[str]:
+        """What is told of these acts; a save of main.py afterwards shows that there is no more."""
+        told: set[str] = set()
+        for act in acts:
+            act()
+        while not told:
+            told |= self.told()
+        self.save("main.py", f"x = {os.urandom(4).hex()!r}\n")
+        while "main.py" not in (more := self.told()):
+            told |= more
+        return told | (more - {"main.py"})
+
+
+@pytest.fixture(params=KINDS)
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Folder]:
+    folder = Folder(tmp_path, KINDS[request.param])
+    with closing(folder.watcher):
+        yield folder
+
+
+def test_a_save_in_place(folder: Folder) -> None:
+    cart = folder.root / "shop/cart.py"
+    assert folder.told_besides(lambda: cart.write_text("x = 22\n")) == {"shop/cart.py"}
+
+
+def test_a_file_that_replaces_another(folder: Folder) -> None:
+    """Also by way of a file that would count itself."""
+    for temporary in (".cart.py", "cart_1234.py"):
+        new, cart = folder.root / "shop" / temporary, folder.root / "shop/cart.py"
+        told = folder.told_besides(
+            lambda new=new: new.write_text(f"x = {new.name!r}\n"),
+            lambda new=new, cart=cart: os.replace(new, cart),
+        )
+        assert told == {"shop/cart.py"}
+
+
+def test_an_editor_s_backup_and_rename_is_one_change(folder: Folder) -> None:
+    cart = folder.root / "shop/cart.py"
+    backup = cart.with_name("cart.py~")
+    cart.rename(backup)
+    shutil.copyfile(backup, cart)
+    cart.write_text("x = 22\n")
+    backup.unlink()
+    assert folder.told() == {"shop/cart.py"}
+
+
+def test_files_that_come_and_go(folder: Folder) -> None:
+    shop = folder.root / "shop"
+    new = shop / "new.py"
+    assert folder.told_besides(lambda: new.write_text("")) == {"shop/new.py"}
+    assert folder.told_besides(lambda: new.rename(shop / "other.py")) == {
+        "shop/new.py",
+        "shop/other.py",
+    }
+    assert folder.told_besides((shop / "other.py").unlink) == {"shop/other.py"}
+
+
+def test_folders_that_come_and_go(folder: Folder) -> None:
+    pack = folder.root / "pack"
+
+    def make() -> None:
+        pack.mkdir()
+        (pack / "__init__.py").write_text("")
+
+    assert folder.told_besides(make) == {"pack/__init__.py"}
+    assert folder.told_besides(lambda: (pack / "more.py").write_text("")) == {"pack/more.py"}
+    both = {"pack/__init__.py", "pack/more.py"}
+    assert folder.told_besides(lambda: shutil.rmtree(pack)) == both
+
+
+def test_many_files_at_once_are_told_of_at_once(folder: Folder) -> None:
+    names = {f"shop/module_{number}.py" for number in range(500)}
+    for name in names:
+        folder.save(name, "x = 1\n")
+    told: set[str] = set()
+    while not names <= told:
+        told |= folder.told()
+    for name in names:
+        folder.save(name, "x = 22\n")
+    assert folder.told() == names
+
+
+def test_what_does_not_count_is_not_told_of(folder: Folder) -> None:
+    told = folder.told_besides(
+        lambda: folder.save("shop/readme.txt", "x"),
+        lambda: folder.save("shop/.hidden.py", "x"),
+        (folder.root / "__pycache__").mkdir,
+        lambda: folder.save("__pycache__/main.py", "x"),
+        lambda: os.utime(folder.root / "main.py", ns=(0, 0)),
+    )
+    assert told == {"main.py"}
+
+
+def test_a_file_that_is_being_written_is_told_of_when_it_is_closed(tmp_path: Path) -> None:
+    if "inotify" not in KINDS:
+        pytest.skip("only inotify knows")
+    folder = Folder(tmp_path, KINDS["inotify"])
+    cart: IO[str]
+    with closing(folder.watcher):
+        with (folder.root / "shop/cart.py").open("w") as cart:
+            cart.write("x = (1,")
+            cart.flush()
+            folder.touch_until_told("main.py")
+            cart.write(" 2)\n")
+        assert folder.told() == {"shop/cart.py"}
+
+
+def test_more_is_watched_when_a_worker_says_so(folder: Folder, tmp_path: Path) -> None:
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "lib.py").write_text("x = 1\n")
+    os.utime(elsewhere / "lib.py", (1, 1))
+    folder.watcher.add(Watch(frozenset([str(elsewhere / "lib.py")]), frozenset(), since=2.0))
+    folder.touch_until_told("main.py")
+    name = os.path.relpath(elsewhere / "lib.py", folder.root)
+    assert folder.told_besides(lambda: (elsewhere / "lib.py").write_text("x = 2\n")) == {name}
+
+
+def test_a_file_that_changed_while_it_was_imported_is_told_of(
+    folder: Folder, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "lib.py").write_text("x = 1\n")
+    os.utime(elsewhere / "lib.py", (3, 3))
+    folder.watcher.add(Watch(frozenset([str(elsewhere / "lib.py")]), frozenset(), since=2.0))
+    assert folder.told() == {os.path.relpath(elsewhere / "lib.py", folder.root)}
+
+
+def test_more_events_than_the_kernel_keeps(tmp_path: Path) -> None:
+    if "inotify" not in KINDS:
+        pytest.skip("only inotify has a limit that can be met")
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    files = [tmp_path / "one.py", tmp_path / "two.py"]
+    for file in files:
+        file.write_text("")
+    with closing(Wakeup()) as ended, closing(KINDS["inotify"]([str(tmp_path)], ended)) as events:
+        for number in range(limit + 100):
+            os.utime(files[number % 2], (number, number))  # two that are the same would be merged
+        assert events.wait(0)[str(tmp_path)] is False
+
+
+def test_no_more_watches_are_to_be_had(project: Project) -> None:
+    """Then it is looked at the files again and again."""
+    limit = "echo 0 > /proc/sys/user/max_inotify_watches"
+    contain = ["unshare", "--user", "--map-root-user", "sh", "-c", f'{limit} && exec "$@"', "sh"]
+    if subprocess.run([*contain, "true"], capture_output=True).returncode:
+        pytest.skip("a limit of its own needs a user namespace")
+    with project.served(command=[*contain, *launcher()]) as served:
+        for text in ("two", "three"):
+            project.say(text)
+            served.wait_for_text(text)
