@@ -103,7 +103,9 @@ class Watcher:
         deadline = time.monotonic() + BURST_LIMIT_SECONDS
         while time.monotonic() < deadline:
             named = events.wait(SETTLE_SECONDS if burst.is_one_save else REST_SECONDS)
-            if not named:
+            if self._has_more.is_set():
+                burst.changed |= self._take_in_more()
+            elif not named:
                 break
             burst.take_in(named)
         return burst.changed if burst.is_one_save else burst.changed | self._files.look_at_all()
