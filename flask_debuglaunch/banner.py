@@ -1,13 +1,19 @@
-"""The two lines that say, once, what was decided and where the debugger is."""
+"""The lines that say, once, what was decided and where the debugger is."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from flask_debuglaunch.plan import Plan
 
 
-def banner(plan: Plan) -> str:
-    """What was decided, then how to meet the debugger (where there is one to meet)."""
-    return f"{_decided(plan)}\n * Debugger: {_debugger(plan)}"
+def banner(plan: Plan) -> Iterator[str]:
+    """What was decided, how to meet the debugger (where there is one to meet), and what could have
+    been quicker."""
+    yield _decided(plan)
+    yield f"Debugger: {_debugger(plan)}"
+    if plan.reload.value and not plan.preload.value:
+        yield f"Each reload starts a new interpreter: {plan.preload.reason}"
 
 
 def _decided(plan: Plan) -> str:
@@ -15,7 +21,7 @@ def _decided(plan: Plan) -> str:
         f"debug={plan.debug.value} use_debugger={plan.use_debugger.value}"
         f" use_reloader={plan.use_reloader.value} reload={'on' if plan.reload.value else 'off'}"
     )
-    return f" * {options} (why: python -m flask_debuglaunch explain)"
+    return f"{options} (why: python -m flask_debuglaunch explain)"
 
 
 def _debugger(plan: Plan) -> str:

@@ -20,13 +20,13 @@ LAYERS = [
     ["plan"],
     ["facts", "configuration"],
     ["debuggers"],
-    ["editors", "errors", "shadowing"],
+    ["console", "editors", "errors", "shadowing"],
 ]
 # The same inside serving, the largest room.
 SERVING_LAYERS = [
     ["__init__"],
     ["supervisor", "worker", "single_process"],
-    ["orders"],
+    ["orders", "current_plan"],
     ["processes"],
     ["watching"],
     ["app"],

@@ -52,18 +52,18 @@ class Debugpy(PydevdFamily):
             ) from error
 
     def wait_for_client(self, seconds: float) -> bool:
-        import threading
+        import time
 
         import debugpy
 
-        given_up = threading.Timer(seconds, lambda: debugpy.wait_for_client.cancel())
-        self.hide_thread(given_up)
-        given_up.start()
-        try:
-            debugpy.wait_for_client()
-        finally:  # Ctrl-C too: else the timer would keep the process
-            given_up.cancel()
-        return bool(debugpy.is_client_connected())
+        # Not a timer that cancels wait_for_client(): pydevd may lose an answer over its thread.
+        deadline = time.monotonic() + seconds
+        while not debugpy.is_client_connected():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        debugpy.wait_for_client()  # until its breakpoints are set
+        return True
 
     def _attach(self, endpoint: Endpoint) -> None:
         import debugpy

@@ -10,11 +10,11 @@ the files, processes/ how supervisor, stem and workers start and end; they speak
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from flask_debuglaunch.banner import banner
+from flask_debuglaunch.console import say
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_environment import drop_stale_variables
 from flask_debuglaunch.serving.processes import CHILD_MARKER
@@ -59,8 +59,8 @@ def serve(
     when a reload finds the configuration changed. Raises LaunchError.
     """
     drop_stale_variables()
-    for line in (banner(plan), *(f" * {note}" for note in plan.notes)):
-        print(line, file=sys.stderr, flush=True)
+    for line in (*banner(plan), *plan.notes):
+        say(line)
     if plan.reload.value:
         from flask_debuglaunch.serving.supervisor import supervise
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
+from flask_debuglaunch.console import say
 from flask_debuglaunch.debuggers import DEBUGGERS, Debugger, Endpoint, pydevd_sessions
 from flask_debuglaunch.debuggers.pydevd_sessions import Session
 from flask_debuglaunch.errors import DebuggerUnavailable, LaunchError
@@ -60,7 +59,7 @@ def _meet(plan: Plan) -> bool:
     except DebuggerUnavailable as error:
         if plan.required.value:
             raise
-        print(f" * {error}. The app is served without it", file=sys.stderr)
+        say(f"{error}. The app is served without it")
         return False
     _wait_for_ide(plan, debugger, endpoint)
     return True
@@ -80,8 +79,4 @@ def _wait_for_ide(plan: Plan, debugger: Debugger, endpoint: Endpoint) -> None:
 
 def _say_wait(plan: Plan, endpoint: Endpoint) -> None:
     if plan.wait.value is not None:
-        print(
-            f" * Waiting {plan.wait.value:g} s for the IDE at {endpoint}",
-            file=sys.stderr,
-            flush=True,
-        )
+        say(f"Waiting {plan.wait.value:g} s for the IDE at {endpoint}")

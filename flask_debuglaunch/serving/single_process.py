@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from contextlib import ExitStack
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from flask_debuglaunch.console import say
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.around import around, warn_of_own_debugger
@@ -53,7 +53,7 @@ def _serve(plan: Plan, app: WSGIApplication | None) -> int:
         tls = ssl_context_of(plan, certificate)
         threads = plan.settings.with_threads.value
         server = make_server(listener, around(app, plan), tls, threads=threads)
-        print(f" * Running on {url_of(listener, tls=tls is not None)}", file=sys.stderr, flush=True)
+        say(f"Running on {url_of(listener, tls=tls is not None)}")
         server.serve()
         return 0
 

@@ -10,16 +10,17 @@ from __future__ import annotations
 import enum
 import os
 import selectors
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from flask_debuglaunch.console import say
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.attaching import attach_supervisor, debugger_of
+from flask_debuglaunch.serving.current_plan import CurrentPlan
 from flask_debuglaunch.serving.messages import (
     Attached,
     Failed,
@@ -34,10 +35,7 @@ from flask_debuglaunch.serving.messages import (
 from flask_debuglaunch.serving.processes.end_signals import EndSignals
 from flask_debuglaunch.serving.processes.starting import Starter
 from flask_debuglaunch.serving.processes.worker_process import WorkerProcess, how_it_ended
-from flask_debuglaunch.serving.server.sockets import bind, url_of
-from flask_debuglaunch.serving.server.tls import certificate_of
 from flask_debuglaunch.serving.watching.stale_bytecode import forget_bytecode
-from flask_debuglaunch.serving.watching.watched_files import watched_for
 from flask_debuglaunch.serving.watching.watcher import Watcher
 
 DRAIN_SECONDS = 2.0
@@ -84,16 +82,15 @@ class Supervisor:
     """One run. `resolve` gives the plan anew when the configuration has changed."""
 
     def __init__(self, plan: Plan, resolve: Callable[[], Plan], cleanup: ExitStack) -> None:
-        self._plan, self._resolve, self._cleanup = plan, resolve, cleanup
-        self._listener = cleanup.enter_context(bind(plan))
-        self._certificate = certificate_of(plan, cleanup)
+        self._cleanup = cleanup
+        self._current = CurrentPlan(plan, resolve, cleanup)
         self._selector = cleanup.enter_context(selectors.DefaultSelector())
-        self._starter = Starter(plan, self._selector, say)
+        self._starter = Starter(plan, self._selector)
         cleanup.callback(self._starter.close)
         self._session = attach_supervisor(plan)
         # Only now: it may wait for an IDE, and Ctrl-C must end that at once.
         self._signals = cleanup.enter_context(EndSignals())
-        self._watcher = cleanup.enter_context(closing(Watcher(watched_for(plan))))
+        self._watcher = cleanup.enter_context(closing(Watcher(self._current.watched)))
         self._worker: Worker | None = None
         self._next: WorkerProcess | None = None
         """Started ahead, while the worker before it ends."""
@@ -124,7 +121,7 @@ class Supervisor:
         # count a daemon.
         threading.Thread(target=over.wait, name="supervisor").start()
         for thread in (threading.current_thread(), self._watcher.thread):
-            debugger_of(self._plan).hide_thread(thread)
+            debugger_of(self._current.plan).hide_thread(thread)
 
     def _wait(self) -> None:
         """Handle what comes next: a message, a change, a signal, or a deadline."""
@@ -167,7 +164,7 @@ class Supervisor:
             self._start_worker()
         elif self._worker.state is not State.RETIRING:
             self._retire(DRAIN_SECONDS)
-            self._next = self._next or self._starter.start(self._listener)
+            self._next = self._next or self._starter.start(self._current.listener)
 
     def _retire(self, drain_seconds: float) -> None:
         assert self._worker is not None
@@ -178,15 +175,22 @@ class Supervisor:
     # The worker
 
     def _start_worker(self) -> None:
-        self._resolve_anew()
+        self._follow_configuration()
         forget_bytecode(self._pending.files)
-        process = self._next or self._starter.start(self._listener)
+        process = self._next or self._starter.start(self._current.listener)
         self._next = None
         process.channel.tell(self._task())
         self._worker = Worker(process)
         if self._session is not None and self._use_debugger:
             self._worker.deadline = time.monotonic() + ATTACH_SECONDS
         self._selector.register(process.channel, selectors.EVENT_READ, self._worker_said)
+
+    def _follow_configuration(self) -> None:
+        if self._current.is_made_from(self._pending.files):
+            self._current.resolve_anew()
+            self._watcher.follow(self._current.watched)
+            self._starter.forget()  # it has the old variables in its environment
+            self._discard_next()
 
     def _discard_next(self) -> None:
         if self._next is not None:
@@ -197,8 +201,8 @@ class Supervisor:
 
     def _task(self) -> Task:
         return Task(
-            self._plan,
-            self._certificate,
+            self._current.plan,
+            self._current.certificate,
             self._session,
             is_first=not self._has_served,
             use_debugger=self._use_debugger,
@@ -215,7 +219,9 @@ class Supervisor:
             case Attached():
                 worker.deadline = None
             case Learned():
-                self._starter.learn(message, self._plan, self._session, self._listener)
+                self._starter.learn(
+                    message, self._current.plan, self._session, self._current.listener
+                )
             case Watch():
                 self._watcher.add(message)
             case Ready(failed):
@@ -243,17 +249,13 @@ class Supervisor:
             return
         worker.state = State.SERVING
         if not self._has_served:
-            self._say_where()
+            say(f"Running on {self._current.url}")
         elif failed:
             say("The app could not be imported: its error is served. The next save tries again")
         else:
             say(f"Reloaded in {time.monotonic() - self._pending.since:.2f} s ({self._changed()})")
         self._has_served = True
         self._pending = Pending()
-
-    def _say_where(self) -> None:
-        tls = self._plan.settings.cert.value is not None
-        say(f"Running on {url_of(self._listener, tls=tls)}")
 
     def _changed(self) -> str:
         if len(self._pending.files) != 1:
@@ -289,52 +291,6 @@ class Supervisor:
             self._use_debugger = False
             worker.state = State.RETIRING
         worker.process.kill()
-
-    # The configuration
-
-    def _resolve_anew(self) -> None:
-        """If a file of the configuration has changed, follow it as far as that can be done."""
-        settings = self._plan.settings
-        looked_for = [one.path for one in settings.lookups]
-        sources = {settings.config_file, *settings.env_files, *looked_for}
-        if not self._pending.files & {os.path.abspath(one) for one in sources if one}:
-            return
-        try:
-            new = self._resolve()
-            if (new.host.value, new.port.value) != (self._plan.host.value, self._plan.port.value):
-                self._listen_elsewhere(new)
-            self._certificate = certificate_of(new, self._cleanup)
-        except LaunchError as error:
-            say(f"{error}. The configuration stays as it was")
-            return
-        finally:
-            self._starter.forget()  # it has the old variables in its environment
-            self._discard_next()
-        self._plan = self._with_what_stays(new)
-
-    def _listen_elsewhere(self, new: Plan) -> None:
-        listener = self._cleanup.enter_context(bind(new))
-        self._listener.close()
-        self._listener = listener
-        self._say_where()
-
-    def _with_what_stays(self, new: Plan) -> Plan:
-        """A debugger can't be taken out of a running process, and what follows from it stays too:
-        Werkzeug's beside it would catch the errors first."""
-        names = ["reload"]
-        if self._plan.is_external or new.is_external:
-            names += ["debugger", "connection", "debug_host", "debug_port"]
-            names += ["use_debugger", "use_reloader", "stop_on_errors"]
-        old = {name: getattr(self._plan, name) for name in names}
-        changed = [name for name, one in old.items() if getattr(new, name).value != one.value]
-        if changed:
-            say(f"Until the launcher is started again, as before: {', '.join(changed)}")
-        return replace(new, **old)
-
-
-def say(text: str) -> None:
-    """One line for the user."""
-    print(f" * {text}", file=sys.stderr, flush=True)
 
 
 def supervise(plan: Plan, resolve: Callable[[], Plan]) -> int:

@@ -302,6 +302,20 @@ def test_a_change_of_the_port_in_the_yaml_moves_the_server(project: Project) -> 
         assert http_get(url).text == "one"
 
 
+def test_a_change_of_the_watched_files_in_the_yaml(project: Project) -> None:
+    data = project.save("data.txt", "1")
+    project.save("generated/code.py", "")
+    project.save("config.yaml", "FLASK: {DEBUG: true}\nDEBUGLAUNCH: {PORT: 0}\n")
+    more = f"EXTRA_FILES: [{data}], EXCLUDE_PATTERNS: ['*/generated/*']"
+    with project.served(command=[sys.executable, "-m", "flask_debuglaunch"]) as served:
+        project.save("config.yaml", f"FLASK: {{DEBUG: true}}\nDEBUGLAUNCH: {{PORT: 0, {more}}}\n")
+        served.wait_for_reload(1)
+        project.save("generated/code.py", "x = 1")
+        project.save("data.txt", "2")
+        served.program.wait_for_line(r"Reloaded .*\(data\.txt\)")
+    assert not any("generated" in line for line in served.program.lines)
+
+
 def test_env_files_are_read_anew(project: Project) -> None:
     project.save("main.py", HELLO.replace('"{text}"', "__import__('os').environ['COLOUR']"))
     project.save(".env", "COLOUR=red\n")

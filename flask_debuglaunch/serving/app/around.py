@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from flask_debuglaunch.console import say
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.attaching import debugger_of
 
@@ -46,11 +47,10 @@ def warn_of_own_debugger(app: WSGIApplication, plan: Plan) -> None:
     """Say that the app brings Werkzeug's debugger along, where the plan is to have none."""
     if plan.use_debugger.value or not _is_werkzeugs_debugger(getattr(app, "wsgi_app", app)):
         return
-    print(
-        " * Warning: the app wraps itself in Werkzeug's DebuggedApplication, which catches every"
+    say(
+        "Warning: the app wraps itself in Werkzeug's DebuggedApplication, which catches every"
         " error and runs code from the browser, though use_debugger=False"
-        f" ({plan.use_debugger.reason}). Remove it: the launcher adds it where it is wanted",
-        file=sys.stderr,
+        f" ({plan.use_debugger.reason}). Remove it: the launcher adds it where it is wanted"
     )
 
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import flask_debuglaunch
+from flask_debuglaunch.console import say
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_environment import app_run_ignored, set_for_app
@@ -64,8 +65,7 @@ def print_error(error: BaseException) -> None:
 
 
 def _tell_of_app_run(place: str) -> None:
-    print(
-        f" * {place}: app.run() is ignored, the app is served already. Put it under"
-        ' `if __name__ == "__main__":`',
-        file=sys.stderr,
+    say(
+        f"{place}: app.run() is ignored, the app is served already. Put it under"
+        ' `if __name__ == "__main__":`'
     )

@@ -6,8 +6,8 @@ import contextlib
 import os
 import selectors
 import socket
-from collections.abc import Callable
 
+from flask_debuglaunch.console import say
 from flask_debuglaunch.debuggers.pydevd_sessions import Session
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.messages import Learned, Preload
@@ -19,11 +19,8 @@ from flask_debuglaunch.serving.processes.worker_process import WorkerProcess, st
 class Starter:
     """Keeps the stem. A process it starts waits for its task."""
 
-    def __init__(
-        self, plan: Plan, selector: selectors.BaseSelector, tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, plan: Plan, selector: selectors.BaseSelector) -> None:
         self._selector = selector
-        self._tell = tell
         # As they are now: neither the app nor a debugger shall change what a worker starts with.
         self._environ = dict(os.environ)
         self._command = own_command(under_debugger=plan.connection.value == "present")
@@ -89,4 +86,4 @@ class Starter:
         self.forget()
         if reason != self._told:
             self._told = reason
-            self._tell(f"Each reload starts a new interpreter: {reason}")
+            say(f"Each reload starts a new interpreter: {reason}")

@@ -87,6 +87,13 @@ class WatchedFiles:
                 self._known[path] = found
         return self.look_at_all()
 
+    def follow(self, watched: Watched) -> None:
+        """Watch this instead; what was not watched before is taken as it is now."""
+        self.watched = watched
+        known = self._known
+        self.look_at_all()
+        self._known = {path: known.get(path, found) for path, found in self._known.items()}
+
     def knows(self, path: str) -> bool:
         """Was it there at the last look?"""
         return path in self._known or path in self.folders

@@ -35,7 +35,7 @@ class Watcher:
         self._files = WatchedFiles(watched)
         self._changes: queue.SimpleQueue[set[str]] = queue.SimpleQueue()
         self._has_changes = Wakeup()
-        self._more: queue.SimpleQueue[Watch] = queue.SimpleQueue()
+        self._more: queue.SimpleQueue[Watch | Watched] = queue.SimpleQueue()
         self._has_more = Wakeup()
         self._is_over = False
         self.thread = threading.Thread(target=self._run, name="debuglaunch-watch", daemon=True)
@@ -58,6 +58,11 @@ class Watcher:
     def add(self, more: Watch) -> None:
         """Watch more: what a worker says that the app was made from."""
         self._more.put(more)
+        self._has_more.set()
+
+    def follow(self, watched: Watched) -> None:
+        """Watch this instead, until workers say more."""
+        self._more.put(watched)
         self._has_more.set()
 
     def changed(self) -> set[str]:
@@ -89,7 +94,10 @@ class Watcher:
         changed: set[str] = set()
         while not self._more.empty():
             more = self._more.get()
-            changed |= self._files.add(more.files, more.folders, more.since)
+            if isinstance(more, Watched):
+                self._files.follow(more)
+            else:
+                changed |= self._files.add(more.files, more.folders, more.since)
         return changed
 
     def _at_rest(self, events: Events, changed: set[str]) -> set[str]:
