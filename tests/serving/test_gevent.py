@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ..support.dap import Editor
 from ..support.processes import command_line, free_port, http_get, in_background, wait_until
 from ..support.requirements import require_debugger
-from .project import Project
+from .project import Project, Served
 
 APP = """\
 import gevent.monkey
@@ -36,6 +38,21 @@ VIEW_LINE = 15
 SAID = "Each reload starts a new interpreter: gevent has patched the standard library"
 
 
+@contextmanager
+def debugged(project: Project) -> Iterator[tuple[Served, Editor]]:
+    """Serve it with a breakpoint in the view, as debugpy wants it for gevent."""
+    require_debugger("debugpy")
+    port = free_port()
+    flags = ("--debug-with", "debugpy", "--debug-port", str(port))
+    project.save("main.py", APP.format(text="one"))
+    with (
+        project.served(*flags, env={"GEVENT_SUPPORT": "True"}) as served,
+        Editor.attach(port, breakpoints={project.main: [VIEW_LINE]}) as editor,
+    ):
+        editor.wait_for_session(2)
+        yield served, editor
+
+
 def test_it_is_reloaded(project: Project) -> None:
     project.save("main.py", APP.format(text="one"))
     with project.served() as served:
@@ -51,16 +68,7 @@ def test_it_is_reloaded(project: Project) -> None:
 
 
 def test_it_is_debugged_and_reloaded(project: Project) -> None:
-    require_debugger("debugpy")
-    port = free_port()
-    project.save("main.py", APP.format(text="one"))
-    with (
-        project.served(
-            "--debug-with", "debugpy", "--debug-port", str(port), env={"GEVENT_SUPPORT": "True"}
-        ) as served,
-        Editor.attach(port, breakpoints={project.main: [VIEW_LINE]}) as editor,
-    ):
-        editor.wait_for_session(2)
+    with debugged(project) as (served, editor):
         for number, text in enumerate(("two", "three"), 1):
             project.save("main.py", APP.format(text=text))
             served.wait_for_reload(number)
@@ -72,16 +80,7 @@ def test_it_is_debugged_and_reloaded(project: Project) -> None:
 
 
 def test_it_ends_with_the_supervisor_while_it_is_stopped(project: Project) -> None:
-    require_debugger("debugpy")
-    port = free_port()
-    project.save("main.py", APP.format(text="one"))
-    with (
-        project.served(
-            "--debug-with", "debugpy", "--debug-port", str(port), env={"GEVENT_SUPPORT": "True"}
-        ) as served,
-        Editor.attach(port, breakpoints={project.main: [VIEW_LINE]}) as editor,
-    ):
-        editor.wait_for_session(2)
+    with debugged(project) as (served, editor):
         in_background(http_get, served.url)
         worker = editor.wait_for_stop().process_id
         served.program.signal(signal.SIGKILL)
@@ -89,16 +88,7 @@ def test_it_ends_with_the_supervisor_while_it_is_stopped(project: Project) -> No
 
 
 def test_it_waits_while_it_is_stopped(project: Project) -> None:
-    require_debugger("debugpy")
-    port = free_port()
-    project.save("main.py", APP.format(text="one"))
-    with (
-        project.served(
-            "--debug-with", "debugpy", "--debug-port", str(port), env={"GEVENT_SUPPORT": "True"}
-        ) as served,
-        Editor.attach(port, breakpoints={project.main: [VIEW_LINE]}) as editor,
-    ):
-        editor.wait_for_session(2)
+    with debugged(project) as (served, editor):
         response = in_background(served.text)
         stop = editor.wait_for_stop()
         editor.breakpoints = {project.main: []}  # for the next worker
