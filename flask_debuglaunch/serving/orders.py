@@ -76,7 +76,7 @@ class Orders:
         where = self.stopped_at()
         if where != self._reported:
             self._reported = where
-            self._channel.send(Stopped(where) if where else GoesOn())
+            self._channel.tell(Stopped(where) if where else GoesOn())
         is_overdue = self._exit_by is not None and time.monotonic() > self._exit_by
         # Without a server the app is still being imported, from files that have changed again.
         if where is None and (self._server is None or is_overdue):

@@ -57,20 +57,20 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     _keep_from_children(inherited)
     try:
         attach_worker(task.plan, task.session if task.use_debugger else None)
-        channel.send(Attached())
+        channel.tell(Attached())
         loaded = Loaded(app, was_given=True) if app is not None else _imported(task, recorder)
         if task.is_first:
             warn_of_own_debugger(loaded.app, task.plan)
         with recorder:
             server = _server(task, inherited, loaded.app)
     except LaunchError as error:
-        channel.send(Failed(str(error), error.exit_status))
+        channel.tell(Failed(str(error), error.exit_status))
         return error.exit_status
     except _FirstImportFailed:
-        channel.send(Failed(None, 2))
+        channel.tell(Failed(None, 2))
         return 2
     orders.serve_with(server, lambda: _report(channel, server, loaded, recorder, began))
-    channel.send(Ready(loaded.failed))
+    channel.tell(Ready(loaded.failed))
     _serve(server, orders)
     return end_process(orders)
 
@@ -118,12 +118,12 @@ def _report(
     server.after_request = lambda: _send(channel, imports.news())
     if not loaded.failed:
         unsafe = why_not_fork(was_given=loaded.was_given)
-        channel.send(Learned(installed_modules(recorder.names), unsafe))
+        channel.tell(Learned(installed_modules(recorder.names), unsafe))
 
 
 def _send(channel: Channel, news: Watch | None) -> None:
     if news is not None:
-        channel.send(news)
+        channel.tell(news)
 
 
 def _serve(server: AppServer, orders: Orders) -> None:

@@ -112,6 +112,21 @@ def test_a_killed_supervisor_takes_the_worker_along(served: Served) -> None:
     assert_all_gone(served)
 
 
+def test_a_supervisor_that_is_killed_while_the_worker_reports_to_it(project: Project) -> None:
+    """The worker looks through sys.modules for that; here it finds what kills the supervisor."""
+    trap = (
+        "\n\nimport os, signal, sys, time\nsupervisor = os.getppid()\n\n\nclass Trap:\n"
+        "    @property\n    def __dict__(self):\n        os.kill(supervisor, signal.SIGKILL)\n"
+        "        while os.getppid() == supervisor:\n            time.sleep(0.01)\n"
+        "        return {}\n\n\nsys.modules['trap'] = Trap()\n"
+    )
+    project.save("main.py", HELLO.format(text="one") + trap)
+    with project.served("--preload", "off") as served:
+        assert served.program.wait_exit() == -signal.SIGKILL
+        assert_all_gone(served)
+        assert "Traceback" not in served.program.output
+
+
 def test_a_stopped_thread_does_not_keep_the_worker_alive(project: Project) -> None:
     pytest.importorskip("debugpy")
     from ..support.dap import Editor

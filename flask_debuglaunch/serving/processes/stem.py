@@ -38,9 +38,9 @@ def grow(preload: Preload, inherited: Inheritance) -> Inheritance:
     try:
         _preload(preload)
     except UnsafeToFork as reason:
-        inherited.channel.send(Unsafe(str(reason)))
+        inherited.channel.tell(Unsafe(str(reason)))
         os._exit(0)
-    inherited.channel.send(Preloaded(_files_to_check()))
+    inherited.channel.tell(Preloaded(_files_to_check()))
     # What is there now is never garbage: left alone by the collector, it stays shared memory.
     gc.collect()
     gc.freeze()
@@ -138,7 +138,7 @@ def _forked(channel: Channel, selector: selectors.DefaultSelector) -> Channel | 
         return Channel(socket.socket(fileno=descriptor))
     os.close(descriptor)
     selector.register(os.pidfd_open(pid), selectors.EVENT_READ, pid)
-    channel.send(Forked(pid))
+    channel.tell(Forked(pid))
     return None
 
 
