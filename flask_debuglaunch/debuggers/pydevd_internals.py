@@ -209,8 +209,8 @@ def lives_with_gevent() -> bool:
 
 
 def hide_unlisted_threads() -> None:
-    """The same for threads that the app's `threading` does not know. Once attached, pydevd has them
-    in its own as dummies, or will have them when it meets them."""
+    """Hide those threads of ours that the app's `threading` does not know. Once attached, pydevd
+    has them in its own as dummies, or will have them when it meets them."""
     own: Any = getattr(sys.modules.get("_pydev_bundle._pydev_saved_modules"), "threading", None)
     for identifier in unlisted_threads if own else ():
         thread = own._active.get(identifier) or own.Thread(daemon=True)

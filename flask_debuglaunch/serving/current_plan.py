@@ -44,14 +44,14 @@ class CurrentPlan:
         """Follow the files as far as a running process can; say what can't be followed, and why."""
         try:
             new = self._resolve()
-            self.watched = watched_for(new)
-            self.certificate = certificate_of(new, self._cleanup)
+            watched, certificate = watched_for(new), certificate_of(new, self._cleanup)
             has_moved = _address(new) != _address(self.plan)
             listener = self._cleanup.enter_context(bind(new)) if has_moved else self.listener
         except LaunchError as error:
             say(f"{error}. The configuration stays as it was")
             return
         self.plan = self._with_what_stays(new)
+        self.watched, self.certificate = watched, certificate
         if has_moved:
             self.listener.close()
             self.listener = listener

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -90,6 +93,22 @@ def test_its_log_and_the_redirection(pydevd: Any) -> None:
     if hasattr(pydevd.PyDB, "do_stop_on_unhandled_exception"):  # pydevd-pycharm logs otherwise
         assert parameters(log.initialize_debug_stream) == ["reinitialize"]
         assert hasattr(log._LoggingGlobals, "_debug_stream")
+
+
+def test_its_own_threading(pydevd: Any) -> None:
+    """With GEVENT_SUPPORT, for which it has to be imported anew."""
+    if not is_family(pydevd):
+        pytest.skip("pydevd-pycharm keeps it elsewhere")
+    library = "debugpy.server.api" if is_installed("debugpy") else "pydevd"
+    look = (
+        f"import threading, {library}, _pydev_bundle._pydev_saved_modules as saved\n"
+        "print(saved.threading is not threading, type(saved.threading._active).__name__)"
+    )
+    environment = {**os.environ, "GEVENT_SUPPORT": "True", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", look], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "True dict\n", done.stderr
 
 
 def test_marks_of_threads(pydevd: Any) -> None:
