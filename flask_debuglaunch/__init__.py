@@ -80,9 +80,9 @@ def _plan(config: str | os.PathLike[str] | None, options: dict[str, Any]) -> Pla
 
 def _planner(config: str | os.PathLike[str] | None, options: dict[str, Any]) -> Callable[[], Plan]:
     """What reads the files and decides: again whenever it is called, by the facts of now."""
-    from flask_debuglaunch.configuration.arguments import read_arguments
-    from flask_debuglaunch.configuration.load import load_settings
-    from flask_debuglaunch.facts import observe
+    from flask_debuglaunch.configuration.keyword_arguments import read_arguments
+    from flask_debuglaunch.configuration.load_settings import load_settings
+    from flask_debuglaunch.detection import observe
     from flask_debuglaunch.plan import resolve
 
     file = Path(config) if config is not None else None

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flask_debuglaunch.configuration.argv import Given, is_repeatable
-from flask_debuglaunch.configuration.declared import DECLARATIONS, Declaration
-from flask_debuglaunch.configuration.load import load_settings
+from flask_debuglaunch.configuration.command_line_flags import Given, is_repeatable
+from flask_debuglaunch.configuration.load_settings import load_settings
+from flask_debuglaunch.configuration.settings import DECLARATIONS, Declaration
 from flask_debuglaunch.errors import LaunchError
 
 if TYPE_CHECKING:
@@ -137,19 +137,19 @@ def explain(ctx: click.Context, /, what: str | None, as_json: bool, **flags: Any
 @click.option("--stdout", is_flag=True, help="Print it instead of writing it.")
 def init(force: bool, stdout: bool) -> None:
     """Write a commented flask-debuglaunch.yaml for the app of this folder."""
-    from flask_debuglaunch.configuration import starter
+    from flask_debuglaunch.configuration import starter_yaml
 
-    text = starter.starter_yaml(starter.look_at_project(Path.cwd()))
+    text = starter_yaml.starter_yaml(starter_yaml.look_at_project(Path.cwd()))
     if stdout:
         click.echo(text, nl=False)
         return
-    click.echo(f"wrote {starter.write(Path.cwd(), text, force)}")
+    click.echo(f"wrote {starter_yaml.write(Path.cwd(), text, force)}")
 
 
 @main.command()
 def schema() -> None:
     """Print the JSON Schema (draft-07) of the YAML."""
-    from flask_debuglaunch.configuration.schema import yaml_schema
+    from flask_debuglaunch.configuration.json_schema import yaml_schema
 
     _print_json(yaml_schema())
 
@@ -177,16 +177,16 @@ def ide(
     are given here; the YAML stays the one place of all else. What is there already is changed
     entry by entry, the rest of it stays as it is.
     """
-    from flask_debuglaunch.ides import generating, report
+    from flask_debuglaunch.ides import change_report, generate_files
 
     config, given = _given(ctx, flags)
-    generated = generating.generate(names, extras, Path.cwd(), config, given)
+    generated = generate_files.generate(names, extras, Path.cwd(), config, given)
     if mode is None:
-        generating.write(generated)
-    click.echo(report.text(generated.changes, mode), nl=False)
+        generate_files.write(generated)
+    click.echo(change_report.text(generated.changes, mode), nl=False)
     for note in generated.notes:
         click.echo(f"note: {note}", err=True)
-    if mode == "check" and report.something_changes(generated.changes):
+    if mode == "check" and change_report.something_changes(generated.changes):
         ctx.exit(1)
 
 
@@ -202,7 +202,7 @@ def _plan(ctx: click.Context, flags: Mapping[str, Any]) -> Plan:
 
 def _planner(ctx: click.Context, flags: Mapping[str, Any]) -> Callable[[], Plan]:
     """What reads the files and decides: again whenever it is called, by the facts of now."""
-    from flask_debuglaunch.facts import observe
+    from flask_debuglaunch.detection import observe
     from flask_debuglaunch.plan import resolve
 
     config, given = _given(ctx, flags)

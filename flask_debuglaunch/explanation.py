@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flask_debuglaunch.configuration.declared import DECLARATIONS, Declaration, values_of
-from flask_debuglaunch.configuration.values import shown
+from flask_debuglaunch.configuration.origins import shown
+from flask_debuglaunch.configuration.settings import DECLARATIONS, Declaration, values_of
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.plan import Plan, decisions_of
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from flask_debuglaunch.configuration.declared import Settings
-from flask_debuglaunch.configuration.values import Value
+from flask_debuglaunch.configuration.origins import Value
+from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.debuggers import DEBUGGERS, debugger_of
+from flask_debuglaunch.detection import Facts
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.facts import Facts
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 import flask_debuglaunch
-from flask_debuglaunch.configuration.declared import DECLARATIONS
-from flask_debuglaunch.configuration.schema import yaml_schema
+from flask_debuglaunch.configuration.json_schema import yaml_schema
+from flask_debuglaunch.configuration.settings import DECLARATIONS
 
 RECIPE = "FLASK:\n  DEBUG: True\n  DEBUG_WITH_APTANA: True\n"
 

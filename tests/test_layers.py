@@ -18,21 +18,21 @@ LAYERS = [
     ["serving", "ides", "doctor", "explanation"],
     ["banner"],
     ["plan"],
-    ["facts", "configuration"],
+    ["detection", "configuration"],
     ["debuggers"],
-    ["console", "editors", "errors", "shadowing"],
+    ["terminal", "editor_links", "errors", "shadowing"],
 ]
 # The same inside serving, the largest room.
 SERVING_LAYERS = [
     ["__init__"],
-    ["supervisor", "worker", "single_process"],
-    ["orders", "current_plan"],
+    ["supervisor", "worker_main", "single_process"],
+    ["control_thread", "reloadable_plan"],
     ["processes"],
     ["watching"],
     ["app"],
-    ["messages"],
-    ["attaching", "server"],
-    ["wakeup"],
+    ["ipc_messages"],
+    ["attach_debugger", "server"],
+    ["self_pipe"],
 ]
 DEBUGGER_LIBRARIES = ("debugpy", "pydevd", "pydevd_pycharm", "_pydevd_bundle", "_pydev_bundle")
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 import flask_debuglaunch
-from flask_debuglaunch.configuration.declared import Settings
-from flask_debuglaunch.configuration.values import Origin, Value
+from flask_debuglaunch.configuration.origins import Origin, Value
+from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.debuggers import Presence
+from flask_debuglaunch.detection import Facts, observe
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.facts import Facts, observe
 from flask_debuglaunch.plan import Plan, decisions_of, is_loopback, resolve
 
 NOBODY = Facts(folder=Path("/project"), python=(3, 12), platform="linux")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_debuglaunch.configuration.declared import DECLARATIONS, Declaration, Settings
+from flask_debuglaunch.configuration.settings import DECLARATIONS, Declaration, Settings
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode
 
-from flask_debuglaunch.configuration.declared import DECLARATIONS, YAML_BLOCK
-from flask_debuglaunch.configuration.kinds import Boolean, Kind
-from flask_debuglaunch.configuration.values import Origin, Value, found, shown
+from flask_debuglaunch.configuration.origins import Origin, Value, found, shown
+from flask_debuglaunch.configuration.settings import DECLARATIONS, YAML_BLOCK
+from flask_debuglaunch.configuration.value_types import Boolean, Kind
 from flask_debuglaunch.debuggers import DEBUGGERS
 from flask_debuglaunch.errors import LaunchError, did_you_mean, nearest
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from flask_debuglaunch.debuggers.debugger_interface import (
+    Debugger,
+    Endpoint,
+    PathMappings,
+    Presence,
+)
 from flask_debuglaunch.debuggers.debugpy_debugger import Debugpy
 from flask_debuglaunch.debuggers.no_debugger import NoDebugger
-from flask_debuglaunch.debuggers.protocol import Debugger, Endpoint, PathMappings, Presence
 from flask_debuglaunch.debuggers.pydevd_debugger import Pydevd
 from flask_debuglaunch.debuggers.pydevd_pycharm_debugger import PydevdPycharm
 from flask_debuglaunch.debuggers.werkzeug_debugger import Werkzeug

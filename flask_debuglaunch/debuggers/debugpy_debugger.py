@@ -11,14 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
-from flask_debuglaunch.debuggers.protocol import Endpoint, Presence
-from flask_debuglaunch.debuggers.pydevd_family import PydevdFamily
+from flask_debuglaunch.debuggers.debugger_interface import Endpoint, Presence
+from flask_debuglaunch.debuggers.pydevd_base import PydevdBase
 from flask_debuglaunch.errors import DebuggerUnavailable
 
 ADAPTER_SITE = Path(__file__).with_name("adapter_site")
 
 
-class Debugpy(PydevdFamily):
+class Debugpy(PydevdBase):
     name = "debugpy"
     ides = ("vscode", "cursor", "windsurf", "vscodium", "zed", "neovim")
     flags = ("DEBUG_WITH_VSCODE",)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from flask_debuglaunch.debuggers.protocol import Endpoint, PathMappings, Presence
-from flask_debuglaunch.debuggers.unlisted_thread import start_unlisted_thread
+from flask_debuglaunch.debuggers.debugger_interface import Endpoint, PathMappings, Presence
+from flask_debuglaunch.debuggers.raw_thread import start_raw_thread
 
 
 class NoDebugger:
@@ -48,7 +48,7 @@ class NoDebugger:
         pass
 
     def start_hidden_thread(self, function: Callable[[], None]) -> None:
-        start_unlisted_thread(function)
+        start_raw_thread(function)
 
     def settle_in(self) -> None:
         pass

@@ -5,11 +5,11 @@ https://www.pydev.org/manual_adv_remote_debugger.html
 
 from __future__ import annotations
 
-from flask_debuglaunch.debuggers.protocol import Endpoint
-from flask_debuglaunch.debuggers.pydevd_family import PydevdFamily, is_installed
+from flask_debuglaunch.debuggers.debugger_interface import Endpoint
+from flask_debuglaunch.debuggers.pydevd_base import PydevdBase, is_installed
 
 
-class Pydevd(PydevdFamily):
+class Pydevd(PydevdBase):
     name = "pydevd"
     ides: tuple[str, ...] = ("eclipse", "aptana", "pydev", "liclipse")
     flags: tuple[str, ...] = ("DEBUG_WITH_APTANA", "DEBUG_WITH_ECLIPSE")

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
 from typing import Any
 
-from flask_debuglaunch.debuggers.protocol import PathMappings
+from flask_debuglaunch.debuggers.debugger_interface import PathMappings
 
 OUR_FOLDER = str(Path(__file__).parents[1]) + os.sep
 """No one wants to step into this code."""

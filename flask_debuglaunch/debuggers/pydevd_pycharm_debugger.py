@@ -8,12 +8,12 @@ from __future__ import annotations
 import threading
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
-from flask_debuglaunch.debuggers.dying_thread import DyingThread
-from flask_debuglaunch.debuggers.protocol import Endpoint
-from flask_debuglaunch.debuggers.pydevd_family import PydevdFamily
+from flask_debuglaunch.debuggers.debugger_interface import Endpoint
+from flask_debuglaunch.debuggers.post_mortem import PostMortemThread
+from flask_debuglaunch.debuggers.pydevd_base import PydevdBase
 
 
-class PydevdPycharm(PydevdFamily):
+class PydevdPycharm(PydevdBase):
     name = "pydevd-pycharm"
     ides = ("pycharm", "intellij")
     flags = ("DEBUG_WITH_PYCHARM",)
@@ -30,7 +30,7 @@ class PydevdPycharm(PydevdFamily):
         )
 
     def _stop_on(self, error: BaseException) -> None:
-        internals.silence(lambda: isinstance(threading.current_thread(), DyingThread))
+        internals.silence(lambda: isinstance(threading.current_thread(), PostMortemThread))
         super()._stop_on(error)
 
 

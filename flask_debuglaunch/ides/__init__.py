@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flask_debuglaunch.ides.eclipse import Eclipse
+from flask_debuglaunch.ides.ide_interface import File, Ide, Project, Refused
 from flask_debuglaunch.ides.neovim import Neovim
-from flask_debuglaunch.ides.protocol import File, Ide, Project, Refused
 from flask_debuglaunch.ides.pycharm import PyCharm
 from flask_debuglaunch.ides.vscode import VSCode
 from flask_debuglaunch.ides.zed import Zed

@@ -8,7 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from flask_debuglaunch.ides.protocol import NOT_IN_XML, File, Project, refuse_in_name, unless_there
+from flask_debuglaunch.ides.ide_interface import (
+    NOT_IN_XML,
+    File,
+    Project,
+    refuse_in_name,
+    unless_there,
+)
 
 SCRIPT = "eclipse_launch.py"
 NATURE = "org.python.pydev.pythonNature"
@@ -65,10 +71,10 @@ def _project_name(project: Project) -> str:
 
 def _launch_file(path: str, project: str, arguments: list[str]) -> File:
     def edit(present: str | None) -> str:
-        from flask_debuglaunch.ides import eclipse_launch  # XML is for those who need it
+        from flask_debuglaunch.ides import eclipse_launch_file  # XML is for those who need it
 
         line = " ".join(map(quoted, arguments))
-        return eclipse_launch.edited(project, SCRIPT, line, present)
+        return eclipse_launch_file.edited(project, SCRIPT, line, present)
 
     return File(path, edit)
 

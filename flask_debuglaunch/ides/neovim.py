@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from flask_debuglaunch.ides.protocol import File, Project
+from flask_debuglaunch.ides.ide_interface import File, Project
 from flask_debuglaunch.ides.vscode import LAUNCH_JSON, VSCode
 
 
@@ -25,11 +25,11 @@ class Neovim:
 
 def _trailing_comma(text: str) -> int | None:
     """The line of the first comma after a last item, if there is one."""
-    from flask_debuglaunch.ides import jsonc
+    from flask_debuglaunch.ides import jsonc_edit
 
     try:
-        nodes = [jsonc.parse(text)]
-    except jsonc.JsoncError:
+        nodes = [jsonc_edit.parse(text)]
+    except jsonc_edit.JsoncError:
         return None  # the edit says it
     commas = []
     while nodes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from flask_debuglaunch.ides.protocol import MODULE, NOT_IN_XML, File, Project, refuse_in_name
+from flask_debuglaunch.ides.ide_interface import MODULE, NOT_IN_XML, File, Project, refuse_in_name
 
 FOLDER = "$PROJECT_DIR$"
 
@@ -103,9 +103,9 @@ def _run_file(
     one has besides; from then on it is the user's."""
 
     def edit(present: str | None) -> str:
-        from flask_debuglaunch.ides import pycharm_run  # XML is for those who need it
+        from flask_debuglaunch.ides import pycharm_run_file  # XML is for those who need it
 
         attributes = {"default": "false", "name": name, **kind}
-        return pycharm_run.edited(attributes, ours, initial, present)
+        return pycharm_run_file.edited(attributes, ours, initial, present)
 
     return File(f".run/{name}.run.xml", edit)

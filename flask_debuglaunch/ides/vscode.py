@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from flask_debuglaunch.ides.protocol import MODULE, File, Project, Refused, refuse_in_name
+from flask_debuglaunch.ides.ide_interface import MODULE, File, Project, Refused, refuse_in_name
 
 LAUNCH_JSON = ".vscode/launch.json"
 FOLDER = "${workspaceFolder}"
@@ -96,21 +96,21 @@ def _path_mapping(project: Project) -> dict[str, str]:
 
 
 def _edited(wanted: Sequence[Entry], present: str | None) -> str:
-    from flask_debuglaunch.ides import jsonc
+    from flask_debuglaunch.ides import jsonc_edit
 
     text = present or ""
     try:
-        root = jsonc.parse(text)
+        root = jsonc_edit.parse(text)
         there = _by_name(root.value if root else None)
         if root is None:
-            text = jsonc.merge(text, [], {"version": "0.2.0"})
+            text = jsonc_edit.merge(text, [], {"version": "0.2.0"})
         for entry in wanted:
             present_entry = there.get(entry.name)
             members = _members(entry, present_entry)
             if present_entry is None or not members.items() <= present_entry.items():
-                place: jsonc.Path = ["configurations", jsonc.Where("name", entry.name)]
-                text = jsonc.merge(text, place, members)
-    except jsonc.JsoncError as error:
+                place: jsonc_edit.Path = ["configurations", jsonc_edit.Where("name", entry.name)]
+                text = jsonc_edit.merge(text, place, members)
+    except jsonc_edit.JsoncError as error:
         raise Refused(error.line, error.column, error.message) from None
     return text
 

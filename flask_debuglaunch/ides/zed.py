@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from flask_debuglaunch.ides.protocol import File, Project
+from flask_debuglaunch.ides.ide_interface import File, Project
 from flask_debuglaunch.ides.vscode import VSCode
 
 OWN_FILE = ".zed/debug.json"

@@ -4,7 +4,8 @@ serve -> single_process                                            no reload
 serve -> supervisor -> (starts this program again) work -> worker   reload
 
 server/ has the socket and the HTTP server, app/ the user's app and what stands around it, watching/
-the files, processes/ how supervisor, stem and workers start and end; they speak in messages.py.
+the files, processes/ how supervisor, fork server and workers start and end; they speak in
+ipc_messages.py.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from flask_debuglaunch.banner import banner
-from flask_debuglaunch.console import say
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.app.app_environment import drop_stale_variables
+from flask_debuglaunch.serving.app.environ_for_app import drop_stale_variables
 from flask_debuglaunch.serving.processes import CHILD_MARKER
+from flask_debuglaunch.terminal import say
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -30,22 +31,25 @@ def is_worker() -> bool:
 
 def work(app: WSGIApplication | None = None) -> int:
     """Do what the supervisor says; returns the exit status. app: one that is there already."""
-    from flask_debuglaunch.serving.messages import Preload
-    from flask_debuglaunch.serving.processes.inheritance import inherit, let_interrupts_through
+    from flask_debuglaunch.serving.ipc_messages import Preload
+    from flask_debuglaunch.serving.processes.socket_inheritance import (
+        inherit,
+        let_interrupts_through,
+    )
 
     inherited = inherit()
     task = inherited.channel.receive()
     if isinstance(task, Preload):
-        from flask_debuglaunch.serving.processes.stem import grow
+        from flask_debuglaunch.serving.processes.fork_server_main import run_fork_server
 
-        inherited = grow(task, inherited)  # returns in each worker that it forks
+        inherited = run_fork_server(task, inherited)  # returns in each worker that it forks
         task = inherited.channel.receive()
     if task is None:  # it is not needed after all
         os._exit(0)
-    from flask_debuglaunch.serving import worker
+    from flask_debuglaunch.serving import worker_main
 
     let_interrupts_through()
-    return worker.work(task, inherited, app)
+    return worker_main.work(task, inherited, app)
 
 
 def serve(

@@ -8,15 +8,15 @@ from contextlib import ExitStack
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from flask_debuglaunch.console import say
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.app.around import around, warn_of_own_debugger
-from flask_debuglaunch.serving.app.importing import import_app, print_error
-from flask_debuglaunch.serving.attaching import attach_single, debugger_of
+from flask_debuglaunch.serving.app.app_import import import_app, print_error
+from flask_debuglaunch.serving.app.middleware import around, warn_of_own_debugger
+from flask_debuglaunch.serving.attach_debugger import attach_single, debugger_of
 from flask_debuglaunch.serving.server.http_server import make_server
-from flask_debuglaunch.serving.server.sockets import bind, url_of
+from flask_debuglaunch.serving.server.listening_socket import bind, url_of
 from flask_debuglaunch.serving.server.tls import certificate_of, ssl_context_of
+from flask_debuglaunch.terminal import say
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -16,27 +16,27 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
-from flask_debuglaunch.console import say
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.attaching import attach_supervisor, debugger_of
-from flask_debuglaunch.serving.current_plan import CurrentPlan
-from flask_debuglaunch.serving.messages import (
+from flask_debuglaunch.serving.attach_debugger import attach_supervisor, debugger_of
+from flask_debuglaunch.serving.ipc_messages import (
     Attached,
     Failed,
-    GoesOn,
-    Learned,
+    Preloadable,
     Ready,
+    Resumed,
     Retire,
     Stopped,
     Task,
     Watch,
 )
-from flask_debuglaunch.serving.processes.end_signals import EndSignals
-from flask_debuglaunch.serving.processes.starting import Starter
-from flask_debuglaunch.serving.processes.worker_process import WorkerProcess, how_it_ended
+from flask_debuglaunch.serving.processes.termination_signals import TerminationSignals
+from flask_debuglaunch.serving.processes.worker_handle import WorkerProcess, how_it_ended
+from flask_debuglaunch.serving.processes.worker_starter import WorkerStarter
+from flask_debuglaunch.serving.reloadable_plan import ReloadablePlan
 from flask_debuglaunch.serving.watching.stale_bytecode import forget_bytecode
 from flask_debuglaunch.serving.watching.watcher import Watcher
+from flask_debuglaunch.terminal import say
 
 DRAIN_SECONDS = 2.0
 """How long a reload waits for requests under way."""
@@ -83,13 +83,13 @@ class Supervisor:
 
     def __init__(self, plan: Plan, resolve: Callable[[], Plan], cleanup: ExitStack) -> None:
         self._cleanup = cleanup
-        self._current = CurrentPlan(plan, resolve, cleanup)
+        self._current = ReloadablePlan(plan, resolve, cleanup)
         self._selector = cleanup.enter_context(selectors.DefaultSelector())
-        self._starter = Starter(plan, self._selector)
+        self._starter = WorkerStarter(plan, self._selector)
         cleanup.callback(self._starter.close)
         self._session = attach_supervisor(plan)
         # Only now: it may wait for an IDE, and Ctrl-C must end that at once.
-        self._signals = cleanup.enter_context(EndSignals())
+        self._signals = cleanup.enter_context(TerminationSignals())
         self._watcher = cleanup.enter_context(closing(Watcher(self._current.watched)))
         self._worker: Worker | None = None
         self._next: WorkerProcess | None = None
@@ -218,7 +218,7 @@ class Supervisor:
                 self._worker_ended(worker)
             case Attached():
                 worker.deadline = None
-            case Learned():
+            case Preloadable():
                 self._starter.learn(
                     message, self._current.plan, self._session, self._current.listener
                 )
@@ -231,7 +231,7 @@ class Supervisor:
             case Stopped(where):
                 worker.stopped_at, worker.deadline = where, None
                 say(f"reload waits: stopped at {where}")
-            case GoesOn():
+            case Resumed():
                 worker.stopped_at = None
                 worker.deadline = time.monotonic() + DRAIN_SECONDS + GRACE_SECONDS
 

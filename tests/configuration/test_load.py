@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flask_debuglaunch.configuration.declared import Settings
-from flask_debuglaunch.configuration.load import load_settings
+from flask_debuglaunch.configuration.load_settings import load_settings
+from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.errors import LaunchError
 
 

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_debuglaunch.cli import main
-from flask_debuglaunch.configuration.argv import to_argv
-from flask_debuglaunch.configuration.declared import DECLARATIONS, Settings, values_of
-from flask_debuglaunch.configuration.load import load_settings
+from flask_debuglaunch.configuration.command_line_flags import to_argv
+from flask_debuglaunch.configuration.load_settings import load_settings
+from flask_debuglaunch.configuration.settings import DECLARATIONS, Settings, values_of
 from flask_debuglaunch.configuration.yaml_file import FLAGS, YAML_KEYS, read_yaml
 from flask_debuglaunch.errors import LaunchError
 

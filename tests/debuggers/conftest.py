@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .meeting import Shop
+from .debug_session import Shop
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from ..support.debugging import DEBUGGERS
 from ..support.processes import Program, free_port
 from ..support.requirements import require_debugger
 from ..support.sources import marked_line
-from .meeting import READY, WAYS, Meeting, Shop, listening_ide, meet
+from .debug_session import READY, WAYS, Meeting, Shop, listening_ide, meet
 
 BANNER = {
     "present": "{debugger} is in this process already",

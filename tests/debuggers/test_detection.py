@@ -12,7 +12,7 @@ import pytest
 
 from ..support.processes import TIMEOUT, free_port, http_get, wait_until
 from ..support.requirements import is_installed, require_debugger
-from .meeting import READY, WAYS, Shop, meet
+from .debug_session import READY, WAYS, Shop, meet
 
 
 def present_at(url: str) -> dict[str, Any]:

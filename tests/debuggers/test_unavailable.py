@@ -15,7 +15,7 @@ from ..support.debugging import DEBUGGERS
 from ..support.processes import Program, free_port, http_get
 from ..support.pydevd_ide import PyDev
 from ..support.requirements import is_installed, require_debugger
-from .meeting import READY, Shop, refusing_port
+from .debug_session import READY, Shop, refusing_port
 
 CONNECTION = {"debugpy": "listen", "pydevd": "connect", "pydevd-pycharm": "connect"}
 

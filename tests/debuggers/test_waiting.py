@@ -11,7 +11,7 @@ from ..support.debugging import DEBUGGERS
 from ..support.processes import free_port
 from ..support.requirements import require_debugger
 from ..support.sources import marked_line
-from .meeting import READY, Meeting, Shop, listening_ide, refusing_port
+from .debug_session import READY, Meeting, Shop, listening_ide, refusing_port
 
 RELOAD = pytest.mark.parametrize("reload", [False, True], ids=["no reload", "reload"])
 WAITING = r"Waiting (\S+) s for the IDE at 127.0.0.1:{port}"

@@ -18,9 +18,9 @@ from aiosmtpd.handlers import Message as MessageHandler
 
 from ..support.processes import Program, Response, free_port, http_get
 from ..support.requirements import require_debugger
-from .meeting import READY, meet, python_m
+from .error_session import READY, meet, python_m
 
-APP = Path(__file__).parent / "places" / "documented.py"
+APP = Path(__file__).parent / "failing_app" / "documented.py"
 WITHOUT_IDE = {
     "werkzeug": ["--debug-with", "auto"],
     "none": ["--debug-with", "off"],

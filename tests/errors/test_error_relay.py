@@ -11,10 +11,10 @@ import pytest
 from ..support.ide import Stop
 from ..support.processes import TIMEOUT, http_get, in_background, wait_until
 from ..support.sources import marked_line
-from .meeting import WAYS, Meeting, begin, meet
-from .places.app import FAILING, HANDLED
+from .error_session import WAYS, Meeting, begin, meet
+from .failing_app.app import FAILING, HANDLED
 
-APP = Path(__file__).parent / "places" / "app.py"
+APP = Path(__file__).parent / "failing_app" / "app.py"
 # What the client gets where it is not a complete 500: the status is on its way already.
 STATUS = {"stream": (200, False), "closing": (200, True)}
 VIEW = marked_line(APP, "view")

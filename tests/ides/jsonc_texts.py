@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from flask_debuglaunch.ides.jsonc import Path, Where
+from flask_debuglaunch.ides.jsonc_edit import Path, Where
 
 IndexPath = tuple[str | int, ...]
 Span = tuple[int, int]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flask_debuglaunch.ides.eclipse import quoted
-from flask_debuglaunch.ides.eclipse_launch import edited
+from flask_debuglaunch.ides.eclipse_launch_file import edited
 from tests.ides import real_eclipse
 from tests.ides.workspace import ROOT, Workspace, ide, written
 

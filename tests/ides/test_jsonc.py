@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
-from flask_debuglaunch.ides.jsonc import JsoncError, Path, Where, merge, parse, remove
+from flask_debuglaunch.ides.jsonc_edit import JsoncError, Path, Where, merge, parse, remove
 
 from .jsonc_texts import (
     COMMENT_OR_STRING,
@@ -361,7 +361,7 @@ def test_what_does_not_fit_is_reported_not_overwritten(
         edit(text, path)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": [object()]}], ids=repr)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": [object()]}], ids=["nan", "inf", "object"])
 def test_what_json_does_not_have_is_not_written(value: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
         merge("{}", ["a"], value)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ides.splitting import as_pycharm
+from tests.ides.argument_splitting import as_pycharm
 from tests.ides.workspace import Workspace, ide, written
 from tests.support.dap import Editor
 from tests.support.processes import TIMEOUT, Program, http_get, in_background

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.ides import eclipse, pycharm
-from flask_debuglaunch.ides.eclipse_launch import ARGUMENTS
-from flask_debuglaunch.ides.generating import generate, write
-from tests.ides.splitting import as_pycharm, as_pydev, as_windows
+from flask_debuglaunch.ides.eclipse_launch_file import ARGUMENTS
+from flask_debuglaunch.ides.generate_files import generate, write
+from tests.ides.argument_splitting import as_pycharm, as_pydev, as_windows
 from tests.support.processes import TIMEOUT
 
 # All that XML and a file's name can hold, with what is special somewhere among the likely ones.

@@ -1,4 +1,4 @@
-"""ides/writing.py: text files are written whole or not at all, and only if they change."""
+"""ides/write_files.py: text files are written whole or not at all, and only if they change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.ides.writing import Change, apply, diff, read
+from flask_debuglaunch.ides.write_files import Change, apply, diff, read
 
 NAME = ".vscode/launch.json"
 TEXTS = {

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flask_debuglaunch.ides.eclipse_launch import STYLE as ECLIPSE
-from flask_debuglaunch.ides.pycharm_run import STYLE as JETBRAINS
+from flask_debuglaunch.ides.eclipse_launch_file import STYLE as ECLIPSE
+from flask_debuglaunch.ides.pycharm_run_file import STYLE as JETBRAINS
 from flask_debuglaunch.ides.xml_edit import Element, Place, Style, XmlError, merge, parse, rendered
 
 names = st.sampled_from(["a", "b.C", "d", "ü", "z-9"])

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from ..errors.meeting import WAYS, Meeting, meet
+from ..errors.error_session import WAYS, Meeting, meet
 from ..support.dap import Editor
 from ..support.processes import (
     Program,

@@ -11,7 +11,7 @@ import pytest
 
 from ..support.processes import wait_until
 from .project import HELLO, Project, Served
-from .test_life_and_death import WORKER, parent_of, wait_for_warm_worker
+from .test_process_lifetime import WORKER, parent_of, wait_for_warm_worker
 
 if sys.platform != "linux":
     pytest.skip("warm restarts need Linux", allow_module_level=True)

@@ -14,19 +14,19 @@ from typing import IO
 
 import pytest
 
-from flask_debuglaunch.serving.messages import Watch
-from flask_debuglaunch.serving.wakeup import Wakeup
-from flask_debuglaunch.serving.watching.polling_events import PollingEvents
+from flask_debuglaunch.serving.ipc_messages import Watch
+from flask_debuglaunch.serving.self_pipe import SelfPipe
+from flask_debuglaunch.serving.watching.polling_backend import PollingEvents
 from flask_debuglaunch.serving.watching.watched_files import Watched
 from flask_debuglaunch.serving.watching.watcher import OpenEvents, Watcher
-from flask_debuglaunch.serving.watching.watchfiles_events import WatchfilesEvents
+from flask_debuglaunch.serving.watching.watchfiles_backend import WatchfilesEvents
 
 from ..support.processes import TIMEOUT
 from .project import Project, launcher
 
 KINDS: dict[str, OpenEvents] = {"watchfiles": WatchfilesEvents, "polling": PollingEvents}
 if sys.platform == "linux":
-    from flask_debuglaunch.serving.watching.inotify_events import InotifyEvents
+    from flask_debuglaunch.serving.watching.inotify_backend import InotifyEvents
 
     KINDS["inotify"] = InotifyEvents
 
@@ -195,7 +195,7 @@ def test_a_file_that_goes_may_come_back(tmp_path: Path) -> None:
         pytest.skip("only inotify tells the two apart")
     cart = tmp_path / "cart.py"
     cart.write_text("x = 1\n")
-    with closing(Wakeup()) as ended, closing(KINDS["inotify"]([str(tmp_path)], ended)) as events:
+    with closing(SelfPipe()) as ended, closing(KINDS["inotify"]([str(tmp_path)], ended)) as events:
         cart.rename(cart.with_name("cart.py~"))
         assert events.wait(0) == {str(cart): False, f"{cart}~": True}
         with cart.open("w") as file:
@@ -215,7 +215,7 @@ def test_more_events_than_the_kernel_keeps(tmp_path: Path) -> None:
     files = [tmp_path / "one.py", tmp_path / "two.py"]
     for file in files:
         file.write_text("")
-    with closing(Wakeup()) as ended, closing(KINDS["inotify"]([str(tmp_path)], ended)) as events:
+    with closing(SelfPipe()) as ended, closing(KINDS["inotify"]([str(tmp_path)], ended)) as events:
         for number in range(limit + 100):
             os.utime(files[number % 2], (number, number))  # two that are the same would be merged
         assert events.wait(0)[str(tmp_path)] is False

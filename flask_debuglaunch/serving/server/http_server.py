@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer
 
-from flask_debuglaunch.serving.wakeup import Wakeup
+from flask_debuglaunch.serving.self_pipe import SelfPipe
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -37,7 +37,7 @@ class AppServer(BaseWSGIServer):
         self.timeout = 0  # another process may have taken the connection
         self._under_way: set[socket.socket] = set()
         self._changed = threading.Condition()
-        self._stopped = Wakeup()
+        self._stopped = SelfPipe()
 
     def serve(self) -> None:
         """Accept requests until stop() is called."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.app.loading import find_target
+from flask_debuglaunch.serving.app.app_finder import find_target
 
 MAX_FOLDERS = 5_000
 """So many folders below the app's are watched: enough for any project, not for a whole disk."""

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 
-from flask_debuglaunch.serving.messages import Watch
-from flask_debuglaunch.serving.wakeup import Wakeup
-from flask_debuglaunch.serving.watching.events import Events, events_of
+from flask_debuglaunch.serving.ipc_messages import Watch
+from flask_debuglaunch.serving.self_pipe import SelfPipe
+from flask_debuglaunch.serving.watching.event_backends import Events, events_of
 from flask_debuglaunch.serving.watching.watched_files import Watched, WatchedFiles
 
 SETTLE_SECONDS = 0.01
@@ -24,7 +24,7 @@ REST_SECONDS = 0.1
 replace a file by it): wait until nothing has happened for so long."""
 BURST_LIMIT_SECONDS = 3.0
 
-OpenEvents = Callable[[Iterable[str], Wakeup], Events]
+OpenEvents = Callable[[Iterable[str], SelfPipe], Events]
 
 
 class Watcher:
@@ -34,9 +34,9 @@ class Watcher:
         self._open_events = open_events
         self._files = WatchedFiles(watched)
         self._changes: queue.SimpleQueue[set[str]] = queue.SimpleQueue()
-        self._has_changes = Wakeup()
+        self._has_changes = SelfPipe()
         self._more: queue.SimpleQueue[Watch | Watched] = queue.SimpleQueue()
-        self._has_more = Wakeup()
+        self._has_more = SelfPipe()
         self._is_over = False
         self.thread = threading.Thread(target=self._run, name="debuglaunch-watch", daemon=True)
 

@@ -1,0 +1,103 @@
+"""The environment and the env files: DEBUGLAUNCH_* and Flask's own FLASK_* variables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from flask_debuglaunch.configuration.origins import Origin, Value, found, shown
+from flask_debuglaunch.configuration.settings import (
+    DECLARATIONS,
+    ENV_PREFIX,
+    Declaration,
+    FileLookup,
+)
+from flask_debuglaunch.errors import LaunchError, did_you_mean
+
+ENV_NAMES = {one.env: one for one in DECLARATIONS.values() if one.in_files}
+CONFIG_ENV = ENV_PREFIX + "CONFIG"  # the config file's path: a name, not a setting
+
+
+def read_environment(
+    environ: Mapping[str, str], base: Path, file: Path | None = None
+) -> dict[str, Value[Any]]:
+    """The settings that these variables give, by name; ``file`` is the env file they stand in.
+
+    Raises LaunchError for an unknown DEBUGLAUNCH_ variable or a value that does not fit.
+    """
+    return {
+        **dict(_flask_values(environ, base, file)),
+        **dict(_launcher_values(environ, base, file)),
+    }
+
+
+def read_env_file(file: Path) -> dict[str, str]:
+    """The variables of a dotenv file."""
+    from dotenv import dotenv_values
+
+    try:
+        return {name: text for name, text in dotenv_values(file).items() if text is not None}
+    except (OSError, UnicodeDecodeError) as error:
+        raise LaunchError(f"{shown(file)}: cannot be read as an env file: {error}") from None
+
+
+def env_file_lookups(folder: Path) -> tuple[FileLookup, ...]:
+    """.env and .flaskenv, as Flask looks for them: in this folder, then in those above it."""
+    return tuple(_look_upwards(folder, name) for name in (".env", ".flaskenv"))
+
+
+def _look_upwards(folder: Path, name: str) -> FileLookup:
+    found = next((f / name for f in (folder, *folder.parents) if (f / name).is_file()), None)
+    return FileLookup(found or folder / name, found is not None)
+
+
+def _launcher_values(
+    environ: Mapping[str, str], base: Path, file: Path | None
+) -> Iterator[tuple[str, Value[Any]]]:
+    for name, text in environ.items():
+        if not name.startswith(ENV_PREFIX) or name == CONFIG_ENV:
+            continue
+        declaration = ENV_NAMES.get(name)
+        if declaration is None:
+            raise LaunchError(f"{_origin(name, file)}: {_unknown(name)}")
+        yield declaration.name, _value(declaration, name, text, base, file)
+
+
+def _flask_values(
+    environ: Mapping[str, str], base: Path, file: Path | None
+) -> Iterator[tuple[str, Value[Any]]]:
+    for declaration in DECLARATIONS.values():
+        name = declaration.flask_env
+        if name is not None and environ.get(name):
+            yield declaration.name, _value(declaration, name, environ[name], base, file)
+
+
+def _value(
+    declaration: Declaration, name: str, text: str, base: Path, file: Path | None
+) -> Value[Any]:
+    if name == "FLASK_DEBUG" and text.lower() not in ("0", "1", "true", "false"):
+        # get_debug_flag() knows "0", "false" and "no": anything else, "off" too, is true.
+        raise LaunchError(
+            f"{_origin(name, file)}: must be 0, 1, true or false, not {found(text)}:"
+            " Flask takes every other word, off too, for true"
+        )
+    try:
+        return Value(declaration.kind.from_text(text, base), _origin(name, file))
+    except ValueError:
+        raise LaunchError(
+            f"{_origin(name, file)}: must be {declaration.kind.expected}, not {found(text)}"
+        ) from None
+
+
+def _origin(name: str, file: Path | None) -> Origin:
+    return Origin(f"{shown(file)}:{name}", file) if file else Origin.environment(name)
+
+
+def _unknown(name: str) -> str:
+    if name == ENV_PREFIX + "DEBUG":
+        return "debug mode is Flask's own variable: set FLASK_DEBUG"
+    argv_only = next((d for d in DECLARATIONS.values() if d.argv_only and d.env == name), None)
+    if argv_only:
+        return f"can't be set by a variable: give {argv_only.flag} on the command line"
+    return "no such setting" + did_you_mean(name, ENV_NAMES, ". Unset it")

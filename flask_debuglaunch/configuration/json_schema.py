@@ -1,0 +1,74 @@
+"""The JSON Schema of the YAML, generated from the declaration.
+
+Draft-07 is what yaml-language-server (VS Code, Neovim, Eclipse) understands.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask_debuglaunch.configuration.settings import DECLARATIONS, YAML_BLOCK, Settings
+from flask_debuglaunch.configuration.value_types import Boolean
+from flask_debuglaunch.debuggers import DEBUGGERS
+
+DRAFT = "http://json-schema.org/draft-07/schema#"
+SCHEMA_NAME = "flask-debuglaunch.schema.json"
+
+
+def yaml_schema() -> dict[str, Any]:
+    """The schema as a plain dictionary. The app's own keys are allowed wherever they may stand."""
+    return {
+        "$schema": DRAFT,
+        "title": "flask-debuglaunch",
+        "description": "How a Flask app is started for debugging.",
+        "type": "object",
+        "properties": {"FLASK": _app_block(), YAML_BLOCK: _launcher_block()},
+    }
+
+
+def schema_text() -> str:
+    """The schema as the file that stands beside the YAML."""
+    return json.dumps(yaml_schema(), indent=2) + "\n"
+
+
+def _app_block() -> dict[str, Any]:
+    flags = {
+        flag: {
+            **Boolean().schema(),
+            "description": f"Debug with {debugger.name} ({', '.join(debugger.ides)}).",
+        }
+        for debugger in DEBUGGERS.values()
+        for flag in debugger.flags
+    }
+    debug = {**Boolean().schema(), "description": "Flask's debug mode.", "default": False}
+    return {
+        "description": "The app's own block.",
+        "type": ["object", "null"],
+        "properties": {"DEBUG": debug, **flags},
+    }
+
+
+def _launcher_block() -> dict[str, Any]:
+    return {
+        "description": "The launcher's settings.",
+        "type": ["object", "null"],
+        "properties": {
+            one.key: {**one.kind.schema(), "description": one.description, **_default(one.name)}
+            for one in DECLARATIONS.values()
+            if one.in_files
+        },
+        "additionalProperties": False,
+    }
+
+
+def _default(name: str) -> dict[str, Any]:
+    """The default as YAML has it; none where leaving the key out is the only way to say it."""
+    value = getattr(Settings(), name).value
+    text = DECLARATIONS[name].kind.to_text(value)
+    if isinstance(value, tuple):
+        return {"default": json.loads(text)}
+    if value is None:
+        # "off" is YAML's false.
+        return {"default": False if text == "off" else text} if text else {}
+    return {"default": value}

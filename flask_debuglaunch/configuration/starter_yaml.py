@@ -1,0 +1,141 @@
+"""The starter YAML of `init`: what this project needs said, and the rest as comments."""
+
+from __future__ import annotations
+
+import ast
+import json
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask_debuglaunch.configuration.json_schema import SCHEMA_NAME, schema_text, yaml_schema
+from flask_debuglaunch.configuration.load_settings import CONFIG_NAMES
+from flask_debuglaunch.configuration.settings import DECLARATIONS, YAML_BLOCK
+from flask_debuglaunch.errors import LaunchError
+
+STARTER_NAME = CONFIG_NAMES[0]
+# What the launcher finds by itself, in its order: Flask's two, then the docs' entry point.
+FOUND_BY_ITSELF = ("wsgi.py", "app.py", "main.py")
+FACTORY_NAMES = ("create_app", "make_app")  # flask.cli.find_best_app
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a look at the folder shows: the app's import name, None where none is found."""
+
+    app: str | None
+    found_by_itself: bool
+
+
+def look_at_project(folder: Path) -> Project:
+    """Find the app as Flask would, reading the files only: nothing is imported or run."""
+    for name in FOUND_BY_ITSELF:
+        if _holds_app(folder / name):
+            return Project(name.removesuffix(".py"), found_by_itself=True)
+    for file, module in _other_modules(folder):
+        if _holds_app(file):
+            return Project(module, found_by_itself=False)
+    return Project(None, found_by_itself=False)
+
+
+def _other_modules(folder: Path) -> Iterator[tuple[Path, str]]:
+    for package in sorted(folder.glob("*/__init__.py")):
+        yield package, package.parent.name
+    for package in sorted(folder.glob("src/*/__init__.py")):
+        yield package, f"src/{package.parent.name}"
+    for file in sorted(folder.glob("*.py")):
+        yield file, file.stem
+
+
+def _holds_app(file: Path) -> bool:
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return any(_is_app(statement) for statement in tree.body)
+
+
+def _is_app(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.FunctionDef):
+        return statement.name in FACTORY_NAMES
+    if isinstance(statement, ast.ImportFrom):  # wsgi.py: from shop import app
+        names = {alias.asname or alias.name for alias in statement.names}
+        return bool(names & {"app", "application", *FACTORY_NAMES})
+    if isinstance(statement, ast.Assign):
+        called = statement.value.func if isinstance(statement.value, ast.Call) else None
+        name = getattr(called, "attr", None) or getattr(called, "id", None)
+        return name in ("Flask", *FACTORY_NAMES)
+    return False
+
+
+def starter_yaml(project: Project) -> str:
+    """The text of a commented starter YAML."""
+    return "\n".join(
+        [
+            f"# yaml-language-server: $schema={SCHEMA_NAME}",
+            "",
+            "# The app's own block. Debug with Eclipse, Aptana, PyCharm or VS Code by a flag:",
+            "# DEBUG_WITH_ECLIPSE, DEBUG_WITH_APTANA, DEBUG_WITH_PYCHARM, DEBUG_WITH_VSCODE.",
+            "FLASK:",
+            "  DEBUG: true",
+            "",
+            "# The launcher's settings; the commented ones show their defaults.",
+            f"{YAML_BLOCK}:",
+            *_app_lines(project),
+            *_commented_lines(),
+            "",
+        ]
+    )
+
+
+def _app_lines(project: Project) -> Iterator[str]:
+    yield from _help_lines(DECLARATIONS["app"].help)
+    if project.app is None:
+        yield "  # No app was found in this folder: name it."
+        yield "  APP: main:app"
+    elif project.found_by_itself:
+        yield f"  # {project.app}.py is found without it."
+        yield f"  APP: {project.app}"
+    else:
+        yield f"  APP: {json.dumps(project.app)}"
+
+
+def _commented_lines() -> Iterator[str]:
+    defaults = yaml_schema()["properties"][YAML_BLOCK]["properties"]
+    for declaration in DECLARATIONS.values():
+        if declaration.key not in defaults or declaration.name == "app":
+            continue
+        yield ""
+        yield from _help_lines(declaration.description)
+        default = defaults[declaration.key].get("default")
+        yield f"  # {declaration.key}: {'' if default is None else _yaml_word(default)}".rstrip()
+
+
+def _yaml_word(default: object) -> str:
+    if default is False and not isinstance(default, str):
+        return "off"
+    return default if isinstance(default, str) else json.dumps(default)
+
+
+def _help_lines(text: str) -> list[str]:
+    return textwrap.wrap(text, 90, initial_indent="  # ", subsequent_indent="  # ")
+
+
+def write(folder: Path, text: str, force: bool) -> str:
+    """Write the starter and its schema into the folder; returns what was written, in words.
+
+    Raises LaunchError where a configuration is there already and ``force`` is not given.
+    """
+    there = next((name for name in CONFIG_NAMES if (folder / name).exists()), None)
+    if there is not None and not force:
+        raise LaunchError(
+            f"{there}: is here already and is what the launcher reads. Edit it, or see the starter"
+            f" with `init --stdout`; --force writes {STARTER_NAME}, which then is read instead"
+        )
+    for name, content in ((SCHEMA_NAME, schema_text()), (STARTER_NAME, text)):
+        try:
+            (folder / name).write_text(content, encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise LaunchError(f"{name}: cannot be written: {error.strerror}", 1) from None
+    return f"{STARTER_NAME} and {SCHEMA_NAME}"

@@ -1,0 +1,387 @@
+"""The kinds of values a setting can have: how each is read, written and described.
+
+A kind reads YAML values (already typed) and text (environment, command line) alike. Both raise
+ValueError where the value does not fit; the source that called knows the origin and says it.
+
+They are plain classes: a dataclass costs half a millisecond at import, and `explain` is quick.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from flask_debuglaunch.editor_links import EDITORS, is_template
+
+T = TypeVar("T")
+Schema = dict[str, object]
+
+TRUE_WORDS = ("1", "true", "yes", "on")
+FALSE_WORDS = ("0", "false", "no", "off")
+
+
+class Kind(Protocol[T]):
+    """How values of one setting are read and written. ``base``: what relative paths relate to."""
+
+    @property
+    def expected(self) -> str:
+        """What fits, as in "PORT must be {expected}"."""
+
+    def from_yaml(self, raw: object, base: Path) -> T: ...
+
+    def from_text(self, text: str, base: Path) -> T: ...
+
+    def to_text(self, value: T) -> str:
+        """The text that ``from_text`` reads as this very value."""
+
+    def schema(self) -> Schema: ...
+
+
+def word_of_boolean(raw: object) -> object:
+    """YAML reads a bare ``off`` as false and ``on`` as true: give the word back."""
+    if raw is False:
+        return "off"
+    return "on" if raw is True else raw
+
+
+class Boolean:
+    expected = "true or false"
+
+    def from_yaml(self, raw: object, base: Path) -> bool:
+        if not isinstance(raw, bool):
+            raise ValueError(raw)
+        return raw
+
+    def from_text(self, text: str, base: Path) -> bool:
+        word = text.strip().lower()
+        if word not in TRUE_WORDS + FALSE_WORDS:
+            raise ValueError(text)
+        return word in TRUE_WORDS
+
+    def to_text(self, value: bool) -> str:
+        return "true" if value else "false"
+
+    def schema(self) -> Schema:
+        return {"type": "boolean"}
+
+
+class AutoBoolean:
+    """True, False, or None for "auto": the rule table decides."""
+
+    expected = "true, false or auto"
+
+    def from_yaml(self, raw: object, base: Path) -> bool | None:
+        return None if raw == "auto" else Boolean().from_yaml(raw, base)
+
+    def from_text(self, text: str, base: Path) -> bool | None:
+        return None if text.strip().lower() == "auto" else Boolean().from_text(text, base)
+
+    def to_text(self, value: bool | None) -> str:
+        return "auto" if value is None else Boolean().to_text(value)
+
+    def schema(self) -> Schema:
+        return {"enum": [True, False, "auto"]}
+
+
+class Choice:
+    """One word of a list; where ``off`` is one of them, YAML's false is it too."""
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self.words = words
+
+    @property
+    def expected(self) -> str:
+        return "one of " + ", ".join(self.words)
+
+    def from_yaml(self, raw: object, base: Path) -> str:
+        word = word_of_boolean(raw)
+        if not isinstance(word, str):
+            raise ValueError(raw)
+        return self.from_text(word, base)
+
+    def from_text(self, text: str, base: Path) -> str:
+        word = text.strip().lower()
+        if word not in self.words:
+            raise ValueError(text)
+        return word
+
+    def to_text(self, value: str) -> str:
+        return value
+
+    def schema(self) -> Schema:
+        words: list[object] = list(self.words)
+        return {"enum": [*words, False] if "off" in words else words}
+
+
+class Text:
+    """Free text of one line, described by ``expected``; None where it is not given."""
+
+    def __init__(self, expected: str) -> None:
+        self.expected = expected
+
+    def from_yaml(self, raw: object, base: Path) -> str:
+        if not isinstance(raw, str):
+            raise ValueError(raw)
+        return self.from_text(raw, base)
+
+    def from_text(self, text: str, base: Path) -> str:
+        if not text.strip() or not text.isprintable():
+            raise ValueError(text)
+        return text
+
+    def to_text(self, value: str | None) -> str:
+        return value or ""
+
+    def schema(self) -> Schema:
+        return {"type": "string", "minLength": 1}
+
+
+class Editor(Text):
+    """An editor of EDITORS, ``auto``, ``off``, or a link of one of their schemes."""
+
+    def __init__(self) -> None:
+        example = "vscode://vscode-remote/ssh-remote+HOST{path}:{line}"
+        super().__init__(f"auto, off, {', '.join(EDITORS)}, or a link such as {example}")
+
+    def from_yaml(self, raw: object, base: Path) -> str:
+        return super().from_yaml(word_of_boolean(raw), base)
+
+    def from_text(self, text: str, base: Path) -> str:
+        editor = super().from_text(text, base).strip()
+        if editor.lower() in ("auto", "off", *EDITORS):
+            return editor.lower()
+        if not is_template(editor):
+            raise ValueError(text)
+        return editor
+
+    def schema(self) -> Schema:
+        return {"anyOf": [{"enum": ["auto", False, *EDITORS]}, {"type": "string"}]}
+
+
+class HostName(Text):
+    """A host name or an address, IPv6 with or without brackets."""
+
+    def __init__(self) -> None:
+        super().__init__("a host name or an IP address")
+
+    def from_text(self, text: str, base: Path) -> str:
+        host = super().from_text(text, base).strip()
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        # A label of 64 characters or an empty one can't be encoded for a look-up (RFC 1035, 2.3.4).
+        labels = host.rstrip(".").split(".")
+        if re.search(r"[\s/\[\]@]", host) or not all(0 < len(label) < 64 for label in labels):
+            raise ValueError(text)
+        return host
+
+
+class AppImport(Text):
+    """What Flask's ``--app`` takes; a path is relative to the file that names it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            'a module, a file or a factory, such as "main", "src/main.py" or "shop:create()"'
+        )
+
+    def from_text(self, text: str, base: Path) -> str:
+        target = super().from_text(text, base).strip()
+        # The same split as Flask's ScriptInfo.load_app: the colon of C:\main.py is not one.
+        path, colon, name = _split_import(target)
+        if base == Path.cwd() or not (path.endswith(".py") or "/" in path or os.sep in path):
+            return target
+        return f"{base / path}{colon}{name}"
+
+
+def _split_import(target: str) -> tuple[str, str, str]:
+    match = re.search(r":(?![\\/])", target)
+    if match is None:
+        return target, "", ""
+    return target[: match.start()], ":", target[match.end() :]
+
+
+class Port:
+    expected = "a port from 0 (any free one) to 65535"
+
+    def from_yaml(self, raw: object, base: Path) -> int:
+        if isinstance(raw, bool) or not isinstance(raw, int) or not 0 <= raw <= 65535:
+            raise ValueError(raw)
+        return raw
+
+    def from_text(self, text: str, base: Path) -> int:
+        if not re.fullmatch(r"[0-9]{1,5}", text.strip(), re.ASCII):
+            raise ValueError(text)
+        return self.from_yaml(int(text), base)
+
+    def to_text(self, value: int) -> str:
+        return str(value)
+
+    def schema(self) -> Schema:
+        return {"type": "integer", "minimum": 0, "maximum": 65535}
+
+
+class Seconds:
+    """How long to wait at the most; None is off, True is a minute."""
+
+    expected = "off, on (60 seconds) or a number of seconds above 0"
+
+    def from_yaml(self, raw: object, base: Path) -> float | None:
+        if isinstance(raw, bool):
+            return 60.0 if raw else None
+        if not isinstance(raw, (int, float)):
+            raise ValueError(raw)
+        # A week is the longest wait that makes sense; far more overflows threading.TIMEOUT_MAX.
+        if not (math.isfinite(raw) and 0 < raw <= 7 * 24 * 3600):
+            raise ValueError(raw)
+        return float(raw)
+
+    def from_text(self, text: str, base: Path) -> float | None:
+        word = text.strip().lower()
+        if word in ("on", "true", "yes"):
+            return 60.0
+        if word in FALSE_WORDS:
+            return None
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)?(e-?[0-9]+)?", word, re.ASCII):
+            raise ValueError(text)
+        return self.from_yaml(float(word), base)
+
+    def to_text(self, value: float | None) -> str:
+        return "off" if value is None else repr(value)
+
+    def schema(self) -> Schema:
+        return {"anyOf": [{"type": "boolean"}, {"type": "number", "exclusiveMinimum": 0}]}
+
+
+class FilePath:
+    """A path, made absolute; None where it is not given."""
+
+    expected = "a path"
+
+    def from_yaml(self, raw: object, base: Path) -> Path:
+        if not isinstance(raw, str):
+            raise ValueError(raw)
+        return self.from_text(raw, base)
+
+    def from_text(self, text: str, base: Path) -> Path:
+        if not text.strip() or "\0" in text:
+            raise ValueError(text)
+        return base / os.path.expanduser(text)
+
+    def to_text(self, value: Path | None) -> str:
+        return str(value or "")
+
+    def schema(self) -> Schema:
+        return {"type": "string", "minLength": 1}
+
+
+class Certificate:
+    """A certificate file (made absolute), ``adhoc``, or the import name of an SSLContext."""
+
+    expected = 'a file, "adhoc", or the import name of an ssl.SSLContext'
+
+    def from_yaml(self, raw: object, base: Path) -> str:
+        if not isinstance(raw, str):
+            raise ValueError(raw)
+        return self.from_text(raw, base)
+
+    def from_text(self, text: str, base: Path) -> str:
+        path = FilePath().from_text(text, base)
+        return str(path) if path.is_file() else text
+
+    def to_text(self, value: str | None) -> str:
+        return value or ""
+
+    def schema(self) -> Schema:
+        return {"type": "string", "minLength": 1}
+
+
+class Paths:
+    """Several paths: a list in YAML; as text a JSON list, or joined as in PATH (Flask's form)."""
+
+    def __init__(self, patterns: bool = False) -> None:
+        self.patterns = patterns
+
+    @property
+    def expected(self) -> str:
+        what = "patterns" if self.patterns else "paths"
+        return f'a list of {what} (on the command line joined by "{os.pathsep}", or a JSON list)'
+
+    def from_yaml(self, raw: object, base: Path) -> tuple[str, ...]:
+        items = [raw] if isinstance(raw, str) else raw
+        if not isinstance(items, list):
+            raise ValueError(raw)
+        return tuple(self._one(item, base) for item in items)
+
+    def _one(self, item: object, base: Path) -> str:
+        path = FilePath().from_yaml(item, base)
+        # A pattern is matched against absolute paths (fnmatch), "*/generated/*" stays as it is.
+        return str(item) if self.patterns else str(path)
+
+    def from_text(self, text: str, base: Path) -> tuple[str, ...]:
+        if text.lstrip().startswith("["):
+            return self.from_yaml(_from_json(text), base)
+        return self.from_yaml([part for part in text.split(os.pathsep) if part], base)
+
+    def to_text(self, value: tuple[str, ...]) -> str:
+        return _to_json(list(value))
+
+    def schema(self) -> Schema:
+        item: Schema = {"type": "string", "minLength": 1}
+        return {"anyOf": [item, {"type": "array", "items": item}]}
+
+
+PathMapping = tuple[tuple[str, str], ...]
+
+
+class PathMappings:
+    """Pairs (path in the IDE, path where the app runs): a mapping in YAML, JSON as text."""
+
+    expected = (
+        'a mapping of the IDE\'s paths to the paths where the app runs, {"/home/me/shop": "/app"}'
+        " (on the command line LOCAL=REMOTE or that JSON)"
+    )
+
+    def from_yaml(self, raw: object, base: Path) -> PathMapping:
+        if not isinstance(raw, Mapping):
+            raise ValueError(raw)
+        return tuple((self._path(ide, base), self._path(here, base)) for ide, here in raw.items())
+
+    def _path(self, raw: object, base: Path) -> str:
+        """Relative paths become absolute; the paths of other systems and ``${...}`` stay."""
+        path = FilePath().from_yaml(raw, base)
+        text = str(raw)
+        foreign = re.match(r"[A-Za-z]:[\\/]|[\\/]|\$\{", text)
+        return text if foreign else str(path)
+
+    def from_text(self, text: str, base: Path) -> PathMapping:
+        if text.lstrip().startswith("{"):
+            return self.from_yaml(_from_json(text), base)
+        local, equals, remote = text.partition("=")
+        if not equals:
+            raise ValueError(text)
+        return self.from_yaml({local: remote}, base)
+
+    def to_text(self, value: PathMapping) -> str:
+        return _to_json(dict(value))
+
+    def schema(self) -> Schema:
+        return {"type": "object", "additionalProperties": {"type": "string", "minLength": 1}}
+
+
+def _to_json(value: object) -> str:
+    import json  # rarely needed, and `explain` is quick
+
+    return json.dumps(value)
+
+
+def _from_json(text: str) -> object:
+    import json
+
+    try:
+        parsed: object = json.loads(text)
+    except RecursionError:
+        raise ValueError(text) from None
+    return parsed

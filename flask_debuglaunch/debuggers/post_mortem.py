@@ -1,0 +1,69 @@
+"""The post-mortem stop that every pydevd knows: a thread that dies of the error.
+
+debugpy 1.8.22 has a public function for it; in pydevd, pydevd-pycharm and older debugpys there is
+none, and the private one they have stops twice or in its own frame on Python 3.12. But each of
+them stops where an error leaves a thread, with the raising line on top and the frames of the
+error's traceback below it, and honours the boxes of the IDE. So the caught error is raised once
+more in a thread of its own, which dies of it while the request's thread waits.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import sys
+import threading
+from collections.abc import Callable
+
+# Kept before the app is imported: tools like Sentry's SDK put their own in this place, to report
+# what a thread dies of; this error they have already.
+_start_thread = threading.Thread.start
+
+
+class PostMortemThread(threading.Thread):
+    """Dies of an error that is not its own, which nobody but the debugger need know."""
+
+    def __init__(self, error: BaseException) -> None:
+        from concurrent.futures import Future  # takes a while to import: not at the top
+
+        super().__init__(name=threading.current_thread().name, daemon=True)
+        self._request_context = contextvars.copy_context()
+        self._failed: Future[None] = Future()
+        self._failed.set_exception(error)
+
+    @property
+    def run(self) -> Callable[[], None]:
+        """What the thread calls, with the request's context, so that `request` and `g` evaluate.
+
+        A function of the standard library raises the error: our own frames are hidden from the
+        debugger, and on Python 3.12 it looks for no error in a thread that begins in a hidden one.
+        The context is entered before, and never left: some stop when the function has ended.
+        """
+        for variable, value in self._request_context.items():
+            variable.set(value)
+        return self._failed.result
+
+
+def stop_post_mortem(error: BaseException) -> None:
+    """Come back when the person at the IDE continues; the error is as it was."""
+    trace = error.__traceback__
+    thread = PostMortemThread(error)
+    _keep_quiet()
+    program_hook = sys.excepthook
+    _start_thread(thread)
+    thread.join()
+    sys.excepthook = program_hook  # pydevd-pycharm has turned it off
+    error.__traceback__ = trace
+
+
+def _keep_quiet() -> None:
+    """Let no dying thread print its traceback: the server logs the error, once."""
+    hook = threading.excepthook
+    if getattr(hook, "spares_dying_threads", False):
+        return
+
+    def excepthook(args: threading.ExceptHookArgs) -> None:
+        if not isinstance(args.thread, PostMortemThread):
+            hook(args)
+
+    excepthook.spares_dying_threads = True  # type: ignore[attr-defined]
+    threading.excepthook = excepthook

@@ -1,0 +1,151 @@
+"""What debugpy, pydevd and pydevd-pycharm share: each of them is a pydevd at heart."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+from flask_debuglaunch.debuggers import pydevd_internals as internals
+from flask_debuglaunch.debuggers.debugger_interface import Endpoint, PathMappings, Presence
+from flask_debuglaunch.debuggers.post_mortem import stop_post_mortem
+from flask_debuglaunch.debuggers.pydevd_resume_patch import wake_at_once
+from flask_debuglaunch.debuggers.raw_thread import start_raw_thread
+from flask_debuglaunch.errors import DebuggerUnavailable
+
+
+class PydevdBase:
+    """Subclasses say what differs."""
+
+    name: str
+    package: str
+    module: str
+    """Its name on sys.path."""
+    library: str
+    """What is to be imported for its pydevd to be there."""
+    start_the_ide: str
+    """What to do when no IDE listens."""
+    has_one_connection = False
+
+    def presence(self) -> Presence | None:
+        debugger = internals.live_debugger()
+        if debugger is None or internals.flavour_of(debugger) != self.name:
+            return None
+        return Presence(internals.is_attached(debugger), internals.follows_children())
+
+    def installed(self) -> bool:
+        return is_installed(self.module)
+
+    def map_paths(self, mappings: PathMappings) -> None:
+        if mappings:
+            self._import()
+            internals.map_paths(mappings)
+
+    def listen(self, endpoint: Endpoint) -> None:
+        raise NotImplementedError(f"{self.name} only connects, it does not listen ({endpoint})")
+
+    def connect(self, endpoint: Endpoint, seconds: float = 0) -> None:
+        self._import()
+        # A connection of our own, handed over: pydevd's own attempt would print a traceback and
+        # leave a half-made debugger behind, and asking first whether somebody listens would look
+        # to the IDE like a client that left.
+        internals.hand_over(self._dial(endpoint, seconds))
+        with self._refused_if_too_old():
+            self._attach(endpoint)
+
+    def wait_for_client(self, seconds: float) -> bool:
+        # _attach() comes back when the IDE has set its breakpoints.
+        return True
+
+    def stop_on_error(self, error: BaseException) -> None:
+        debugger = internals.live_debugger()
+        if debugger is None or not internals.is_attached(debugger):
+            return
+        if internals.wants_stop(debugger, error):
+            self._stop_on(error)
+
+    def forget_error(self, error: BaseException) -> None:
+        internals.forget(error)
+
+    def stopped_at(self) -> str | None:
+        return internals.stopped_at()
+
+    def hide_thread(self, thread: threading.Thread) -> None:
+        internals.hide_thread(thread)
+
+    def start_hidden_thread(self, function: Callable[[], None]) -> None:
+        if internals.lives_with_gevent():
+            internals.unlisted_threads.add(start_raw_thread(function))
+            return
+        thread = threading.Thread(target=function, name="debuglaunch", daemon=True)
+        self.hide_thread(thread)
+        thread.start()
+
+    def settle_in(self) -> None:
+        internals.no_delay()
+        internals.hide_frames(internals.OUR_FOLDER)
+        internals.stop_once()
+        internals.let_exit()
+        internals.hide_unlisted_threads()
+        internals.keep_log_off_the_ide()
+        wake_at_once()
+
+    def _attach(self, endpoint: Endpoint) -> None:
+        raise NotImplementedError
+
+    def _stop_on(self, error: BaseException) -> None:
+        stop_post_mortem(error)
+
+    def _import(self) -> None:
+        """Load the debugger's library. Raises DebuggerUnavailable if it can't be had."""
+        import importlib
+
+        if not self.installed():
+            raise DebuggerUnavailable(
+                f"{self.name} is not installed here: {sys.executable} -m pip install {self.package}"
+            )
+        # Else every start on Python 3.11 and later prints a warning about frozen modules.
+        os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+        with self._refused_if_too_old():
+            importlib.import_module(self.library)
+
+    @contextlib.contextmanager
+    def _refused_if_too_old(self) -> Iterator[None]:
+        """An old debugger meets a new Python, or a call of ours, in many ways."""
+        try:
+            yield
+        except (ImportError, SyntaxError, AttributeError, TypeError, ValueError) as error:
+            raise DebuggerUnavailable(
+                f"the installed {self.name} is too old for Python {sys.version_info[0]}."
+                f"{sys.version_info[1]} or for this launcher ({type(error).__name__}: {error}):"
+                f" {sys.executable} -m pip install --upgrade {self.package}"
+            ) from error
+
+    def _dial(self, endpoint: Endpoint, seconds: float) -> object:
+        import socket
+        import time
+
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                connection = socket.create_connection((endpoint.host, endpoint.port), timeout=10)
+                connection.settimeout(None)
+                return connection
+            except OSError as error:
+                if time.monotonic() >= deadline:
+                    raise DebuggerUnavailable(
+                        f"no IDE listens on {endpoint} ({error.strerror or error})."
+                        f" {self.start_the_ide}, or set DEBUG_HOST and DEBUG_PORT to where it is"
+                    ) from error
+            time.sleep(0.05)
+
+
+def is_installed(module: str) -> bool:
+    """Is a module of this name on sys.path, leaving out the pydevd that debugpy carries?"""
+    # The path is searched, not sys.modules: once debugpy is imported, its pydevd is there.
+    from importlib.machinery import PathFinder
+
+    spec = PathFinder.find_spec(module)
+    return spec is not None and "_vendored" not in (spec.origin or "")

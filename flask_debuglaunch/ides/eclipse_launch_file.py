@@ -1,0 +1,81 @@
+"""The format of Eclipse's .launch files, with the keys of PyDev.
+
+The keys are Eclipse's generic ones and those of org.python.pydev.debug.core.Constants. Eclipse
+drops what it does not know without a word, and writes its entries in the order of their keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flask_debuglaunch.ides.ide_interface import Refused, with_additions
+from flask_debuglaunch.ides.xml_edit import Element, Style, XmlError, merge, parse, rendered
+
+LAUNCH_TYPE = "org.python.pydev.debug.regularLaunchConfigurationType"
+ARGUMENTS = "org.eclipse.ui.externaltools.ATTR_TOOL_ARGUMENTS"
+STYLE = Style(unit="    ", empty_end="/>", references="\U00010000-\U0010ffff")
+_HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="no"?>\n'
+
+
+def edited(project: str, script: str, arguments: str, present: str | None) -> str:
+    """The .launch that runs a script of the project. Raises Refused."""
+    if present is None:
+        entries = [*_ours(project, script, arguments), *_initial()]
+        entries.sort(key=lambda entry: entry.identity)
+        root = Element("launchConfiguration", {"type": LAUNCH_TYPE}, tuple(entries))
+        return _HEAD + rendered(root, STYLE) + "\n"
+    try:
+        root = parse(present).whole()
+        if root.attributes.get("type") != LAUNCH_TYPE:
+            raise Refused(1, 1, f"not a PyDev launch configuration ({LAUNCH_TYPE})")
+        there = {entry.identity: entry.attributes.get("value") for entry in root.children}
+        arguments = with_additions(there.get(ARGUMENTS), arguments)
+        return merge(present, _ours(project, script, arguments), STYLE)
+    except XmlError as error:
+        raise Refused(error.line, error.column, error.message) from None
+
+
+def _ours(project: str, script: str, arguments: str) -> Iterator[Element]:
+    """What makes it start the app: put right again if it differs."""
+    debug, tools, pydev = (
+        "org.eclipse.debug.core.",
+        "org.eclipse.ui.externaltools.",
+        "org.python.pydev.debug.",
+    )
+    folder = f"${{workspace_loc:{project}}}"
+    yield _list(debug + "MAPPED_RESOURCE_PATHS", f"/{project}/{script}")
+    yield _list(debug + "MAPPED_RESOURCE_TYPES", "1")  # IResource.FILE
+    yield _string(tools + "ATTR_LOCATION", f"${{workspace_loc:{project}/{script}}}")
+    yield _string(tools + "ATTR_OTHER_WORKING_DIRECTORY", folder)
+    yield _string(ARGUMENTS, arguments)
+    yield _string(tools + "ATTR_WORKING_DIRECTORY", folder)
+    yield _string(pydev + "ATTR_PROJECT", project)
+    yield Element("intAttribute", {"key": pydev + "ATTR_RESOURCE_TYPE", "value": "1"})
+
+
+def _initial() -> Iterator[Element]:
+    """What a new one has besides; from then on it is the user's."""
+    debug, ui = "org.eclipse.debug.core.", "org.eclipse.debug.ui."
+    groups = (f"{ui}launchGroup.debug", f"{ui}launchGroup.run")
+    yield _boolean(debug + "appendEnvironmentVariables")
+    yield _boolean(debug + "capture_output")
+    yield _string(ui + "ATTR_CONSOLE_ENCODING", "UTF-8")
+    yield _boolean(ui + "ATTR_LAUNCH_IN_BACKGROUND")
+    yield _list(ui + "favoriteGroups", *groups)
+    yield _string("org.python.pydev.debug.ATTR_INTERPRETER", "__default")
+    # Without it PyDev rewrites the file when it is first launched.
+    factory = "org.python.pydev.debug.processfactory.PyProcessFactory"
+    yield _string("process_factory_id", factory)
+
+
+def _string(key: str, value: str) -> Element:
+    return Element("stringAttribute", {"key": key, "value": value})
+
+
+def _boolean(key: str) -> Element:
+    return Element("booleanAttribute", {"key": key, "value": "true"})
+
+
+def _list(key: str, *values: str) -> Element:
+    entries = tuple(Element("listEntry", {"value": value}) for value in values)
+    return Element("listAttribute", {"key": key}, entries)

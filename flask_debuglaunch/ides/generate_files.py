@@ -1,0 +1,158 @@
+"""From the IDEs that were named to the changed texts of their files; nothing is written here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from flask_debuglaunch.configuration.command_line_flags import Given, read_argv, to_argv
+from flask_debuglaunch.configuration.environment_variables import CONFIG_ENV
+from flask_debuglaunch.configuration.load_settings import load_settings
+from flask_debuglaunch.configuration.settings import Settings
+from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.ides import IDES, write_files
+from flask_debuglaunch.ides.ide_interface import File, Project, Refused
+from flask_debuglaunch.ides.write_files import Change
+
+MODELINE = "# yaml-language-server: $schema="
+
+
+class Generated(NamedTuple):
+    """The texts for a folder, and what the user has to know or to do."""
+
+    folder: Path
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...]
+
+
+def generate(
+    names: Collection[str],
+    with_extras: Collection[str],
+    folder: Path,
+    config: Path | None,
+    given: Mapping[str, Given],
+) -> Generated:
+    """What the IDEs need in the folder.
+
+    names: of IDES; none: those that the folder is opened in. with_extras: texts of `--with`.
+    config and given: `--config` and the flags that the files shall name. Raises LaunchError.
+    """
+    ides = _chosen_ides(names, folder)
+    extras = _chosen_extras(with_extras, ides)
+    project = _project(folder, config, given)
+    changes = tuple(_changes(_files(ides, extras, project), project))
+    return Generated(folder, changes, tuple(_notes(ides, extras, project)))
+
+
+def write(generated: Generated) -> None:
+    """Write what changes. Raises LaunchError if a file can't be written."""
+    for change in generated.changes:
+        write_files.apply(change, generated.folder)
+
+
+def _chosen_ides(names: Collection[str], folder: Path) -> list[str]:
+    """The IDEs that were named, else those whose files are in the folder. Raises LaunchError."""
+    known = ", ".join(IDES)
+    for name in names:
+        if name not in IDES:
+            raise LaunchError(f"argv:{name}: no such IDE. Known are {known}")
+    if names:
+        return list(dict.fromkeys(names))
+    found = [name for name, one in IDES.items() if one.marker and (folder / one.marker).exists()]
+    if not found:
+        raise LaunchError(f"argv:ide: which IDE? Name one or more of {known}")
+    return found
+
+
+def _chosen_extras(texts: Collection[str], ides: Collection[str]) -> list[str]:
+    """The comma-separated extras of `--with`. Raises LaunchError for what no such IDE has."""
+    extras = [name.strip() for text in texts for name in text.split(",") if name.strip()]
+    known = {name: meaning for ide in ides for name, meaning in IDES[ide].extras.items()}
+    for name in extras:
+        if name not in known:
+            choices = "".join(f"\n  {one}: {meaning}" for one, meaning in known.items())
+            wanted = f"Known are:{choices}" if known else "There is nothing to ask for"
+            raise LaunchError(f"argv:--with: {', '.join(ides)}: no such extra: {name}. {wanted}")
+    return extras
+
+
+def _project(folder: Path, config: Path | None, given: Mapping[str, Given]) -> Project:
+    # What this shell's environment says is left out: the files are for every start, and shared.
+    environ = {name: text for name, text in os.environ.items() if name == CONFIG_ENV}
+    settings = load_settings(config, given, environ, folder)
+    # Relative to nothing, so that they stay as they were typed: the IDE starts in this folder.
+    values: dict[str, Any] = dict(read_argv(given, Path()))
+    flags = to_argv(Settings(**values))
+    yaml = _relative(settings.config_file, folder) if settings.config_file else None
+    return Project(
+        folder, yaml, tuple(flags), settings, lambda path: write_files.read(folder / path)
+    )
+
+
+def _relative(path: Path, folder: Path) -> str:
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return path.as_posix()
+
+
+def _changes(files: Iterable[File], project: Project) -> Iterator[Change]:
+    """Each file once, though several IDEs may edit it. Raises LaunchError if it can't be edited."""
+    before: dict[str, str | None] = {}
+    after: dict[str, str] = {}
+    for file in files:
+        if file.path not in before:
+            before[file.path] = project.read(file.path)
+        after[file.path] = _edited(file, after.get(file.path, before[file.path]))
+    for path, text in after.items():
+        yield Change(path, before[path], text)
+
+
+def _notes(ides: Collection[str], extras: Collection[str], project: Project) -> Iterable[str]:
+    """Each said once."""
+    said = [note for name in ides for note in IDES[name].notes(project, extras)]
+    return dict.fromkeys([*said, *_notes_on_yaml(project)])
+
+
+def _files(ides: Collection[str], extras: Collection[str], project: Project) -> Iterator[File]:
+    for name in ides:
+        yield from IDES[name].files(project, extras)
+    if project.config and not project.config.startswith(("../", "/")):
+        yield _schema_file(project.config)
+
+
+def _edited(file: File, present: str | None) -> str:
+    try:
+        return file.edit(present)
+    except Refused as error:
+        raise LaunchError(
+            f"{file.path}:{error.line}:{error.column}: {error.message}. Nothing is written; mend"
+            f" the file, or put this into it by hand:\n{file.edit(None)}"
+        ) from None
+
+
+def _schema_file(config: str) -> File:
+    from flask_debuglaunch.configuration.json_schema import SCHEMA_NAME, schema_text
+
+    text = schema_text()
+
+    def edit(present: str | None) -> str:
+        # Line ends may be those of the checkout.
+        same = present is not None and present.replace("\r\n", "\n") == text
+        return present if same and present is not None else text
+
+    return File(str(PurePosixPath(config).with_name(SCHEMA_NAME)), edit)
+
+
+def _notes_on_yaml(project: Project) -> Iterator[str]:
+    from flask_debuglaunch.configuration.json_schema import SCHEMA_NAME
+
+    if project.config is None:
+        yield "no config.yaml is here: `python -m flask_debuglaunch init` writes one"
+    elif MODELINE not in (project.read(project.config) or ""):
+        yield (
+            f"{project.config}: with the first line `{MODELINE}{SCHEMA_NAME}` the editor completes"
+            " and checks it"
+        )

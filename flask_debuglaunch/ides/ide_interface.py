@@ -1,0 +1,118 @@
+"""What an IDE's backend is given, and what it answers with: text files, none of them written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from flask_debuglaunch.configuration.settings import Settings
+from flask_debuglaunch.errors import LaunchError
+
+MODULE = "flask_debuglaunch"
+"""What `python -m` starts, and every IDE does."""
+NOT_IN_XML = r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
+"""What a file's name may have and XML 1.0 can't say, by no escape."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """The folder that is opened in the IDE, and how its app is started from there."""
+
+    folder: Path
+    config: str | None
+    """The YAML's path, relative to the folder, with slashes; None if there is none."""
+    flags: tuple[str, ...]
+    """Those that were given: what the YAML says is left to it."""
+    settings: Settings
+    read: Callable[[str], str | None]
+    """The text of a file of the folder, None if it is not there. Raises LaunchError."""
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def arguments(self) -> list[str]:
+        """Of `python -m flask_debuglaunch`."""
+        return [*(["--config", self.config] if self.config else []), *self.flags]
+
+    @property
+    def debug_address(self) -> tuple[str, int]:
+        """Where an IDE on this machine finds the debug port."""
+        host = self.settings.debug_host.value
+        here = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # "every address" is none to connect to
+        return here.get(host, host), self.settings.debug_port.value
+
+    @property
+    def local_and_remote_root(self) -> tuple[str, str]:
+        """A folder of the project, relative to it, and where that is in a container."""
+        for local, remote in self.settings.path_mappings.value:
+            path = Path(local.replace("${workspaceFolder}", str(self.folder)))
+            if path.is_relative_to(self.folder):
+                return path.relative_to(self.folder).as_posix(), remote
+        return ".", "/app"
+
+
+class File(NamedTuple):
+    """A text file that an IDE needs."""
+
+    path: str
+    """Relative to the project's folder, with slashes."""
+    edit: Callable[[str | None], str]
+    """The wanted text, from the one that is there (None if there is none). Raises Refused."""
+
+
+class Refused(Exception):
+    """The text that is there can't be edited: what is wrong where (line and column from 1)."""
+
+    def __init__(self, line: int, column: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+        self.column = column
+        self.message = message
+
+
+class Ide(Protocol):
+    """One IDE. What it answers follows from its arguments alone."""
+
+    @property
+    def marker(self) -> str | None:
+        """A file or folder that shows that a project is opened in it."""
+
+    @property
+    def extras(self) -> Mapping[str, str]:
+        """What `--with` can ask it for, and what that means."""
+
+    def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:
+        """The files that make its Debug button work. Raises LaunchError for what it can't say."""
+
+    def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:
+        """What the user has to know or to do."""
+
+
+def refuse_in_name(name: str | None, pattern: str, ide: str) -> None:
+    """Raise LaunchError if the name of a file has what the IDE's files have no quoting for.
+
+    In flags a variable of the IDE's is left alone: there it is meant.
+    """
+    found = re.search(pattern, name or "")
+    if found:
+        raise LaunchError(
+            f"{name!r}: {ide} would not take {found[0]!r} in this name for what it is, and knows no"
+            " way to quote it: rename the file or folder"
+        )
+
+
+def unless_there(text: str) -> Callable[[str | None], str]:
+    """The edit that writes a file which is not there, and never changes one that is."""
+    return lambda present: text if present is None else present
+
+
+def with_additions(present: str | None, wanted: str) -> str:
+    """The arguments that are there, if all that a person did was to add some at the end."""
+    if present is None:
+        return wanted
+    return present if not wanted or present.startswith(f"{wanted} ") else wanted

@@ -1,0 +1,275 @@
+"""Find and import the app: everything that Flask's --app takes, and any plain WSGI callable.
+
+Our own and not `flask.cli.ScriptInfo.load_app`, because that refuses whatever is not a Flask
+object (ProxyFix(app), DispatcherMiddleware, another framework's app), can't hand the factory our
+configuration file, and turns the app's own error on import into text. What both take, both take
+alike: a test compares them.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
+
+from flask_debuglaunch.configuration.origins import found, shown
+from flask_debuglaunch.errors import LaunchError, did_you_mean
+from flask_debuglaunch.plan import Plan
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+# Flask's own names and order, with the docs' main.py after them.
+SEARCHED_FILES = ("wsgi.py", "app.py", "main.py")
+APP_NAMES = ("app", "application")
+FACTORY_NAMES = ("create_app", "make_app")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to import, and what in it is the app."""
+
+    path: Path
+    expression: str | None
+    origin: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """A name of the module, and the arguments it is to be called with, if it was written so."""
+
+    name: str
+    args: list[Any] = field(default_factory=list)
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    written: bool = False
+
+
+def load_app(plan: Plan) -> WSGIApplication:
+    """Import the app. Raises LaunchError if there is none, and whatever its own code raises."""
+    target = find_target(plan)
+    module = _import(target)
+    if target.expression is None:
+        app = _best_app(module, target, plan.config_file)
+    else:
+        app = _named_app(module, target, plan.config_file)
+    _set_debug(app, plan.debug.value)
+    return app
+
+
+def find_target(plan: Plan) -> Target:
+    """What the plan names, else the first of SEARCHED_FILES. Imports nothing."""
+    folder, named = plan.app_directory.value, plan.app.value
+    if named is not None:
+        # The same split as Flask's: the colon of C:\main.py is not one.
+        path, *expression = re.split(r":(?![\\/])", named, maxsplit=1)
+        origin = str(plan.settings.app.origin)
+        return Target(folder / path, expression[0] if expression else None, origin)
+    for file in SEARCHED_FILES:
+        package = folder / file.removesuffix(".py")
+        if (folder / file).is_file() or (package / "__init__.py").is_file():
+            return Target(folder / file, None, file)
+    # Here, because a launch that finds its app does without it.
+    from flask_debuglaunch.configuration.starter_yaml import look_at_project
+
+    example = look_at_project(folder).app or "server.py"
+    raise LaunchError(
+        f"{folder}: there is no app: no {', '.join(SEARCHED_FILES)}. Name it with APP in the YAML"
+        f" or on the command line, as in --app {example}"
+    )
+
+
+def _import(target: Target) -> ModuleType:
+    name = make_importable(target.path)
+    try:
+        # Not importlib.import_module: it would leave its own frames in the app's traceback.
+        __import__(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise LaunchError(_no_module(name, target)) from None
+        raise
+    return sys.modules[name]
+
+
+def _no_module(name: str, target: Target) -> str:
+    folder = target.path.parent
+    others = [one.stem for one in folder.glob("*.py")] + [
+        one.parent.name for one in folder.glob("*/__init__.py")
+    ]
+    fix = ". Name a module or file that is there, such as shop.web or shop/web.py"
+    return (
+        f"{target.origin}: there is no module {name} in {folder}{did_you_mean(name, others, fix)}"
+    )
+
+
+def make_importable(path: Path) -> str:
+    """The module name of a file, package or dotted name; the folder it is in comes first on
+    sys.path, as with Flask's --app."""
+    path = path.resolve()
+    path = path.with_suffix("") if path.suffix == ".py" else path
+    path = path.parent if path.name == "__init__" else path
+    names = [path.name]
+    while (path.parent / "__init__.py").exists():
+        path = path.parent
+        names.insert(0, path.name)
+    if sys.path[0] != str(path.parent):
+        sys.path.insert(0, str(path.parent))
+    return ".".join(names)
+
+
+def _best_app(module: ModuleType, target: Target, config_file: Path | None) -> WSGIApplication:
+    from flask import Flask
+
+    flasks = {name: one for name, one in vars(module).items() if isinstance(one, Flask)}
+    preferred = [flasks[name] for name in APP_NAMES if name in flasks]
+    if preferred:
+        return preferred[0]
+    if len(set(map(id, flasks.values()))) > 1:  # one app under two names is one app
+        raise LaunchError(
+            f"{target.origin}: {_shown(module)} has several Flask apps: {', '.join(flasks)}."
+            f" Say which, as in --app {module.__name__}:{next(iter(flasks))}"
+        )
+    if flasks:
+        return next(iter(flasks.values()))
+    factories = [one for one in FACTORY_NAMES if inspect.isfunction(getattr(module, one, None))]
+    callables = [one for one in APP_NAMES if callable(getattr(module, one, None))]
+    for name in factories + callables:
+        return _called(module, Call(name), target, config_file)
+    raise LaunchError(
+        f"{target.origin}: {_shown(module)} has no app: no Flask object, no"
+        f" {' or '.join(FACTORY_NAMES)}, no WSGI callable named {' or '.join(APP_NAMES)}."
+        f" Say what it is, as in --app {module.__name__}:name"
+    )
+
+
+def _named_app(module: ModuleType, target: Target, config_file: Path | None) -> WSGIApplication:
+    call = _parse(target)
+    if not hasattr(module, call.name):
+        names = [name for name, one in vars(module).items() if callable(one)]
+        fix = f". Write the name of what is the app in it, as in --app {module.__name__}:app"
+        raise LaunchError(
+            f"{target.origin}: {_shown(module)} has no {call.name}"
+            f"{did_you_mean(call.name, names, fix)}"
+        )
+    return _called(module, call, target, config_file)
+
+
+def _shown(module: ModuleType) -> str:
+    file = getattr(module, "__file__", None)
+    return f"{module.__name__} ({shown(Path(file))})" if file else module.__name__
+
+
+def _parse(target: Target) -> Call:
+    text = (target.expression or "").strip()
+    wrong = LaunchError(
+        f"{target.origin}: what follows the colon must be a name, or a call with literal arguments,"
+        f" such as create_app('dev'), not {text!r}"
+    )
+    try:
+        expression = ast.parse(text, mode="eval").body
+        if isinstance(expression, ast.Name):
+            return Call(expression.id)
+        if not isinstance(expression, ast.Call) or not isinstance(expression.func, ast.Name):
+            raise wrong
+        args = [ast.literal_eval(one) for one in expression.args]
+        kwargs = {str(one.arg): ast.literal_eval(one.value) for one in expression.keywords}
+    except (SyntaxError, ValueError):
+        raise wrong from None
+    return Call(expression.func.id, args, kwargs, written=True)
+
+
+def _called(
+    module: ModuleType, call: Call, target: Target, config_file: Path | None
+) -> WSGIApplication:
+    """The app that the name is, or that the factory of that name returns."""
+    named = getattr(module, call.name)
+    name = f"{module.__name__}:{call.name}"
+    if not (isinstance(named, functools.partial) or inspect.isfunction(named)):
+        if not callable(named):
+            raise LaunchError(
+                f"{target.origin}: {name} is no app, but {found(named)}. Name a Flask object,"
+                " a factory or another WSGI callable"
+            )
+        return cast("WSGIApplication", named)
+    kwargs = {**call.kwargs, **_config_argument(named, call, config_file)}
+    if _takes(named, *call.args, **kwargs):
+        return _made(named, call.args, kwargs, f"{target.origin}: the factory {name}")
+    if call.written or call.name in FACTORY_NAMES or not _is_wsgi(named):
+        given = "with these" if call.written else "without"
+        raise LaunchError(
+            f"{target.origin}: the factory {name}{inspect.signature(named)} can't be called {given}"
+            f" arguments. Write them as literals, as in --app \"{name}('dev')\""
+        )
+    return cast("WSGIApplication", named)
+
+
+def _made(
+    factory: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], subject: str
+) -> WSGIApplication:
+    if inspect.iscoroutinefunction(factory):
+        raise LaunchError(
+            f"{subject} is async, but an app is made before there is an event loop. Make it a"
+            " plain function; the views may be async"
+        )
+    app = factory(*args, **kwargs)
+    if not callable(app):
+        raise LaunchError(
+            f"{subject} returned {found(app)}, expected the app. End it with `return app`"
+        )
+    return cast("WSGIApplication", app)
+
+
+def _takes(function: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+def _is_wsgi(function: Callable[..., Any]) -> bool:
+    return _takes(function, "environ", "start_response")
+
+
+def _config_argument(
+    factory: Callable[..., Any], call: Call, config_file: Path | None
+) -> dict[str, str]:
+    """`create_app(config="config.yaml")` as in Flask's docs: a factory with a parameter of that
+    name gets the configuration's path, unless it was written, or defaults to something else."""
+    signature = inspect.signature(factory)
+    parameter = signature.parameters.get("config")
+    if config_file is None or parameter is None:
+        return {}
+    try:
+        written = signature.bind_partial(*call.args, **call.kwargs).arguments
+    except TypeError:
+        return {}
+    is_path = parameter.default in (parameter.empty, None) or (
+        isinstance(parameter.default, str) and parameter.default.endswith((".yaml", ".yml"))
+    )
+    return {} if "config" in written or not is_path else {"config": str(config_file)}
+
+
+def _set_debug(app: WSGIApplication, debug: bool) -> None:
+    """As `flask run` does: through the property, so that values derived from it follow."""
+    from flask import Flask
+
+    if isinstance(app, Flask):
+        app.debug = debug
+
+
+def failing_app(error: BaseException) -> WSGIApplication:
+    """An app that answers every request with the error that kept the real one from loading."""
+
+    trace = error.__traceback__  # each raise adds to it
+
+    def app(_: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:  # noqa: ARG001
+        raise error.with_traceback(trace)
+
+    return app

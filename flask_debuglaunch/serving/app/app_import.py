@@ -1,0 +1,71 @@
+"""Import the app as a server does: its environment first, its errors told as its own."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import flask_debuglaunch
+from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.serving.app.app_finder import load_app
+from flask_debuglaunch.serving.app.environ_for_app import app_run_ignored, set_for_app
+from flask_debuglaunch.serving.app.error_relay import relay_import_error
+from flask_debuglaunch.serving.attach_debugger import debugger_of
+from flask_debuglaunch.terminal import say
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+OUR_FOLDER = str(Path(flask_debuglaunch.__file__).parent)
+
+
+def import_app(
+    plan: Plan,
+    *,
+    supervised: bool,
+    first: bool,
+    recorder: AbstractContextManager[object] | None = None,
+) -> WSGIApplication:
+    """The app, imported, with the recorder looking on.
+
+    Raises LaunchError, or what the app's own code raises; for its SystemExit a RuntimeError.
+    """
+    set_for_app(plan, supervised=supervised)
+    try:
+        tell = _tell_of_app_run if first else lambda place: None
+        with app_run_ignored(tell), recorder or nullcontext():
+            return load_app(plan)
+    except LaunchError:
+        raise
+    except SystemExit as error:
+        ended = RuntimeError(f"the app ended itself while it was imported: {error!r}")
+        raise ended.with_traceback(error.__traceback__) from None
+    except Exception as error:
+        error.__traceback__ = without_our_frames(error.__traceback__)
+        relay_import_error(error, debugger_of(plan), plan.stop_on_errors.value)
+        raise
+
+
+def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from where the app's code begins."""
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(OUR_FOLDER):
+        trace = trace.tb_next
+    return trace
+
+
+def print_error(error: BaseException) -> None:
+    """The app's error as Python would have printed it, had it run the app alone."""
+    trace = without_our_frames(error.__traceback__)
+    traceback.print_exception(type(error), error, trace, file=sys.stderr)
+
+
+def _tell_of_app_run(place: str) -> None:
+    say(
+        f"{place}: app.run() is ignored, the app is served already. Put it under"
+        ' `if __name__ == "__main__":`'
+    )

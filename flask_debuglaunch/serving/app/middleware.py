@@ -1,0 +1,63 @@
+"""What stands around the app: Werkzeug's debugger, or what takes its errors to the IDE and shows
+them in the browser. Each is imported where it is used: a start without debug mode is as quick as
+Flask's own.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.serving.attach_debugger import debugger_of
+from flask_debuglaunch.terminal import say
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def around(app: WSGIApplication, plan: Plan) -> WSGIApplication:
+    """The app as it is served."""
+    if plan.use_debugger.value:
+        return _with_werkzeugs_debugger(app, plan)
+    if plan.is_external:
+        from flask_debuglaunch.serving.app.error_relay import relay_errors
+
+        app = relay_errors(app, debugger_of(plan), plan.stop_on_errors.value)
+    return _with_error_page(app, plan) if plan.debug.value else app
+
+
+def _with_werkzeugs_debugger(app: WSGIApplication, plan: Plan) -> WSGIApplication:
+    from werkzeug.debug import DebuggedApplication
+
+    debugged = DebuggedApplication(app, evalex=True)
+    # As run_simple does; without it the console refuses the host that the user chose.
+    debugged.trusted_hosts.append(plan.host.value)
+    return debugged
+
+
+def _with_error_page(app: WSGIApplication, plan: Plan) -> WSGIApplication:
+    from flask_debuglaunch.serving.app.traceback_page import (
+        EditorLinks,
+        link_template,
+        with_error_page,
+    )
+
+    template = link_template(plan.editor.value, plan.debugger.value)
+    return with_error_page(app, EditorLinks(template, plan.settings.path_mappings.value))
+
+
+def warn_of_own_debugger(app: WSGIApplication, plan: Plan) -> None:
+    """Say that the app brings Werkzeug's debugger along, where the plan is to have none."""
+    if plan.use_debugger.value or not _is_werkzeugs_debugger(getattr(app, "wsgi_app", app)):
+        return
+    say(
+        "Warning: the app wraps itself in Werkzeug's DebuggedApplication, which catches every"
+        " error and runs code from the browser, though use_debugger=False"
+        f" ({plan.use_debugger.reason}). Remove it: the launcher adds it where it is wanted"
+    )
+
+
+def _is_werkzeugs_debugger(app: WSGIApplication) -> bool:
+    debug = sys.modules.get("werkzeug.debug")  # not there: nobody can have used it
+    return debug is not None and isinstance(app, debug.DebuggedApplication)

@@ -1,0 +1,218 @@
+"""What the browser shows for an unhandled error, where Werkzeug's debugger must not be.
+
+Werkzeug's own traceback, without its console, PIN and scripts: nothing in it runs code. Each frame
+is a link that opens the file in the editor. For the person at this machine only: other clients get
+what they get in production, and a client that asks for JSON gets a line of it.
+"""
+
+from __future__ import annotations
+
+import html
+import ipaddress
+import os
+import pkgutil
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from markupsafe import escape
+from werkzeug.debug.tbtools import DebugTraceback
+from werkzeug.wrappers import Request, Response
+
+from flask_debuglaunch.debuggers import PathMappings
+from flask_debuglaunch.editor_links import EDITORS
+from flask_debuglaunch.serving.app.app_import import without_our_frames
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+PAGE = """\
+<!doctype html>
+<html lang=en>
+<title>{title}</title>
+<style>{style} h4 a {{ color: inherit }}</style>
+<div class=debugger>
+<h1>{kind}</h1>
+<div class=detail><p class=errormsg>{title}</p></div>
+<h2 class=traceback>Traceback <em>(most recent call last)</em></h2>
+{traceback}
+<div class=plain><p>To copy:</p><textarea readonly cols=50 rows=10>{text}</textarea></div>
+</div>
+</html>
+"""
+# Whatever an error's message holds, it can't become a script.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "Cache-Control": "no-store",
+}
+# As Werkzeug renders a frame's heading, and the source of a frame of the app's own.
+FRAME = re.compile(
+    r'File <cite class="filename">"(?P<file>[^"]*)"</cite>,'
+    r'\s*line <em class="line">(?P<line>\d+)</em>'
+)
+OWN_SOURCE = '<div class="source ">'
+
+# The terminals of editors, by a variable that each sets; the more special ones first.
+TERMINALS = (
+    ("CURSOR_TRACE_ID", "", "cursor"),
+    ("TERM_PROGRAM", "vscode", "vscode"),
+    ("TERMINAL_EMULATOR", "JetBrains-JediTerm", "pycharm"),
+    ("ZED_TERM", "", "zed"),
+)
+OF_DEBUGGER = {"debugpy": "vscode", "pydevd-pycharm": "pycharm"}
+
+
+@dataclass(frozen=True)
+class EditorLinks:
+    """Links that open a file of this machine in the person's editor.
+
+    template: as in editors.py; None for no links. mappings: where the editor has the files.
+    """
+
+    template: str | None
+    mappings: PathMappings = ()
+
+    def to(self, file: str, line: int) -> str | None:
+        """The link to a line; None for what is no file, such as a template's <template>."""
+        if self.template is None or not os.path.isabs(file):
+            return None
+        path = quote(self._in_the_editor(Path(file)), safe="/:")
+        if path.startswith("/"):
+            template = self.template.replace("://file/{path}", "://file{path}")
+        else:  # C:/app.py
+            template = self.template.replace("=file://{path}", "=file:///{path}")
+        for name, value in {"path": path, "line": str(line), "column": "1"}.items():
+            template = template.replace(f"{{{name}}}", value)
+        return template
+
+    def _in_the_editor(self, file: Path) -> str:
+        for theirs, ours in sorted(self.mappings, key=lambda pair: -len(pair[1])):
+            if file.is_relative_to(ours):
+                rest = file.relative_to(ours).as_posix()
+                return f"{theirs.rstrip('/')}/{rest}".replace("\\", "/")
+        return file.as_posix()
+
+
+def link_template(
+    editor: str, debugger: str, environ: Mapping[str, str] = os.environ
+) -> str | None:
+    """The template of EDITOR's value; auto is the editor of this terminal, else the debugger's."""
+    if editor == "auto":
+        editor = _editor_of_terminal(environ) or OF_DEBUGGER.get(debugger, "off")
+    if editor == "off":
+        return None
+    template = EDITORS.get(editor, editor)
+    distribution = environ.get("WSL_DISTRO_NAME")
+    if distribution and editor.startswith(("vscode", "cursor", "windsurf")):
+        # The editor runs on Windows, the files are in here.
+        remote = f"://vscode-remote/wsl+{quote(distribution)}"
+        return template.replace("://file/", remote)
+    return template
+
+
+def _editor_of_terminal(environ: Mapping[str, str]) -> str | None:
+    for variable, value, editor in TERMINALS:
+        if variable in environ and value in ("", environ[variable]):
+            return editor
+    return None
+
+
+def with_error_page(app: WSGIApplication, links: EditorLinks) -> WSGIApplication:
+    """The app, whose unhandled errors are shown to a client on this machine."""
+
+    def shown(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if not is_at_this_machine(environ):
+            return app(environ, start_response)
+        return _show(app, links, environ, start_response)
+
+    return shown
+
+
+def is_at_this_machine(environ: WSGIEnvironment) -> bool:
+    """Is the client on this machine, and not somebody whom a proxy here lets through?"""
+    if any(name in environ for name in ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED")):
+        return False
+    try:
+        return ipaddress.ip_address(environ.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:
+        return False
+
+
+def _show(
+    app: WSGIApplication,
+    links: EditorLinks,
+    environ: WSGIEnvironment,
+    start_response: StartResponse,
+) -> Iterator[bytes]:
+    try:
+        response = app(environ, start_response)
+        try:
+            yield from response
+        finally:
+            getattr(response, "close", lambda: None)()
+    except Exception as error:
+        page = _response(error, links, environ)
+        shown = page(environ, _replacing(start_response))
+        environ["wsgi.errors"].write(_traceback_of(error).render_traceback_text())
+        yield from shown
+
+
+def _replacing(start_response: StartResponse) -> Any:
+    """Start the response anew in place of the failed one.
+
+    WSGI's rule: given the error, start_response raises it again if the headers are out already.
+    Then the server ends the response as it is, and logs the error.
+    """
+    failure = sys.exc_info()
+
+    def start(status: str, headers: list[tuple[str, str]]) -> Any:
+        return start_response(status, headers, failure)
+
+    return start
+
+
+def _response(error: Exception, links: EditorLinks, environ: WSGIEnvironment) -> Response:
+    accepted = Request(environ).accept_mimetypes
+    if accepted.best_match(["text/html", "application/json"]) == "application/json":
+        import json
+
+        told = {"error": "Internal Server Error", "exception": _summary(error)}
+        return Response(json.dumps(told), 500, HEADERS, mimetype="application/json")
+    return Response(render_page(error, links), 500, HEADERS, mimetype="text/html")
+
+
+def render_page(error: BaseException, links: EditorLinks) -> str:
+    """The page of an error, complete in itself."""
+    trace = _traceback_of(error)
+    style = pkgutil.get_data("werkzeug.debug", "shared/style.css") or b""
+    return PAGE.format(
+        title=escape(_summary(error)),
+        kind=escape(type(error).__name__),
+        style=style.decode(),
+        traceback=_linked(trace.render_traceback_html(include_title=False), links),
+        text=escape(trace.render_traceback_text()),
+    )
+
+
+def _traceback_of(error: BaseException) -> DebugTraceback:
+    return DebugTraceback(error.with_traceback(without_our_frames(error.__traceback__)))
+
+
+def _summary(error: BaseException) -> str:
+    # Not str(error): that may fail itself.
+    return "".join(traceback.format_exception_only(error)).strip()
+
+
+def _linked(rendered: str, links: EditorLinks) -> str:
+    """Werkzeug's traceback, with its headings as links and the app's own source unfolded."""
+
+    def link(found: re.Match[str]) -> str:
+        target = links.to(html.unescape(found["file"]), int(found["line"]))
+        return f'<a href="{escape(target)}">{found[0]}</a>' if target else found[0]
+
+    return FRAME.sub(link, rendered).replace(OWN_SOURCE, '<div class="source expanded">')

@@ -1,0 +1,82 @@
+"""Meeting the IDE's debugger: which process does it, and what if it can't be had."""
+
+from __future__ import annotations
+
+from flask_debuglaunch.debuggers import DEBUGGERS, Debugger, Endpoint, child_sessions
+from flask_debuglaunch.debuggers.child_sessions import Session
+from flask_debuglaunch.errors import DebuggerUnavailable, LaunchError
+from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.terminal import say
+
+
+def debugger_of(plan: Plan) -> Debugger:
+    return DEBUGGERS[plan.debugger.value]
+
+
+def attach_single(plan: Plan) -> None:
+    """In the one process that both meets the IDE and serves the app."""
+    if plan.connection.value in ("listen", "connect"):
+        _meet(plan)
+    debugger_of(plan).settle_in()
+
+
+def attach_supervisor(plan: Plan) -> Session | None:
+    """In the supervisor: hold the endpoint over restarts. Returns the session that workers join;
+    None where each worker dials the IDE by itself, or there is no debugger."""
+    if plan.connection.value == "present" or (_is_held_by_supervisor(plan) and _meet(plan)):
+        debugger_of(plan).settle_in()
+        return child_sessions.session_of_this_process()
+    return None
+
+
+def attach_worker(plan: Plan, session: Session | None) -> None:
+    """In a worker: join the supervisor's session, or dial the IDE."""
+    if session is not None:
+        if plan.connection.value != "present":  # an IDE that starts us knows the paths
+            debugger_of(plan).map_paths(plan.settings.path_mappings.value)
+        child_sessions.join(session)
+    elif plan.connection.value == "connect" and not _is_held_by_supervisor(plan):
+        _meet(plan)
+    debugger_of(plan).settle_in()
+
+
+def _is_held_by_supervisor(plan: Plan) -> bool:
+    """Is the connection made once, by the supervisor, and joined by each worker?"""
+    return plan.connection.value == "listen" or debugger_of(plan).has_one_connection
+
+
+def _meet(plan: Plan) -> bool:
+    """Listen or connect as planned. Returns False if the app is served without the debugger."""
+    debugger = debugger_of(plan)
+    endpoint = Endpoint(plan.debug_host.value, plan.debug_port.value, plan.announce.value)
+    try:
+        debugger.map_paths(plan.settings.path_mappings.value)
+        if plan.connection.value == "listen":
+            debugger.listen(endpoint)
+        else:
+            _say_wait(plan, endpoint)
+            debugger.connect(endpoint, plan.wait.value or 0)
+    except DebuggerUnavailable as error:
+        if plan.required.value:
+            raise
+        say(f"{error}. The app is served without it")
+        return False
+    _wait_for_ide(plan, debugger, endpoint)
+    return True
+
+
+def _wait_for_ide(plan: Plan, debugger: Debugger, endpoint: Endpoint) -> None:
+    seconds = plan.wait.value
+    if seconds is None or plan.connection.value != "listen":
+        return
+    _say_wait(plan, endpoint)
+    if not debugger.wait_for_client(seconds):
+        raise LaunchError(
+            f"{plan.settings.wait.origin}: no IDE has attached to {endpoint}"
+            f" within {seconds:g} s. Attach it sooner, or wait longer with --wait"
+        )
+
+
+def _say_wait(plan: Plan, endpoint: Endpoint) -> None:
+    if plan.wait.value is not None:
+        say(f"Waiting {plan.wait.value:g} s for the IDE at {endpoint}")

@@ -1,0 +1,83 @@
+"""The thread of a worker that obeys its supervisor, and ends the process with it.
+
+It is hidden from the debugger, because it has to act also while every other thread is suspended.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from select import select  # the original: an app may patch the module (gevent)
+
+from flask_debuglaunch.serving.attach_debugger import debugger_of
+from flask_debuglaunch.serving.ipc_messages import Resumed, Retire, Stopped, Task
+from flask_debuglaunch.serving.processes.ipc_channel import Channel
+from flask_debuglaunch.serving.server.http_server import AppServer
+
+STOP_POLL_SECONDS = 0.02
+REPORT_SECONDS = 0.05
+
+
+class ControlThread:
+    """What the supervisor has ordered so far."""
+
+    def __init__(self, task: Task, channel: Channel) -> None:
+        self._server: AppServer | None = None
+        self._report: Callable[[], None] | None = None
+        self.drain_seconds = 0.0
+        self._debugger = debugger_of(task.plan)
+        self._channel = channel
+        self._retiring = False
+        self._exit_by: float | None = None
+        self._reported: str | None = None
+        self._debugger.start_hidden_thread(self._listen)
+
+    def serve_with(self, server: AppServer, report: Callable[[], None]) -> None:
+        """From now on there is a server to stop; `report` runs when its first requests have had
+        their chance."""
+        self._report = report  # before the server: that is what the thread looks at first
+        self._server = server
+
+    def stopped_at(self) -> str | None:
+        return self._debugger.stopped_at()
+
+    def allow_exit(self, seconds: float) -> None:
+        """From now on: end after these seconds, whatever holds the interpreter."""
+        self._exit_by = time.monotonic() + seconds
+
+    def _listen(self) -> None:
+        while True:
+            if select([self._channel], [], [], self._patience())[0]:
+                self._obey(self._channel.receive())
+            elif self._server is not None and self._report is not None:
+                self._report()
+                self._report = None
+            if self._retiring:
+                self._look_on()
+
+    def _patience(self) -> float | None:
+        if self._retiring:
+            return STOP_POLL_SECONDS
+        return REPORT_SECONDS if self._server is None or self._report is not None else None
+
+    def _obey(self, message: object) -> None:
+        if message is None:  # whatever has killed the supervisor: leave no orphan, no port
+            os._exit(1)
+        if isinstance(message, Retire):
+            self.drain_seconds = message.seconds
+            self._retiring = True
+            if self._server is not None:
+                # Also while a thread is stopped: under load a breakpoint would be hit for ever.
+                self._server.stop()
+
+    def _look_on(self) -> None:
+        """While retiring: say when a stopped thread holds it up."""
+        where = self.stopped_at()
+        if where != self._reported:
+            self._reported = where
+            self._channel.tell(Stopped(where) if where else Resumed())
+        is_overdue = self._exit_by is not None and time.monotonic() > self._exit_by
+        # Without a server the app is still being imported, from files that have changed again.
+        if where is None and (self._server is None or is_overdue):
+            os._exit(0)

@@ -1,0 +1,123 @@
+"""What supervisor, fork server and workers say to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask_debuglaunch.debuggers.child_sessions import Session
+from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.serving.server.tls import CertificateFiles
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is to do: serve the app as planned."""
+
+    plan: Plan
+    certificate: CertificateFiles | None
+    session: Session | None
+    """Where the debugger of the supervisor is connected; None if it has none to share."""
+    is_first: bool
+    """The first worker ends if the app can't be imported; a later one shows the error instead."""
+    use_debugger: bool = True
+    """Attach the external debugger at all?"""
+
+
+@dataclass(frozen=True)
+class Attached:
+    """The debugger is attached, or there is none to attach; the app is imported next."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The app is imported and served; after an error on import the error is."""
+
+    failed: bool
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The first start can't be: the app can't be imported. `message` is for the user, unless the
+    worker has printed all there is to say."""
+
+    message: str | None
+    exit_status: int
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What the app was made from: its imported files outside the installed packages, and folders
+    of which every file counts."""
+
+    files: frozenset[str]
+    folders: frozenset[str]
+    since: float
+    """When the worker began to read them, in seconds since the epoch."""
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A thread is stopped in the debugger, so the worker can't be replaced now."""
+
+    where: str
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """No thread is stopped any more."""
+
+
+@dataclass(frozen=True)
+class Retire:
+    """To a worker: accept no more, answer what is under way, end."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Preloadable:
+    """What of the app's imports a fork server can have ready for the next worker, or why none."""
+
+    modules: tuple[str, ...]
+    unsafe: str | None
+
+
+@dataclass(frozen=True)
+class Preload:
+    """To a fork_server: import these."""
+
+    modules: tuple[str, ...]
+    plan: Plan
+    session: Session | None
+
+
+@dataclass(frozen=True)
+class Preloaded:
+    """The fork server can fork. A change of one of the files means that it should not any more."""
+
+    files: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Unsafe:
+    """The fork server can't fork, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Fork:
+    """To a fork_server: fork a worker; the descriptor of its channel comes with the next byte."""
+
+
+@dataclass(frozen=True)
+class Forked:
+    pid: int
+
+
+@dataclass(frozen=True)
+class Exited:
+    """A forked worker has ended; status as in subprocess."""
+
+    pid: int
+    status: int

@@ -1,0 +1,133 @@
+"""The fork server as the supervisor sees it, and the workers it has forked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterable, Mapping
+
+from flask_debuglaunch.debuggers.child_sessions import children_left_alone
+from flask_debuglaunch.serving.ipc_messages import Exited, Fork, Forked, Preload, Preloaded, Unsafe
+from flask_debuglaunch.serving.processes.ipc_channel import Channel
+from flask_debuglaunch.serving.processes.socket_inheritance import spawn
+from flask_debuglaunch.serving.processes.worker_handle import END_SECONDS
+from flask_debuglaunch.serving.watching.watched_files import Signature, signature
+
+
+class ForkServerHandle:
+    """Ready once it has preloaded; unusable if its packages can't be forked."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], channel: Channel, preload: Preload
+    ) -> None:
+        self.process = process
+        self.channel = channel
+        self.preload = preload
+        self.is_ready = False
+        self.is_gone = False
+        self.unsafe: str | None = None
+        self._has_living_worker = False
+        self._files: dict[str, Signature | None] = {}
+        self._pids: list[int] = []
+        """Of forked workers, in the order of forking."""
+        self._statuses: dict[int, int] = {}
+
+    def hear(self) -> None:
+        """Take in the next message."""
+        match self.channel.receive():
+            case Preloaded(files):
+                self._files = _signatures(files)
+                self.is_ready = True
+            case Unsafe(reason):
+                self.unsafe = reason
+            case Forked(pid):
+                self._pids.append(pid)
+            case Exited(pid, status):
+                self._statuses[pid] = status
+            case _:
+                self.is_gone = True
+                self.is_ready = False
+
+    def is_fresh(self) -> bool:
+        """Are the installed packages still what they were when they were preloaded?"""
+        return _signatures(self._files) == self._files
+
+    def fork(self) -> ForkedWorker:
+        """Have a worker forked. Raises OSError if the fork_server is gone."""
+        ours, theirs = socket.socketpair()
+        self._has_living_worker = True
+        with theirs:
+            self.channel.send(Fork())
+            socket.send_fds(self.channel.socket, [b"x"], [theirs.fileno()])
+        return ForkedWorker(self, Channel(ours))
+
+    def next_pid(self) -> int | None:
+        while not self._pids and not self.is_gone:
+            self.hear()
+        return self._pids.pop(0) if self._pids else None
+
+    def status_of(self, pid: int) -> int:
+        """The exit status of a worker that has ended or is about to; 0 if nobody knows it."""
+        while pid not in self._statuses and not self.is_gone:
+            if not self.channel.has_message(within=END_SECONDS):
+                _kill(pid)  # it has closed its channel, and lives
+            self.hear()
+        self._has_living_worker = False
+        return self._statuses.pop(pid, 0)
+
+    def retire(self) -> None:
+        """Fork no more; the fork server stays to say how its last worker ends."""
+        self.is_ready = False
+        if not self._has_living_worker:
+            self.close()
+
+    def close(self) -> None:
+        """End it."""
+        self.is_gone = True
+        self.channel.close()
+        self.process.kill()
+        self.process.wait()
+
+
+class ForkedWorker:
+    """A worker that a fork server has forked."""
+
+    def __init__(self, fork_server: ForkServerHandle, channel: Channel) -> None:
+        self.channel = channel
+        self.fork_server = fork_server
+        self._pid: int | None = None
+
+    def kill(self) -> None:
+        pid = self._known_pid()
+        if pid is not None:
+            _kill(pid)
+
+    def exit_status(self) -> int:
+        pid = self._known_pid()
+        return 0 if pid is None else self.fork_server.status_of(pid)
+
+    def _known_pid(self) -> int | None:
+        self._pid = self._pid or self.fork_server.next_pid()
+        return self._pid
+
+
+def start_fork_server(
+    command: list[str], environ: Mapping[str, str], listener: socket.socket, preload: Preload
+) -> ForkServerHandle:
+    """Start the program again as a fork server; it is ready when it says so."""
+    with children_left_alone():
+        process, channel = spawn(command, environ, listener)
+    channel.tell(preload)
+    return ForkServerHandle(process, channel, preload)
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _signatures(files: Iterable[str]) -> dict[str, Signature | None]:
+    return {file: signature(file) for file in files}

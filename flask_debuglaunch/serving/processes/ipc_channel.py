@@ -1,0 +1,63 @@
+"""The socket that supervisor, fork server and workers speak over.
+
+A socket and not a pipe or multiprocessing's Connection: a selector takes it on every platform,
+and it can carry descriptors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import socket
+import struct
+import threading
+from select import select
+from typing import Any
+
+_LENGTH = struct.Struct("!I")
+
+
+class Channel:
+    """One end of a connection between two of our own processes."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self._sending = threading.Lock()
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def send(self, message: Any) -> None:
+        """Raises OSError if the other end is gone."""
+        content = pickle.dumps(message)
+        with self._sending:
+            self.socket.sendall(_LENGTH.pack(len(content)) + content)
+
+    def tell(self, message: Any) -> None:
+        """Send to a process that may just have ended; if it has, `receive` says so."""
+        with contextlib.suppress(OSError):
+            self.send(message)
+
+    def receive(self) -> Any:
+        """The next message; None if the other end is gone."""
+        try:
+            (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
+            return pickle.loads(self._read(length))
+        except (EOFError, OSError):
+            return None
+
+    def has_message(self, within: float = 0) -> bool:
+        """Is there something to receive, or will there be within so many seconds?"""
+        return bool(select([self.socket], [], [], within)[0])
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def _read(self, length: int) -> bytes:
+        content = bytearray()
+        while len(content) < length:
+            piece = self.socket.recv(length - len(content))
+            if not piece:
+                raise EOFError
+            content += piece
+        return bytes(content)

@@ -1,0 +1,111 @@
+"""How a child process gets the listening socket and its channel: by inheritance, told of in one
+environment variable, which it forgets before the app can see it."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask_debuglaunch.serving.processes import CHILD_MARKER
+from flask_debuglaunch.serving.processes.ipc_channel import Channel
+
+
+@dataclass(frozen=True)
+class Inheritance:
+    """What a child has from its supervisor."""
+
+    listener: socket.socket
+    channel: Channel
+
+
+def spawn(
+    command: list[str], environ: Mapping[str, str], listener: socket.socket
+) -> tuple[subprocess.Popen[bytes], Channel]:
+    """Start a child that shares our terminal, the listener, and a new channel."""
+    if sys.platform == "win32":
+        return _spawn_on_windows(command, environ, listener)
+    ours, theirs = socket.socketpair()
+    descriptors = (listener.fileno(), theirs.fileno())
+    marker = {CHILD_MARKER: ",".join(map(str, descriptors))}
+    with theirs, _interrupts_held_back():
+        process = subprocess.Popen(command, env={**environ, **marker}, pass_fds=descriptors)
+    return process, Channel(ours)
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """A child inherits it: Ctrl-C while its interpreter starts must not print a traceback."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def let_interrupts_through() -> None:
+    """In the child, when it can handle Ctrl-C."""
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def inherit() -> Inheritance:
+    """In the child: take what the supervisor has passed on."""
+    marker = os.environ.pop(CHILD_MARKER)
+    if sys.platform == "win32":
+        return _inherit_on_windows(marker)
+    listener, channel = (socket.socket(fileno=int(one)) for one in marker.split(","))
+    # The app's own children must neither hold the port nor keep the channel open.
+    listener.set_inheritable(False)
+    channel.set_inheritable(False)
+    listener.setblocking(False)
+    return Inheritance(listener, Channel(channel))
+
+
+# Windows has no descriptors to inherit: the child dials a port of ours, proves with a secret of its
+# environment that it is the one, and is given a copy of the listener. (Written by the
+# documentation of socket.share; not run, for want of a Windows machine.)
+
+
+def _spawn_on_windows(
+    command: list[str], environ: Mapping[str, str], listener: socket.socket
+) -> tuple[subprocess.Popen[bytes], Channel]:
+    secret = secrets.token_hex(32)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        marker = {CHILD_MARKER: f"{door.getsockname()[1]},{secret}"}
+        process = subprocess.Popen(command, env={**environ, **marker})
+        door.settimeout(60)
+        channel = _admit(door, secret)
+    shared: Any = listener
+    channel.send(shared.share(process.pid))
+    return process, channel
+
+
+def _admit(door: socket.socket, secret: str) -> Channel:
+    while True:
+        connection, _ = door.accept()
+        connection.settimeout(10)
+        # Compared as bytes: nothing of a stranger's may reach pickle.
+        if hmac.compare_digest(connection.recv(len(secret)), secret.encode()):
+            connection.settimeout(None)
+            return Channel(connection)
+        connection.close()
+
+
+def _inherit_on_windows(marker: str) -> Inheritance:
+    port, secret = marker.split(",")
+    connection = socket.create_connection(("127.0.0.1", int(port)))
+    connection.sendall(secret.encode())
+    channel = Channel(connection)
+    from_share: Any = getattr(socket, "fromshare")  # noqa: B009  (not on other platforms)
+    listener: socket.socket = from_share(channel.receive())
+    listener.setblocking(False)
+    return Inheritance(listener, channel)

@@ -1,0 +1,69 @@
+"""A worker as the supervisor sees it: a process, a channel, and what it has said so far."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from flask_debuglaunch.debuggers.child_sessions import children_left_alone
+from flask_debuglaunch.serving.processes.ipc_channel import Channel
+from flask_debuglaunch.serving.processes.socket_inheritance import spawn
+
+END_SECONDS = 2.0
+
+
+class WorkerProcess(Protocol):
+    """However it was started."""
+
+    @property
+    def channel(self) -> Channel: ...
+
+    def kill(self) -> None:
+        """End it at once."""
+
+    def exit_status(self) -> int:
+        """As subprocess has it, -N for signal N; waits for the end."""
+
+
+@dataclass
+class FreshWorker:
+    """A worker in an interpreter of its own."""
+
+    process: subprocess.Popen[bytes]
+    channel: Channel
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+
+    def exit_status(self) -> int:
+        try:
+            return self.process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:  # it has closed its channel, and lives
+            self.process.kill()
+            return self.process.wait()
+
+
+def start_fresh(
+    command: list[str], environ: Mapping[str, str], listener: socket.socket
+) -> FreshWorker:
+    """Start the program again, to become a worker."""
+    with children_left_alone():
+        process, channel = spawn(command, environ, listener)
+    return FreshWorker(process, channel)
+
+
+def how_it_ended(status: int) -> str:
+    """`ended with exit status 1`, `was ended by SIGSEGV`."""
+    if status >= 0:
+        return f"ended with exit status {status}"
+    known = {one.value: one.name for one in signal.Signals}
+    name = known.get(-status, f"signal {-status}")
+    hint = " (out of memory?)" if name == "SIGKILL" and sys.platform == "linux" else ""
+    return f"was ended by {name}{hint}"

@@ -1,0 +1,75 @@
+"""The plan that is followed now, with the socket, the certificate and the watched files that it
+asks for; resolved anew when its YAML or an env file changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Set
+from contextlib import ExitStack
+from dataclasses import replace
+
+from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.serving.server.listening_socket import bind, url_of
+from flask_debuglaunch.serving.server.tls import certificate_of
+from flask_debuglaunch.serving.watching.watched_files import watched_for
+from flask_debuglaunch.terminal import say
+
+
+class ReloadablePlan:
+    """`resolve` gives the plan as the files have it now.
+
+    Raises LaunchError if the port is taken, or there is no app.
+    """
+
+    def __init__(self, plan: Plan, resolve: Callable[[], Plan], cleanup: ExitStack) -> None:
+        self.plan = plan
+        self._resolve, self._cleanup = resolve, cleanup
+        self.listener = cleanup.enter_context(bind(plan))
+        self.certificate = certificate_of(plan, cleanup)
+        self.watched = watched_for(plan)
+
+    @property
+    def url(self) -> str:
+        return url_of(self.listener, tls=self.plan.settings.cert.value is not None)
+
+    def is_made_from(self, files: Set[str]) -> bool:
+        """Does it come from one of these files?"""
+        settings = self.plan.settings
+        looked_for = [one.path for one in settings.lookups]
+        sources = {settings.config_file, *settings.env_files, *looked_for}
+        return bool(files & {os.path.abspath(one) for one in sources if one})
+
+    def resolve_anew(self) -> None:
+        """Follow the files as far as a running process can; say what can't be followed, and why."""
+        try:
+            new = self._resolve()
+            watched, certificate = watched_for(new), certificate_of(new, self._cleanup)
+            has_moved = _address(new) != _address(self.plan)
+            listener = self._cleanup.enter_context(bind(new)) if has_moved else self.listener
+        except LaunchError as error:
+            say(f"{error}. The configuration stays as it was")
+            return
+        self.plan = self._with_what_stays(new)
+        self.watched, self.certificate = watched, certificate
+        if has_moved:
+            self.listener.close()
+            self.listener = listener
+            say(f"Running on {self.url}")
+
+    def _with_what_stays(self, new: Plan) -> Plan:
+        """A debugger can't be taken out of a running process, and what follows from it stays too:
+        Werkzeug's beside it would catch the errors first."""
+        names = ["reload"]
+        if self.plan.is_external or new.is_external:
+            names += ["debugger", "connection", "debug_host", "debug_port"]
+            names += ["use_debugger", "use_reloader", "stop_on_errors"]
+        old = {name: getattr(self.plan, name) for name in names}
+        changed = [name for name, one in old.items() if getattr(new, name).value != one.value]
+        if changed:
+            say(f"Until the launcher is started again, as before: {', '.join(changed)}")
+        return replace(new, **old)
+
+
+def _address(plan: Plan) -> tuple[str, int]:
+    return plan.host.value, plan.port.value

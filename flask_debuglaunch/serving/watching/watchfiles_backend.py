@@ -1,0 +1,44 @@
+"""The events of macOS and Windows, by watchfiles.
+
+https://watchfiles.helpmanual.io/api/rust_backend/; its watch() and not watchfiles.watch(), because
+the watching has to begin before the files are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from watchfiles import Change
+from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
+
+from flask_debuglaunch.serving.self_pipe import SelfPipe
+
+STEP_MILLISECONDS = 15
+"""watchfiles looks this often; a single save is told of after one or two of it."""
+DEBOUNCE_MILLISECONDS = 1_600
+
+
+class WatchfilesEvents:
+    """Raises OSError if the system gives no events."""
+
+    def __init__(self, folders: Iterable[str], ended: SelfPipe) -> None:
+        self._ended = ended
+        try:
+            self._notify = RustNotify(list(folders), False, False, 0, False, True)
+        except WatchfilesRustInternalError as error:
+            raise OSError(*error.args) from error
+
+    def wait(self, seconds: float | None) -> dict[str, bool]:
+        timeout = 0 if seconds is None else max(1, round(seconds * 1000))  # 0 is for ever
+        try:
+            told = self._notify.watch(
+                DEBOUNCE_MILLISECONDS, STEP_MILLISECONDS, timeout, self._ended
+            )
+        except WatchfilesRustInternalError as error:
+            raise OSError(*error.args) from error
+        if isinstance(told, str):  # "timeout", "stop" or "signal"
+            return {}
+        return {path: change != Change.deleted for change, path in told}
+
+    def close(self) -> None:
+        self._notify.close()

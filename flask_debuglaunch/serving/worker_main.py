@@ -1,0 +1,150 @@
+"""One life of a worker: attach the debugger, import the app, serve it, and make room for the next.
+
+The main thread does all of that; another one obeys the supervisor meanwhile (control_thread.py).
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flask_debuglaunch.debuggers import child_sessions
+from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.serving.app.app_finder import failing_app
+from flask_debuglaunch.serving.app.app_import import import_app, print_error
+from flask_debuglaunch.serving.app.imported_files import ImportsSeen, template_folders
+from flask_debuglaunch.serving.app.middleware import around, warn_of_own_debugger
+from flask_debuglaunch.serving.app.preloadable_modules import (
+    ImportRecorder,
+    installed_modules,
+    why_not_fork,
+)
+from flask_debuglaunch.serving.attach_debugger import attach_worker
+from flask_debuglaunch.serving.control_thread import ControlThread
+from flask_debuglaunch.serving.ipc_messages import Attached, Failed, Preloadable, Ready, Task, Watch
+from flask_debuglaunch.serving.processes.ipc_channel import Channel
+from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance
+from flask_debuglaunch.serving.server.http_server import AppServer, make_server
+from flask_debuglaunch.serving.server.tls import ssl_context_of
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+EXIT_SECONDS = 2.0
+"""How long atexit functions and the app's own threads may take."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The app that is to be served."""
+
+    app: WSGIApplication
+    was_given: bool = False
+    """The user's own program has made it."""
+    failed: bool = False
+    """It stands in for one that could not be imported."""
+
+
+def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int:
+    """Serve the app until the supervisor sends Retire; returns the exit status."""
+    channel, began = inherited.channel, time.time()
+    orders, recorder = ControlThread(task, channel), ImportRecorder()
+    _keep_from_children(inherited)
+    try:
+        attach_worker(task.plan, task.session if task.use_debugger else None)
+        channel.tell(Attached())
+        loaded = Loaded(app, was_given=True) if app is not None else _imported(task, recorder)
+        if task.is_first:
+            warn_of_own_debugger(loaded.app, task.plan)
+        with recorder:
+            server = _server(task, inherited, loaded.app)
+    except LaunchError as error:
+        channel.tell(Failed(str(error), error.exit_status))
+        return error.exit_status
+    except _FirstImportFailed:
+        channel.tell(Failed(None, 2))
+        return 2
+    orders.serve_with(server, lambda: _report(channel, server, loaded, recorder, began))
+    channel.tell(Ready(loaded.failed))
+    _serve(server, orders)
+    return end_process(orders)
+
+
+def _keep_from_children(inherited: Inheritance) -> None:
+    """What the app forks (multiprocessing) must not hold the port, nor be taken for us."""
+
+    def let_go() -> None:
+        inherited.listener.close()
+        inherited.channel.close()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=let_go)
+
+
+class _FirstImportFailed(Exception):
+    pass
+
+
+def _imported(task: Task, recorder: ImportRecorder) -> Loaded:
+    try:
+        app = import_app(task.plan, supervised=True, first=task.is_first, recorder=recorder)
+    except Exception as error:
+        if task.is_first and isinstance(error, LaunchError):
+            raise
+        print_error(error)
+        if task.is_first:
+            raise _FirstImportFailed from None
+        return Loaded(failing_app(error), failed=True)
+    return Loaded(app)
+
+
+def _server(task: Task, inherited: Inheritance, app: WSGIApplication) -> AppServer:
+    tls = ssl_context_of(task.plan, task.certificate)
+    threads = task.plan.settings.with_threads.value
+    return make_server(inherited.listener, around(app, task.plan), tls, threads=threads)
+
+
+def _report(
+    channel: Channel, server: AppServer, loaded: Loaded, recorder: ImportRecorder, since: float
+) -> None:
+    """Tell the supervisor what to watch, and what the next worker could have ready."""
+    imports = ImportsSeen(since)
+    _send(channel, imports.news(template_folders(loaded.app)))
+    server.after_request = lambda: _send(channel, imports.news())
+    if not loaded.failed:
+        unsafe = why_not_fork(was_given=loaded.was_given)
+        channel.tell(Preloadable(installed_modules(recorder.names), unsafe))
+
+
+def _send(channel: Channel, news: Watch | None) -> None:
+    if news is not None:
+        channel.tell(news)
+
+
+def _serve(server: AppServer, orders: ControlThread) -> None:
+    try:
+        server.serve()
+    except KeyboardInterrupt:  # Ctrl-C reaches the whole process group; the supervisor ends us too
+        return
+    server.drain(orders.drain_seconds, held=lambda: orders.stopped_at() is not None)
+
+
+def end_process(orders: ControlThread) -> int:
+    """End as an interpreter does, less what only takes time: a debugger's exit wait (0.55 s) and
+    the taking down of every module. Does not return.
+
+    The same two steps as in multiprocessing's own children (multiprocessing.process._bootstrap).
+    """
+    orders.allow_exit(EXIT_SECONDS)
+    child_sessions.leave()
+    threading._shutdown()  # type: ignore[attr-defined]  # joins the app's own threads
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(0)

@@ -1,0 +1,65 @@
+"""A debugger that is in the process already is the one: none is attached beside it, nor again."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from ..support.debugging import DEBUGGERS
+from ..support.processes import free_port, http_get, is_listening
+from ..support.requirements import require_debugger
+from .debug_session import READY, Shop, listening_ide, meet
+
+
+@pytest.mark.parametrize("reload", [False, True], ids=["no reload", "reload"])
+@pytest.mark.parametrize("asked", DEBUGGERS)
+@pytest.mark.parametrize("present", DEBUGGERS)
+def test_the_debugger_that_is_asked_for_stays_out(
+    shop: Shop, present: str, asked: str, reload: bool
+) -> None:
+    require_debugger(present)
+    with listening_ide("pydevd") as other:
+        settings = {"DEBUG_WITH": asked, "DEBUG_PORT": other.port, "RELOAD": reload}
+        with meet(shop, present, "present", reload=reload, **settings) as meeting:
+            meeting.stop_in_view()
+            assert len(meeting.ide.sessions) == (2 if reload else 1)
+            assert f" * Debugger: {reason(shop, present, asked)}" in meeting.program.lines
+        assert other.sessions == []
+
+
+def reason(shop: Shop, present: str, asked: str) -> str:
+    beats = f", it wins over {asked} ({shop.origin_of('DEBUG_WITH')})" if asked != present else ""
+    return f"{present} is in this process already{beats}"
+
+
+@pytest.mark.parametrize("present", DEBUGGERS)
+def test_a_debugger_that_is_present_does_not_listen(shop: Shop, present: str) -> None:
+    port = free_port()
+    settings = {"DEBUG_WITH": "debugpy", "DEBUG_CONNECTION": "listen", "DEBUG_PORT": port}
+    with meet(shop, present, "present", reload=True, RELOAD=True, **settings) as meeting:
+        meeting.stop_in_view()
+        assert not is_listening(port)
+
+
+@pytest.mark.parametrize("asked", DEBUGGERS)
+@pytest.mark.parametrize("present", DEBUGGERS)
+def test_explain_names_both(shop: Shop, present: str, asked: str) -> None:
+    shop.configure(DEBUG_WITH=asked)
+    with shop.press_debug(present, "explain", "debugger") as ide:
+        assert ide.program
+        ide.program.wait_for_line(re.escape(reason(shop, present, asked)))
+
+
+def test_werkzeugs_does_not_come_in_by_an_edit_of_the_yaml(shop: Shop) -> None:
+    """debugpy can't be taken out of the running process, so Werkzeug's stays out."""
+    require_debugger("debugpy")
+    port = free_port()
+    shop.configure(DEBUG_WITH="debugpy", DEBUG_PORT=port)
+    with shop.start() as program:
+        url = program.wait_for_line(READY)[1]
+        shop.configure(DEBUG_WITH="werkzeug", DEBUG_PORT=port)
+        program.wait_for_line("Until the launcher is started again, as before: .*debugger")
+        program.wait_for_line("Reloaded in")
+        its_style = "/greet/you?__debugger__=yes&cmd=resource&f=style.css"
+        assert http_get(url + its_style).text == "Hello, you!"

@@ -1,0 +1,265 @@
+"""However it ends: no process and no port is left, and the exit status says how."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..support.processes import (
+    Program,
+    command_line,
+    free_port,
+    http_get,
+    in_background,
+    is_listening,
+    wait_until,
+)
+from .project import HELLO, Project, Served, launcher
+
+if sys.platform == "win32":
+    pytest.skip("signals", allow_module_level=True)
+
+WORKER = "\n\n@app.get('/pid')\ndef pid():\n    import os\n    return str(os.getpid())\n"
+END_SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+@pytest.fixture(params=["no reload", "fresh", "warm", "debugpy"])
+def served(project: Project, request: pytest.FixtureRequest) -> object:
+    """A server of each kind, whose worker tells its pid at /pid."""
+    project.save("main.py", HELLO.format(text="one") + WORKER)
+    flags = {
+        "no reload": ["--no-reload"],
+        "fresh": ["--preload", "off"],
+        "warm": [],
+        "debugpy": ["--debug-with", "debugpy", "--debug-port", str(free_port())],
+    }[request.param]
+    if request.param == "debugpy":
+        pytest.importorskip("debugpy")
+    with project.served(*flags) as served:
+        if request.param == "warm":
+            wait_for_warm_worker(project, served)
+        yield served
+
+
+def wait_for_warm_worker(project: Project, served: Served) -> None:
+    """Reload until a worker comes from the fork_server: its parent is not the supervisor."""
+
+    def is_warm() -> bool:
+        project.main.touch()
+        served.wait_for_reload(served.reloads + 1)
+        return parent_of(int(served.text("/pid"))) != served.program.pid
+
+    wait_until(is_warm)
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def port_of(served: Served) -> int:
+    return int(served.url.rpartition(":")[2])
+
+
+def assert_all_gone(served: Served) -> None:
+    served.program.assert_nothing_left(timeout=5)
+    # A process that ends closes its files a moment after it has left the list of processes.
+    wait_until(lambda: not is_listening(port_of(served)), 5, "nobody listens any more")
+
+
+@pytest.mark.parametrize("number", END_SIGNALS)
+@pytest.mark.parametrize("to", ["the process", "its group"])
+def test_a_signal_ends_it(served: Served, number: signal.Signals, to: str) -> None:
+    if to == "the process":
+        served.program.signal(number)
+    else:
+        served.program.signal_group(number)
+    status = served.program.wait_exit(timeout=10)
+    assert status in (END_SIGNALS[number], -number)
+    assert_all_gone(served)
+    assert "Traceback" not in served.program.output
+
+
+def test_ctrl_c_in_a_terminal_and_a_closed_one(project: Project) -> None:
+    for act in ("ctrl-c", "close"):
+        with project.served(terminal=True) as served:
+            if act == "ctrl-c":
+                served.program.type_keys("\x03")
+            else:
+                served.program.close_terminal()
+            served.program.wait_exit(timeout=10)
+            assert_all_gone(served)
+            assert "Traceback" not in served.program.output
+
+
+def test_ctrl_c_while_the_app_is_imported(project: Project) -> None:
+    project.save("main.py", "print('importing', flush=True)\nimport time\ntime.sleep(60)\n")
+    with Program(launcher(), cwd=project.root) as program:
+        program.wait_for_line("importing")
+        program.signal_group(signal.SIGINT)
+        assert program.wait_exit(timeout=10) == 130
+        program.assert_nothing_left(timeout=5)
+
+
+def test_a_killed_supervisor_takes_the_worker_along(served: Served) -> None:
+    worker = int(served.text("/pid"))
+    served.program.signal(signal.SIGKILL)
+    wait_until(lambda: not command_line(worker), timeout=1, message="the worker has ended")
+    assert_all_gone(served)
+
+
+def test_a_supervisor_that_is_killed_while_the_worker_reports_to_it(project: Project) -> None:
+    """The worker looks through sys.modules for that; here it finds what kills the supervisor."""
+    trap = (
+        "\n\nimport os, signal, sys, time\nsupervisor = os.getppid()\n\n\nclass Trap:\n"
+        "    @property\n    def __dict__(self):\n        os.kill(supervisor, signal.SIGKILL)\n"
+        "        while os.getppid() == supervisor:\n            time.sleep(0.01)\n"
+        "        return {}\n\n\nsys.modules['trap'] = Trap()\n"
+    )
+    project.save("main.py", HELLO.format(text="one") + trap)
+    with project.served("--preload", "off") as served:
+        assert served.program.wait_exit() == -signal.SIGKILL
+        assert_all_gone(served)
+        assert "Traceback" not in served.program.output
+
+
+def test_a_stopped_thread_does_not_keep_the_worker_alive(project: Project) -> None:
+    pytest.importorskip("debugpy")
+    from ..support.dap import Editor
+
+    port = free_port()
+    with project.served("--debug-with", "debugpy", "--debug-port", str(port)) as served:
+        with Editor.attach(port, breakpoints={project.main: [8]}) as editor:
+            editor.wait_for_session(2)
+            in_background(http_get, served.url)
+            worker = editor.wait_for_stop().process_id
+            served.program.signal(signal.SIGKILL)
+            wait_until(lambda: not command_line(worker), timeout=1, message="the worker has ended")
+        assert_all_gone(served)
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("os.kill(os.getpid(), 11)", "was ended by SIGSEGV"),
+        ("os.kill(os.getpid(), 9)", r"was ended by SIGKILL \(out of memory\?\)"),
+        ("os._exit(3)", "ended with exit status 3"),
+    ],
+)
+@pytest.mark.parametrize("preload", ["auto", "off"])
+def test_a_worker_that_dies_is_told_of_and_the_next_save_starts_another(
+    project: Project, end: str, said: str, preload: str
+) -> None:
+    route = f"\n\n@app.get('/end')\ndef end():\n    import os\n    {end}\n"
+    project.save("main.py", HELLO.format(text="one") + WORKER + route)
+    with project.served("--preload", preload) as served:
+        if preload == "auto":
+            wait_for_warm_worker(project, served)
+        with pytest.raises(ConnectionError):
+            served.text("/end")
+        served.program.wait_for_line(said + r"\. The next save starts it again")
+        waiting = in_background(served.text)
+        project.say("two")
+        assert waiting.result(30) == "two"
+
+
+def test_atexit_functions_run_before_the_next_worker_starts(project: Project) -> None:
+    log = project.root / "log.txt"
+    code = (
+        "\n\ndef note(word):\n    import os\n"
+        f"    with open({str(log)!r}, 'a') as file:\n        file.write(word + '\\n')\n\n"
+        "import atexit\natexit.register(note, 'end')\nnote('start')\n"
+    )
+    project.save("main.py", HELLO.format(text="one") + code)
+    with project.served() as served:
+        for number in (1, 2, 3):
+            project.main.touch()
+            served.wait_for_reload(number)
+        served.program.signal_group(signal.SIGINT)
+        served.program.wait_exit()
+    assert log.read_text().split() == ["start", "end"] * 4
+
+
+def test_threads_of_the_app_do_not_keep_it_from_reloading(project: Project) -> None:
+    forever = "\n\nimport threading\nthreading.Thread(target=threading.Event().wait).start()\n"
+    pool = (
+        "\nfrom concurrent.futures import ThreadPoolExecutor\nThreadPoolExecutor().submit(print)\n"
+    )
+    for code, seconds in ((pool, 2), (forever, 10)):
+        project.save("main.py", HELLO.format(text="one") + code)
+        with project.served() as served:
+            project.save("main.py", HELLO.format(text="two") + code)
+            wait_until(lambda served=served: served.reloads == 1, timeout=seconds)
+
+
+def test_what_the_app_forks_holds_neither_port_nor_supervisor(project: Project) -> None:
+    fork = (
+        "\n\nimport multiprocessing, time\n"
+        "child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(600,))\n"
+        "child.start()\n"
+        "import os\n@app.get('/die')\ndef die():\n    os._exit(1)\n"
+    )
+    project.save("main.py", HELLO.format(text="one") + fork)
+    with project.served() as served:
+        with pytest.raises(ConnectionError):
+            served.text("/die")
+        served.program.wait_for_line("The next save starts it again")
+        served.program.signal(signal.SIGTERM)
+        served.program.wait_exit()
+        wait_until(lambda: not is_listening(port_of(served)), 5, "nobody listens any more")
+
+
+@pytest.mark.parametrize(("debugger", "processes"), [("none", 3), ("debugpy", 4)])
+def test_many_reloads_leave_nothing_behind(project: Project, debugger: str, processes: int) -> None:
+    """There are the supervisor, the worker and the fork server, and debugpy's adapter."""
+    flags = ["--debug-with", "off"]
+    if debugger == "debugpy":
+        pytest.importorskip("debugpy")
+        flags = ["--debug-with", "debugpy", "--debug-port", str(free_port())]
+    figures = []
+    with project.served(*flags) as served:
+        for number in range(1, 201):
+            project.say(f"version {number}")
+            served.wait_for_text(f"version {number}")
+            served.wait_for_reload(number)
+            if number in (20, 200):
+                # A fork server is started when the saves pause.
+                wait_until(lambda: _figures(served.program)[0] == processes)
+                figures.append(_figures(served.program))
+    assert figures[1][:2] == figures[0][:2]
+    assert figures[1][2] < figures[0][2] * 1.05
+
+
+def _figures(program: Program) -> tuple[int, int, int]:
+    """Processes of the family; descriptors and resident pages of the supervisor."""
+
+    def processes() -> int:
+        return len([pid for pid in program.family.members() if command_line(pid)])
+
+    descriptors = len(os.listdir(f"/proc/{program.pid}/fd"))
+    pages = int(Path(f"/proc/{program.pid}/statm").read_text().split()[1])
+    return processes(), descriptors, pages
+
+
+@pytest.mark.parametrize("reload", ["--reload", "--no-reload"])
+def test_process_1_of_a_container_ends_on_sigterm(project: Project, reload: str) -> None:
+    """For process 1 the kernel has no default action: `docker stop` would wait, then kill."""
+    contain = ["unshare", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*contain, "true"], capture_output=True).returncode:
+        pytest.skip("a process namespace needs root")
+    with project.served(reload, command=[*contain, *launcher()]) as served:
+        first = next(p for p in served.program.family.members() if _parent(p) == served.program.pid)
+        os.kill(first, signal.SIGTERM)
+        assert served.program.wait_exit(timeout=10) == 143
+        assert_all_gone(served)
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        return parent_of(pid)
+    except OSError:  # gone meanwhile
+        return None
