@@ -15,12 +15,13 @@ PACKAGE = Path(__file__).parents[1] / "flask_debuglaunch"
 LAYERS = [
     ["__main__"],
     ["cli"],
-    ["serving", "ides", "doctor", "explanation"],
+    ["doctor"],
+    ["serving", "ides", "explanation"],
     ["banner"],
     ["plan"],
     ["detection", "configuration"],
     ["debuggers"],
-    ["terminal", "editor_links", "errors", "shadowing"],
+    ["terminal", "editor_links", "errors", "port_owner", "shadowing"],
 ]
 # The same inside serving, the largest room.
 SERVING_LAYERS = [

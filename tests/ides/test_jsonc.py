@@ -361,7 +361,9 @@ def test_what_does_not_fit_is_reported_not_overwritten(
         edit(text, path)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": [object()]}], ids=["nan", "inf", "object"])
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), {"a": [object()]}], ids=["nan", "inf", "object"]
+)
 def test_what_json_does_not_have_is_not_written(value: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
         merge("{}", ["a"], value)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.port_owner import owner_of_port
 
 _ADDRESS_HINT = "Give an address of this machine, such as 127.0.0.1, with --host"
 BACKLOG = 128  # Werkzeug's; the kernel may allow less
@@ -88,25 +86,5 @@ def _by_whom(port: int) -> str:
     """` by python (process 123)`, as far as the system tells."""
     if sys.platform == "darwin" and port == 5000:
         return " (on macOS often by the AirPlay Receiver: System Settings turns it off)"
-    inodes = set(_listening_inodes(port))
-    for process in Path("/proc").glob("[0-9]*") if inodes else ():
-        if inodes & set(_sockets_of(process)):
-            return f" by {(process / 'comm').read_text().strip()} (process {process.name})"
-    return ""
-
-
-def _listening_inodes(port: int) -> Iterator[str]:
-    """The kernel's table of TCP sockets, proc(5): local address, state 0A (listen), inode."""
-    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
-        rows = table.read_text().splitlines()[1:] if table.exists() else []
-        for row in (line.split() for line in rows):
-            if row[3] == "0A" and row[1].endswith(f":{port:04X}"):
-                yield f"socket:[{row[9]}]"
-
-
-def _sockets_of(process: Path) -> Iterator[str]:
-    try:
-        for descriptor in (process / "fd").iterdir():
-            yield os.readlink(descriptor)
-    except OSError:  # another user's, or gone
-        return
+    owner = owner_of_port(port)
+    return f" by {owner}" if owner else ""

@@ -1,0 +1,65 @@
+"""Which process listens on a TCP port of this machine, as far as the system tells (Linux).
+
+The kernel's table is read and nothing is connected to: a debug port takes whoever connects for its
+IDE.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class PortOwner:
+    """pid and name: None where the process is another user's."""
+
+    pid: int | None = None
+    name: str | None = None
+    arguments: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name} (process {self.pid})" if self.pid else "another user's process"
+
+    @property
+    def is_debugpy_adapter(self) -> bool:
+        return any("debugpy" in one and "adapter" in one for one in self.arguments)
+
+
+def owner_of_port(port: int) -> PortOwner | None:
+    """Who listens on the port; None if nobody does, or the system does not tell."""
+    inodes = set(_listening_inodes(port))
+    if not inodes:
+        return None
+    for process in Path("/proc").glob("[0-9]*"):
+        if inodes & set(_sockets_of(process)):
+            return _owner(process)
+    return PortOwner()
+
+
+def _owner(process: Path) -> PortOwner:
+    try:
+        name = (process / "comm").read_text().strip()
+        arguments = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:  # it has just ended
+        return PortOwner()
+    return PortOwner(int(process.name), name, tuple(arguments[:-1]))
+
+
+def _listening_inodes(port: int) -> Iterator[str]:
+    """The kernel's table of TCP sockets, proc(5): local address, state 0A (listen), inode."""
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        rows = table.read_text().splitlines()[1:] if table.exists() else []
+        for row in (line.split() for line in rows):
+            if row[3] == "0A" and row[1].endswith(f":{port:04X}"):
+                yield f"socket:[{row[9]}]"
+
+
+def _sockets_of(process: Path) -> Iterator[str]:
+    try:
+        for descriptor in (process / "fd").iterdir():
+            yield os.readlink(descriptor)
+    except OSError:  # another user's, or gone
+        return
