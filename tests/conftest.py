@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+WORKERS_PER_CORE = 3
+"""Most tests wait for other processes."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many tests run at once; 0, which is in this process: what runs is a file or two."""
+    if all(".py" in argument for argument in config.args):
+        return 0
+    return WORKERS_PER_CORE * (os.cpu_count() or 1)
+
+
+# Wall clock: while other tests keep the cores busy, it says nothing about the code.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,7 +18,12 @@ from flask_debuglaunch.configuration.settings import DECLARATIONS, Settings, val
 from flask_debuglaunch.configuration.yaml_file import FLAGS, YAML_KEYS, read_yaml
 from flask_debuglaunch.errors import LaunchError
 
-SHARED_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+SHARED_FOLDER = settings(
+    suppress_health_check=[
+        *settings.default.suppress_health_check,
+        HealthCheck.function_scoped_fixture,
+    ]
+)
 
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.dates(),

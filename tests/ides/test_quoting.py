@@ -98,7 +98,7 @@ def write_files(folder: Path, config: str) -> None:
     write(generate(list(READERS), [], folder, Path(config), {"debug": True}))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(file_name)
 def test_every_file_names_the_yaml(config: str) -> None:
     with tempfile.TemporaryDirectory() as temporary:
@@ -108,7 +108,7 @@ def test_every_file_names_the_yaml(config: str) -> None:
             assert read(folder) == ["--config", config, "--debug"]
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(file_name)
 @example('it\'s "my" $shop & ünïcode 漢字 😀\\.yaml')
 def test_the_app_starts_with_it(config: str) -> None:
