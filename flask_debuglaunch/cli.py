@@ -138,12 +138,17 @@ def explain(ctx: click.Context, /, what: str | None, as_json: bool, **flags: Any
 def init(force: bool, stdout: bool) -> None:
     """Write a commented flask-debuglaunch.yaml for the app of this folder."""
     from flask_debuglaunch.configuration import starter_yaml
+    from flask_debuglaunch.project_files import Change, apply, read
 
-    text = starter_yaml.starter_yaml(starter_yaml.look_at_project(Path.cwd()))
+    folder = Path.cwd()
+    text = starter_yaml.starter_yaml(starter_yaml.look_at_project(folder))
     if stdout:
         click.echo(text, nl=False)
         return
-    click.echo(f"wrote {starter_yaml.write(Path.cwd(), text, force)}")
+    starter_yaml.refuse_second(folder, force)
+    files = starter_yaml.starter_files(text)
+    apply([Change(name, read(folder / name), text) for name, text in files.items()], folder)
+    click.echo(f"wrote {' and '.join(files)}")
 
 
 @main.command()

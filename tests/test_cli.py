@@ -261,6 +261,6 @@ def test_schema_accepts_what_the_launcher_accepts(tmp_path: Path) -> None:
 def test_a_tree_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "flask-debuglaunch.schema.json").mkdir()
     done = launch("init", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "flask-debuglaunch.schema.json: cannot be written" in done.stderr
+    assert done.returncode == 2
+    assert "flask-debuglaunch.schema.json: can't be read: it is a folder" in done.stderr
     assert not (tmp_path / "flask-debuglaunch.yaml").exists()

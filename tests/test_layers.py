@@ -17,11 +17,11 @@ LAYERS = [
     ["cli"],
     ["doctor"],
     ["serving", "ides", "explanation"],
-    ["banner"],
+    ["banner", "project_files"],
     ["plan"],
     ["detection", "configuration"],
     ["debuggers"],
-    ["terminal", "editor_links", "errors", "port_owner", "shadowing"],
+    ["terminal", "editor_links", "errors", "port_owner", "regular_file", "shadowing"],
 ]
 # The same inside serving, the largest room.
 SERVING_LAYERS = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from flask_debuglaunch.configuration.json_schema import SCHEMA_NAME, schema_text
 from flask_debuglaunch.configuration.load_settings import CONFIG_NAMES
 from flask_debuglaunch.configuration.settings import DECLARATIONS, YAML_BLOCK
 from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.regular_file import read_regular_file
 
 STARTER_NAME = CONFIG_NAMES[0]
 # What the launcher finds by itself, in its order: Flask's two, then the docs' entry point.
@@ -50,8 +51,8 @@ def _other_modules(folder: Path) -> Iterator[tuple[Path, str]]:
 
 def _holds_app(file: Path) -> bool:
     try:
-        tree = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError):
+        tree = ast.parse(read_regular_file(file))
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return any(_is_app(statement) for statement in tree.body)
 
@@ -122,20 +123,16 @@ def _help_lines(text: str) -> list[str]:
     return textwrap.wrap(text, 90, initial_indent="  # ", subsequent_indent="  # ")
 
 
-def write(folder: Path, text: str, force: bool) -> str:
-    """Write the starter and its schema into the folder; returns what was written, in words.
-
-    Raises LaunchError where a configuration is there already and ``force`` is not given.
-    """
+def refuse_second(folder: Path, force: bool) -> None:
+    """Raise LaunchError where a configuration is there already and ``force`` is not given."""
     there = next((name for name in CONFIG_NAMES if (folder / name).exists()), None)
     if there is not None and not force:
         raise LaunchError(
             f"{there}: is here already and is what the launcher reads. Edit it, or see the starter"
             f" with `init --stdout`; --force writes {STARTER_NAME}, which then is read instead"
         )
-    for name, content in ((SCHEMA_NAME, schema_text()), (STARTER_NAME, text)):
-        try:
-            (folder / name).write_text(content, encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise LaunchError(f"{name}: cannot be written: {error.strerror}", 1) from None
-    return f"{STARTER_NAME} and {SCHEMA_NAME}"
+
+
+def starter_files(text: str) -> Mapping[str, str]:
+    """The texts of the starter and of the schema that it names, by their names."""
+    return {SCHEMA_NAME: schema_text(), STARTER_NAME: text}

@@ -12,9 +12,9 @@ from flask_debuglaunch.configuration.environment_variables import CONFIG_ENV
 from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.ides import IDES, write_files
+from flask_debuglaunch.ides import IDES
 from flask_debuglaunch.ides.ide_interface import File, Project, Refused
-from flask_debuglaunch.ides.write_files import Change
+from flask_debuglaunch.project_files import Change, apply, read
 
 MODELINE = "# yaml-language-server: $schema="
 
@@ -47,9 +47,8 @@ def generate(
 
 
 def write(generated: Generated) -> None:
-    """Write what changes. Raises LaunchError if a file can't be written."""
-    for change in generated.changes:
-        write_files.apply(change, generated.folder)
+    """Write what changes, all of it or nothing. Raises LaunchError."""
+    apply(generated.changes, generated.folder)
 
 
 def _chosen_ides(names: Collection[str], folder: Path) -> list[str]:
@@ -86,9 +85,7 @@ def _project(folder: Path, config: Path | None, given: Mapping[str, Given]) -> P
     values: dict[str, Any] = dict(read_argv(given, Path()))
     flags = to_argv(Settings(**values))
     yaml = _relative(settings.config_file, folder) if settings.config_file else None
-    return Project(
-        folder, yaml, tuple(flags), settings, lambda path: write_files.read(folder / path)
-    )
+    return Project(folder, yaml, tuple(flags), settings, lambda path: read(folder / path))
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -1,0 +1,261 @@
+"""Text files of the user's project: the one place that writes them.
+
+Only regular files inside the project's folder are ever written, all that change or none. Line
+ends, byte order mark, mode, owner, extended attributes and hard links stay as they are. Whoever is
+killed while writing leaves each file as it was, or as it should be, and nothing besides.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from flask_debuglaunch.configuration.origins import shown
+from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.regular_file import kind_of, read_regular_file
+
+PutInPlace = Callable[[], None]
+
+
+class Change(NamedTuple):
+    """A file's text before (None: it was not there) and after; they may be the same."""
+
+    path: str  # relative to the project's folder, with slashes
+    before: str | None
+    after: str
+
+
+def read(path: Path) -> str | None:
+    """The text with its own line ends and byte order mark; None if there is no such file.
+
+    Raises LaunchError if it can't be read, is no regular file of a text's size, or is not UTF-8.
+    """
+    try:
+        return read_regular_file(path).decode("utf-8")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LaunchError(f"{shown(path)}: can't be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise LaunchError(
+            f"{shown(path)}: byte {error.start + 1} is not UTF-8; save the file as UTF-8"
+        ) from None
+
+
+def apply(changes: Sequence[Change], folder: Path) -> None:
+    """Write the files whose texts change, and the folders they need: all of them, or none.
+
+    Raises LaunchError (status 1) if one can't be written, is no regular file inside the folder, or
+    is no longer as it was before.
+    """
+    pending = [one for one in changes if one.after not in (one.before, read(folder / one.path))]
+    written: list[Change] = []
+    try:
+        with ExitStack() as cleanup:
+            new_folders = cleanup.enter_context(_removed_unless_forgotten())
+            ready = [
+                (one, cleanup.enter_context(_prepared(one, folder, new_folders))) for one in pending
+            ]
+            for change in pending:
+                _refuse_if_changed(change, folder)  # as late as can be
+            for change, put_in_place in ready:
+                with _errors_of(folder / change.path):
+                    put_in_place()
+                written.append(change)
+            new_folders.clear()
+    except BaseException as error:
+        stays = [one.path for one in reversed(written) if not _is_taken_back(one, folder)]
+        if not isinstance(error, LaunchError):
+            raise
+        truth = f"Already written: {', '.join(stays)}" if stays else "Nothing is changed"
+        raise LaunchError(f"{error}. {truth}", exit_status=1) from None
+
+
+@contextmanager
+def _removed_unless_forgotten() -> Iterator[list[Path]]:
+    """A list of folders, in the order in which they are made."""
+    made: list[Path] = []
+    try:
+        yield made
+    finally:
+        for folder in reversed(made):
+            with suppress(OSError):  # another program has put something into it
+                folder.rmdir()
+
+
+@contextmanager
+def _prepared(change: Change, folder: Path, new_folders: list[Path]) -> Iterator[PutInPlace]:
+    """Have the new text on the disk, where there is enough room or none; what is yielded puts it
+    in the place of the old one."""
+    path = folder / change.path
+    with ExitStack() as cleanup:
+        with _errors_of(path):
+            data = change.after.encode("utf-8")
+            present = _status_of_writable(path, folder)
+            _make_folders(path.parent, new_folders)
+            if present is not None and present.st_nlink > 1:
+                put_in_place: PutInPlace = partial(_write_over, path, data)
+            else:
+                put_in_place = cleanup.enter_context(_written_beside(path, data))
+        yield put_in_place
+
+
+def _status_of_writable(path: Path, folder: Path) -> os.stat_result | None:
+    """The file's status, None if it is not there. Raises OSError for what is not written."""
+    real = Path(os.path.realpath(path.parent))
+    if not real.is_relative_to(os.path.realpath(folder)):
+        raise OSError(None, f"it would be {real / path.name}, which is not in this project")
+    try:
+        present = path.lstat()
+    except FileNotFoundError:
+        return None
+    kind = kind_of(present.st_mode)
+    if kind == "a symbolic link":
+        kind = f"a symbolic link to {os.readlink(path)}"
+    if kind is not None:
+        raise OSError(None, f"it is {kind}; only files are written: put one in its place")
+    # Replacing a file asks the folder for leave, and not the file.
+    if not (present.st_mode & 0o222 and os.access(path, os.W_OK)):
+        raise OSError(None, "it is read-only: make it writable")
+    return present
+
+
+def _make_folders(folder: Path, made: list[Path]) -> None:
+    if not folder.is_dir():
+        _make_folders(folder.parent, made)
+        folder.mkdir()
+        made.append(folder)
+
+
+@contextmanager
+def _written_beside(target: Path, data: bytes) -> Iterator[PutInPlace]:
+    """The bytes in a file of the same folder, that is on the same file system.
+
+    On Linux it has no name until it is put in place, so that it goes with the process that is
+    killed; elsewhere the next attempt takes away what such a process has left.
+    """
+    temporary = target.with_name(f".{target.name}.flask-debuglaunch.tmp")
+    descriptor, nameless = _open_new(temporary)
+    try:
+        _write_all(descriptor, data)
+        _copy_attributes(target, descriptor)
+        os.fsync(descriptor)  # else a power cut may leave the new name without the data
+
+        def put_in_place() -> None:
+            if nameless:
+                _give_name(descriptor, temporary)
+            os.replace(temporary, target)
+
+        yield put_in_place
+    finally:
+        os.close(descriptor)
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _open_new(temporary: Path) -> tuple[int, bool]:
+    """The descriptor of a new file, and whether it has no name yet."""
+    if hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").is_dir():
+        with suppress(OSError):  # not every file system has it
+            return os.open(temporary.parent, os.O_TMPFILE | os.O_WRONLY, 0o666), True
+    with suppress(FileNotFoundError):
+        temporary.unlink()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    return os.open(temporary, flags, 0o666), False
+
+
+def _give_name(descriptor: int, temporary: Path) -> None:
+    with suppress(FileNotFoundError):
+        temporary.unlink()  # of a process that was killed right here
+    # As open(2) has it; with a folder's descriptor Python calls linkat, which follows this link.
+    os.link(f"/proc/self/fd/{descriptor}", temporary, src_dir_fd=descriptor)
+
+
+def _write_over(path: Path, data: bytes) -> None:
+    """Into the file itself: put in its place, a new one would part it from its other names."""
+    with open(path, "r+b", buffering=0) as file:
+        before = file.read()
+        try:
+            _overwrite(file.fileno(), data)
+        except OSError:
+            _overwrite(file.fileno(), before)  # there has been room for it
+            raise
+
+
+def _overwrite(descriptor: int, data: bytes) -> None:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    _write_all(descriptor, data)
+    os.ftruncate(descriptor, len(data))
+    os.fsync(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _copy_attributes(source: Path, copy: int) -> None:
+    """Owner, mode and extended attributes (access lists are among them)."""
+    with suppress(FileNotFoundError):
+        wanted = source.stat()
+        if sys.platform == "win32":
+            return  # read-only is all there is to a mode, and such a file is not written
+        with suppress(PermissionError):  # only root may give files away
+            os.fchown(copy, wanted.st_uid, wanted.st_gid)
+        os.fchmod(copy, stat.S_IMODE(wanted.st_mode))
+        for name in os.listxattr(source) if sys.platform == "linux" else ():
+            with suppress(OSError):  # some are the system's own (security.*)
+                os.setxattr(copy, name, os.getxattr(source, name))
+
+
+def _refuse_if_changed(change: Change, folder: Path) -> None:
+    path = folder / change.path
+    if read(path) != change.before:
+        raise LaunchError(
+            f"{shown(path)}: was changed by another program in the meantime; what it is now stays."
+            " Give the command again"
+        )
+
+
+def _is_taken_back(change: Change, folder: Path) -> bool:
+    try:
+        if change.before is None:
+            (folder / change.path).unlink()
+        else:
+            apply([Change(change.path, change.after, change.before)], folder)
+    except (OSError, LaunchError):
+        return False
+    return True
+
+
+_FIXES = {
+    errno.ENOSPC: "the disk is full: free some space on it",
+    errno.EDQUOT: "your share of the disk is used up: free some space",
+    errno.EFBIG: "this shell lets no file be as large: raise its limit (ulimit -f)",
+    errno.EROFS: "the file system is read-only: write into a copy of the project",
+    errno.EACCES: "you have no permission: change that of the folder",
+    errno.EPERM: "you have no permission: change that of the folder",
+}
+
+
+@contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = _FIXES.get(error.errno or 0, error.strerror)
+        raise LaunchError(
+            f"{shown(path)}: can't be written: {why}, or print the text with --stdout"
+        ) from None
+    except UnicodeEncodeError as error:
+        found = error.object[error.start : error.end]
+        raise LaunchError(
+            f"{shown(path)}: can't be written: {found!a} is not a character"
+        ) from None
