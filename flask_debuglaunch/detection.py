@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from flask_debuglaunch.container import Container, observe_container
 from flask_debuglaunch.debuggers import Presence, present_debugger
 
 # A worker of some other Werkzeug server left them behind: with WERKZEUG_SERVER_FD the server would
@@ -30,6 +31,7 @@ class Facts:
     production: str | None = None
     stale_variables: tuple[str, ...] = ()
     endpoints_file: Path | None = None
+    container: Container | None = None
 
     @property
     def can_fork(self) -> bool:
@@ -49,6 +51,7 @@ def observe(environ: Mapping[str, str] = os.environ) -> Facts:
         production=_production(environ),
         stale_variables=tuple(name for name in STALE_VARIABLES if name in environ),
         endpoints_file=_endpoints_file(environ),
+        container=observe_container(environ),
     )
 
 

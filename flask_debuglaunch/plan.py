@@ -8,7 +8,7 @@ False, and `debug` must be True for the other two to have any value.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -51,6 +51,7 @@ class Plan:
     port: Decision[int]
     debug_host: Decision[str]
     debug_port: Decision[int]
+    local_clients: Decision[tuple[str, ...]]
     announce: Decision[Path | None]
     wait: Decision[float | None]
     required: Decision[bool]
@@ -91,15 +92,15 @@ def resolve(settings: Settings, facts: Facts) -> Plan:
         port=_as_given(settings.port),
         debug_host=_as_given(settings.debug_host),
         debug_port=_as_given(settings.debug_port),
+        local_clients=_local_clients(settings, facts),
         announce=_announce(settings, facts, connection),
         wait=_wait(settings, connection),
         required=_required(settings),
         editor=_as_given(settings.editor),
         settings=settings,
-        notes=tuple(_notes(settings, facts, debugger)),
     )
     _refuse_unsafe(plan)
-    return plan
+    return replace(plan, notes=tuple(_notes(plan, facts)))
 
 
 def decisions_of(plan: Plan) -> Iterator[tuple[str, Decision[Any]]]:
@@ -252,6 +253,22 @@ def _app_directory(settings: Settings, facts: Facts) -> Decision[Path]:
     return Decision(facts.folder, "the working directory")
 
 
+def _local_clients(settings: Settings, facts: Facts) -> Decision[tuple[str, ...]]:
+    """The addresses, besides loopback, of which the person at this machine is behind."""
+    published, container = settings.published_on, facts.container
+    if published.value is None:
+        return Decision((), "this machine alone")
+    if not is_loopback(published.value):
+        return Decision((), f"other machines reach {published.value} too ({published.origin})")
+    if container is None or not container.gateways:
+        return Decision((), f"no container with a network of its own ({published.origin})")
+    return Decision(
+        container.gateways,
+        f"ports of this container are published on {published.value} alone ({published.origin}):"
+        " what comes through its gateway comes from there",
+    )
+
+
 def _announce(settings: Settings, facts: Facts, connection: Decision[str]) -> Decision[Path | None]:
     """The file through which the IDE of this terminal learns of the debug port and attaches."""
     asked = settings.debug_connection
@@ -278,14 +295,15 @@ def _required(settings: Settings) -> Decision[bool]:
     return Decision(False, "the app is served without the debugger if that can't be had")
 
 
-def _notes(settings: Settings, facts: Facts, debugger: Decision[str]) -> Iterator[str]:
+def _notes(plan: Plan, facts: Facts) -> Iterator[str]:
+    settings = plan.settings
     for name in facts.stale_variables:
         yield f"env:{name}: left by another server, dropped"
-    if not is_loopback(settings.host.value):
+    if not (is_loopback(settings.host.value) or plan.local_clients.value):
         yield (
             f"{settings.host.origin}: HOST {settings.host.value}: other machines can reach the app"
         )
-    if debugger.value in EXTERNAL and not settings.with_threads.value:
+    if plan.is_external and not settings.with_threads.value:
         yield f"{settings.with_threads.origin}: without threads a breakpoint blocks every request"
 
 
@@ -294,14 +312,19 @@ def _refuse_unsafe(plan: Plan) -> None:
     settings = plan.settings
     if settings.allow_remote_debug.value:
         return
-    if plan.connection.value in ("listen", "connect") and not is_loopback(plan.debug_host.value):
+    is_published_here = bool(plan.local_clients.value)
+    listens_here = plan.connection.value == "listen" and is_published_here
+    external = plan.connection.value in ("listen", "connect") and not listens_here
+    if external and not is_loopback(plan.debug_host.value):
         raise LaunchError(
             f"{settings.debug_host.origin}: DEBUG_HOST {plan.debug_host.value} lets other machines"
             " reach the debugger: whoever does can run code here. Use an SSH tunnel"
             f" (ssh -L {plan.debug_port.value}:127.0.0.1:{plan.debug_port.value} HOST) with"
-            " DEBUG_HOST 127.0.0.1, or give --allow-remote-debug on the command line"
+            " DEBUG_HOST 127.0.0.1; in a container whose ports are published on 127.0.0.1 alone"
+            " (docker run -p 127.0.0.1:...) say so with --published-on 127.0.0.1; or give"
+            " --allow-remote-debug on the command line"
         )
-    if plan.use_debugger.value and not is_loopback(plan.host.value):
+    if plan.use_debugger.value and not (is_loopback(plan.host.value) or is_published_here):
         raise LaunchError(
             f"{settings.host.origin}: HOST {plan.host.value} lets other machines reach Werkzeug's"
             " debugger, which runs code. Use HOST 127.0.0.1, an external debugger"

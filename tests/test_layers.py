@@ -21,7 +21,15 @@ LAYERS = [
     ["plan"],
     ["detection", "configuration"],
     ["debuggers"],
-    ["terminal", "editor_links", "errors", "port_owner", "regular_file", "shadowing"],
+    [
+        "container",
+        "terminal",
+        "editor_links",
+        "errors",
+        "port_owner",
+        "regular_file",
+        "shadowing",
+    ],
 ]
 # The same inside serving, the largest room.
 SERVING_LAYERS = [

@@ -12,6 +12,7 @@ import pytest
 import flask_debuglaunch
 from flask_debuglaunch.configuration.origins import Origin, Value
 from flask_debuglaunch.configuration.settings import Settings
+from flask_debuglaunch.container import Container
 from flask_debuglaunch.debuggers import Presence
 from flask_debuglaunch.detection import Facts, observe
 from flask_debuglaunch.errors import LaunchError
@@ -176,6 +177,36 @@ def test_refused(values: dict[str, Any], message: str) -> None:
 )
 def test_allowed_with_the_switch(values: dict[str, Any]) -> None:
     assert plan(**values, allow_remote_debug=True)
+
+
+BRIDGED = replace(NOBODY, container=Container("docker", ("172.17.0.1",)))
+ON_THE_HOSTS_NETWORK = replace(NOBODY, container=Container("docker"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"debug_with": "debugpy", "debug_host": "0.0.0.0"},
+        {"debug": True, "host": "0.0.0.0"},
+    ],
+)
+def test_allowed_in_a_container_that_only_this_machine_reaches(values: dict[str, Any]) -> None:
+    published = plan(BRIDGED, **values, published_on="127.0.0.1")
+    assert published.local_clients.value == ("172.17.0.1",)
+    assert published.notes == ()
+    for facts, address in [
+        (BRIDGED, None),
+        (BRIDGED, "0.0.0.0"),
+        (ON_THE_HOSTS_NETWORK, "127.0.0.1"),
+        (NOBODY, "127.0.0.1"),
+    ]:
+        with pytest.raises(LaunchError, match="other machines"):
+            plan(facts, **values, published_on=address)
+
+
+def test_dialling_another_machine_is_not_what_a_container_keeps_in() -> None:
+    with pytest.raises(LaunchError, match="other machines"):
+        plan(BRIDGED, debug_with="pydevd", debug_host="192.0.2.7", published_on="127.0.0.1")
 
 
 @pytest.mark.parametrize(

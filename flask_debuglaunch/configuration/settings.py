@@ -141,6 +141,11 @@ class Settings:
     debug_port: Value[int] = setting(
         Port(), 5678, "The debug port: ours to listen on, or the IDE's."
     )
+    published_on: Value[str | None] = setting(
+        HostName(), None,
+        "In a container: the host machine's address that its ports are published on. Where that "
+        "is 127.0.0.1, DEBUG_HOST may be 0.0.0.0, and tracebacks are shown to that machine.",
+    )  # fmt: skip
     wait: Value[float | None] = setting(
         Seconds(), None,
         "Wait for the IDE before the app is imported: off, on (60 seconds), or seconds.",
@@ -149,6 +154,11 @@ class Settings:
     reload: Value[bool | None] = setting(
         AutoBoolean(), None, "Restart when a file changes. auto: as the rule table says.",
         flask_env="FLASK_RUN_RELOAD", off_flag="--no-reload",
+    )  # fmt: skip
+    import_errors: Value[str] = setting(
+        Choice(("exit", "serve")), "exit",
+        "An app that can't be imported at the start. exit: end with its error; serve: with reload, "
+        "serve the error until a save mends it, as for a container that would be restarted.",
     )  # fmt: skip
     preload: Value[str] = setting(
         Choice(("auto", "off")), "auto",

@@ -18,7 +18,9 @@ class Task:
     session: Session | None
     """Where the debugger of the supervisor is connected; None if it has none to share."""
     is_first: bool
-    """The first worker ends if the app can't be imported; a later one shows the error instead."""
+    """What has been said of the app once is not said again."""
+    serve_errors: bool
+    """Show the error of an app that can't be imported, instead of ending with it?"""
     use_debugger: bool = True
     """Attach the external debugger at all?"""
 

@@ -205,8 +205,15 @@ class Supervisor:
             self._current.certificate,
             self._session,
             is_first=not self._has_served,
+            serve_errors=self._outlives_errors,
             use_debugger=self._use_debugger,
         )
+
+    @property
+    def _outlives_errors(self) -> bool:
+        """Does it wait for a save that mends an app which can't be started?"""
+        plan = self._current.plan
+        return self._has_served or plan.settings.import_errors.value == "serve"
 
     def _worker_said(self) -> None:
         assert self._worker is not None
@@ -237,7 +244,7 @@ class Supervisor:
 
     def _worker_failed(self, text: str | None, status: int) -> None:
         """The first start ends with it; later on, a save may mend it."""
-        if self._has_served:
+        if self._outlives_errors:
             say(f"{text}")
             return
         self._exit_status = status
@@ -250,9 +257,9 @@ class Supervisor:
         worker.state = State.SERVING
         if not self._has_served:
             say(f"Running on {self._current.url}")
-        elif failed:
+        if failed:
             say("The app could not be imported: its error is served. The next save tries again")
-        else:
+        elif self._has_served:
             say(f"Reloaded in {time.monotonic() - self._pending.since:.2f} s ({self._changed()})")
         self._has_served = True
         self._pending = Pending()
@@ -272,7 +279,7 @@ class Supervisor:
             return
         if worker.state is State.RETIRING:
             self._start_worker()
-        elif self._has_served:
+        elif self._outlives_errors:
             self._pending = Pending()
             say(f"The app's process {how_it_ended(status)}. The next save starts it again")
         else:

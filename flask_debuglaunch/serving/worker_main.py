@@ -94,10 +94,10 @@ def _imported(task: Task, recorder: ImportRecorder) -> Loaded:
     try:
         app = import_app(task.plan, supervised=True, first=task.is_first, recorder=recorder)
     except Exception as error:
-        if task.is_first and isinstance(error, LaunchError):
+        if not task.serve_errors and isinstance(error, LaunchError):
             raise
         print_error(error)
-        if task.is_first:
+        if not task.serve_errors:
             raise _FirstImportFailed from None
         return Loaded(failing_app(error), failed=True)
     return Loaded(app)

@@ -175,6 +175,14 @@ def test_a_client_here(address: str) -> None:
     assert is_at_this_machine({"REMOTE_ADDR": address})
 
 
+@pytest.mark.parametrize("address", ["172.17.0.1", "::ffff:172.17.0.1"])
+def test_a_client_that_comes_through_a_containers_gateway(address: str) -> None:
+    client = {"REMOTE_ADDR": address}
+    assert is_at_this_machine(client, ("172.17.0.1",))
+    assert not is_at_this_machine(client, ("172.17.0.2",))
+    assert not is_at_this_machine({**client, "HTTP_FORWARDED": "for=192.0.2.7"}, ("172.17.0.1",))
+
+
 def test_a_client_behind_a_proxy_here() -> None:
     with served("--debug", "--no-debugger") as url:
         response = http_get(f"{url}/view", headers={"X-Forwarded-For": "192.0.2.7"})

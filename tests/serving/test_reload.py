@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ..support.processes import Program, free_port, http_get, in_background, wait_until
-from .project import HELLO, Project, launcher
+from .project import HELLO, READY, Project, launcher
 
 
 def test_a_save_is_served(project: Project) -> None:
@@ -395,3 +395,26 @@ def test_standard_input_is_the_app_s(project: Project) -> None:
             assert pending.result(10) == line
             project.main.touch()
             served.wait_for_reload(1)
+
+
+def test_a_first_start_that_fails_is_served_where_asked_and_mended_by_a_save(
+    project: Project,
+) -> None:
+    """As in a container, which would be restarted for ever."""
+    project.save("main.py", "def (:\n")
+    with project.served("--import-errors=serve") as served:
+        served.wait_for_text("SyntaxError")
+        project.save("main.py", "raise SystemExit(3)\n")
+        served.wait_for_text("the app ended itself")
+        project.say("mended")
+        served.wait_for_text("mended")
+
+
+def test_a_first_start_that_dies_waits_for_a_save_where_asked(project: Project) -> None:
+    project.save("main.py", "import os\nos._exit(7)\n")
+    flags = ["--import-errors=serve", "--no-debugger"]
+    with Program([*launcher(), *flags], cwd=project.root) as program:
+        program.wait_for_line("ended with exit status 7. The next save starts it again")
+        project.say("mended")
+        url = program.wait_for_line(READY)[1]
+        assert http_get(url).text == "mended"

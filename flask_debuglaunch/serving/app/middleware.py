@@ -44,7 +44,8 @@ def _with_error_page(app: WSGIApplication, plan: Plan) -> WSGIApplication:
     )
 
     template = link_template(plan.editor.value, plan.debugger.value)
-    return with_error_page(app, EditorLinks(template, plan.settings.path_mappings.value))
+    links = EditorLinks(template, plan.settings.path_mappings.value)
+    return with_error_page(app, links, plan.local_clients.value)
 
 
 def warn_of_own_debugger(app: WSGIApplication, plan: Plan) -> None:

@@ -14,7 +14,7 @@ import pkgutil
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,25 +122,32 @@ def _editor_of_terminal(environ: Mapping[str, str]) -> str | None:
     return None
 
 
-def with_error_page(app: WSGIApplication, links: EditorLinks) -> WSGIApplication:
-    """The app, whose unhandled errors are shown to a client on this machine."""
+def with_error_page(
+    app: WSGIApplication, links: EditorLinks, local_clients: Collection[str] = ()
+) -> WSGIApplication:
+    """The app, whose unhandled errors are shown to a client on this machine.
+
+    local_clients: the addresses behind which there is nobody else either.
+    """
 
     def shown(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if not is_at_this_machine(environ):
+        if not is_at_this_machine(environ, local_clients):
             return app(environ, start_response)
         return _show(app, links, environ, start_response)
 
     return shown
 
 
-def is_at_this_machine(environ: WSGIEnvironment) -> bool:
+def is_at_this_machine(environ: WSGIEnvironment, local_clients: Collection[str] = ()) -> bool:
     """Is the client on this machine, and not somebody whom a proxy here lets through?"""
     if any(name in environ for name in ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED")):
         return False
     try:
-        return ipaddress.ip_address(environ.get("REMOTE_ADDR", "")).is_loopback
+        address = ipaddress.ip_address(environ.get("REMOTE_ADDR", ""))
     except ValueError:
         return False
+    address = getattr(address, "ipv4_mapped", None) or address  # as a socket of "::" has them
+    return address.is_loopback or str(address) in local_clients
 
 
 def _show(

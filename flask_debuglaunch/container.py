@@ -1,0 +1,61 @@
+"""Is this process in a container, and from where can that be reached?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+# What each engine leaves in its containers; podman and systemd-nspawn also set `container`.
+MARKS = {"/.dockerenv": "docker", "/run/.containerenv": "podman"}
+
+
+@dataclass(frozen=True)
+class Container:
+    """engine: "docker", "podman", "kubernetes", ... gateways: the addresses that clients have who
+    come through a published port; none in a container that shares its host's network."""
+
+    engine: str
+    gateways: tuple[str, ...] = ()
+
+
+def observe_container(environ: Mapping[str, str], root: Path = Path("/")) -> Container | None:
+    """The container that this process is in. root: where /proc and /sys are."""
+    engine = _engine(environ, root)
+    if engine is None:
+        return None
+    return Container(engine, tuple(_gateways(root)) if _has_own_network(root) else ())
+
+
+def _engine(environ: Mapping[str, str], root: Path) -> str | None:
+    if "KUBERNETES_SERVICE_HOST" in environ:
+        return "kubernetes"
+    for mark, engine in MARKS.items():
+        if (root / mark.lstrip("/")).exists():
+            return engine
+    return environ.get("container")
+
+
+def _has_own_network(root: Path) -> bool:
+    """The interfaces of a container (veth, tap) belong to no device; those of a machine do, and
+    are seen in a container that shares its network (`--network=host`)."""
+    interfaces = list((root / "sys/class/net").glob("*"))
+    return bool(interfaces) and not any((one / "device").exists() for one in interfaces)
+
+
+def _gateways(root: Path) -> Iterator[str]:
+    """Of the default routes: the kernel's tables, proc(5) and net/ipv6/route.c."""
+    import socket
+    import struct
+
+    for row in _rows(root / "proc/net/route"):
+        if row[1] == "00000000" and row[2] != "00000000":
+            yield socket.inet_ntoa(struct.pack("=I", int(row[2], 16)))
+    for row in _rows(root / "proc/net/ipv6_route"):
+        if row[1] == "00" and row[4].strip("0"):
+            yield socket.inet_ntop(socket.AF_INET6, bytes.fromhex(row[4]))
+
+
+def _rows(table: Path) -> list[list[str]]:
+    lines = table.read_text().splitlines() if table.exists() else []
+    return [line.split() for line in lines]
