@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flask_debuglaunch import start_directory  # noqa: F401  (notes the directory of now)
 from flask_debuglaunch.errors import LaunchError
 
 if TYPE_CHECKING:
@@ -32,15 +33,25 @@ def run(app: WSGIApplication, config: str | os.PathLike[str] | None = None, **op
 
     config: the YAML, else it is looked for in the working directory. options: settings by their
     names in lower case (``host="0.0.0.0"``, ``port=8000``); they count like command-line flags.
-    Returns when the server has ended. Ends the process with a message where the configuration
-    is wrong (status 2) or the port is taken (1).
+
+    Serves until the process is told to end, and then raises SystemExit: 130 for Ctrl-C, 143 for
+    SIGTERM; 2, with a message, where the configuration is wrong, and 1 where the port is taken.
+    Returns at once where the app is only imported to be served: by `python -m flask_debuglaunch`
+    and by commands of Flask. Raises LaunchError inside of a production server, and of pytest.
+
+    With reload the whole program is started again, in the directory in which it was when
+    flask_debuglaunch was imported; without, env files are read only now, as `app.run` does it.
+    Outside of the main thread there is no reload.
     """
     from flask_debuglaunch import serving
 
+    if serving.is_only_imported():
+        return
+    serving.refuse_inside_server()
     try:
         if serving.is_worker():
             raise SystemExit(serving.work(app))
-        plan = _planner(config, options)
+        plan = _planner(config, options, app_is_given=True)
         status = serving.serve(plan(), app, resolve=plan)
     except LaunchError as error:
         print(f"Error: {error}", file=sys.stderr)
@@ -53,8 +64,9 @@ def run_options(config: str | os.PathLike[str] | None = None, **options: Any) ->
     """The arguments for `app.run`: ``app.run(**run_options("config.yaml", host="0.0.0.0"))``.
 
     Gives debug, use_debugger and use_reloader as resolved, and host and port where they are set.
-    Starts no debugger: that is for the IDE, or for `run`. Raises LaunchError for a wrong
-    configuration, and for a host on which others could reach Werkzeug's debugger.
+    Starts no debugger: that is for the IDE, or for `run`. Nor does it stop the IDE at an error
+    that Flask turns into a 500: `run` does, `app.run` leaves errors to Flask. Raises LaunchError
+    for a wrong configuration, and for a host on which others could reach Werkzeug's debugger.
     """
     plan = _plan(config, options)
     chosen = {
@@ -78,7 +90,9 @@ def _plan(config: str | os.PathLike[str] | None, options: dict[str, Any]) -> Pla
     return _planner(config, options)()
 
 
-def _planner(config: str | os.PathLike[str] | None, options: dict[str, Any]) -> Callable[[], Plan]:
+def _planner(
+    config: str | os.PathLike[str] | None, options: dict[str, Any], *, app_is_given: bool = False
+) -> Callable[[], Plan]:
     """What reads the files and decides: again whenever it is called, by the facts of now."""
     from flask_debuglaunch.configuration.keyword_arguments import read_arguments
     from flask_debuglaunch.configuration.load_settings import load_settings
@@ -87,5 +101,6 @@ def _planner(config: str | os.PathLike[str] | None, options: dict[str, Any]) -> 
 
     file = Path(config) if config is not None else None
     called_with = read_arguments(options, Path.cwd())
-    facts, folder, environ = observe(), Path.cwd(), dict(os.environ)
+    folder, environ = Path.cwd(), dict(os.environ)
+    facts = observe(app_is_given=app_is_given)
     return lambda: resolve(load_settings(file, {}, environ, folder, called_with), facts)

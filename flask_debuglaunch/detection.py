@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +30,13 @@ class Facts:
     present: str | None = None
     presence: Presence | None = None
     production: str | None = None
+    """The production server that runs this process."""
     stale_variables: tuple[str, ...] = ()
     endpoints_file: Path | None = None
     container: Container | None = None
+    program_folder: Path | None = None
+    """Where the program is that hands over its app: run(app); None if the app is to be imported."""
+    is_main_thread: bool = True
 
     @property
     def can_fork(self) -> bool:
@@ -39,8 +44,8 @@ class Facts:
         return self.platform == "linux"
 
 
-def observe(environ: Mapping[str, str] = os.environ) -> Facts:
-    """Look at this process. Imports no debugger."""
+def observe(environ: Mapping[str, str] = os.environ, *, app_is_given: bool = False) -> Facts:
+    """Look at this process. Imports no debugger. app_is_given: its program has made the app."""
     found = present_debugger()
     return Facts(
         folder=Path.cwd(),
@@ -48,11 +53,19 @@ def observe(environ: Mapping[str, str] = os.environ) -> Facts:
         platform=sys.platform,
         present=found.debugger.name if found else None,
         presence=found.presence if found else None,
-        production=_production(environ),
+        production=production_server(environ),
         stale_variables=tuple(name for name in STALE_VARIABLES if name in environ),
         endpoints_file=_endpoints_file(environ),
         container=observe_container(environ),
+        program_folder=_program_folder() if app_is_given else None,
+        is_main_thread=threading.current_thread() is threading.main_thread(),
     )
+
+
+def _program_folder() -> Path:
+    """The folder of the sources: of a console script, `-c` or a prompt nobody knows it."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    return Path(file).absolute().parent if file and file.endswith(".py") else Path.cwd()
 
 
 def _endpoints_file(environ: Mapping[str, str]) -> Path | None:
@@ -61,12 +74,15 @@ def _endpoints_file(environ: Mapping[str, str]) -> Path | None:
     return file if file.is_absolute() and file.parent.is_dir() else None
 
 
-def _production(environ: Mapping[str, str]) -> str | None:
-    """The production server that runs this process, or the variable that says so."""
+def production_server(environ: Mapping[str, str] = os.environ) -> str | None:
+    """The production server that runs this process."""
     if environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
         return "gunicorn"
     # uWSGI and mod_wsgi put a module of this name into their own processes, and nowhere else.
-    embedded = next((name for name in ("uwsgi", "mod_wsgi") if name in sys.modules), None)
-    if embedded:
-        return embedded
-    return "FLASK_ENV=production" if environ.get("FLASK_ENV") == "production" else None
+    return next((name for name in ("uwsgi", "mod_wsgi") if name in sys.modules), None)
+
+
+def running_tests(environ: Mapping[str, str] = os.environ) -> str | None:
+    """The test runner that this very process is; its variables alone are inherited by others."""
+    is_pytest = "_pytest" in sys.modules and "PYTEST_VERSION" in environ
+    return "pytest" if is_pytest else None

@@ -58,6 +58,8 @@ class Plan:
     editor: Decision[str]
 
     settings: Settings
+    app_is_given: bool = False
+    """Has the program made it, and hands it over: run(app)?"""
     notes: tuple[str, ...] = ()
 
     @property
@@ -86,7 +88,7 @@ def resolve(settings: Settings, facts: Facts) -> Plan:
         reload=reload,
         preload=_preload(settings, facts, reload),
         stop_on_errors=_stop_on_errors(settings, debugger),
-        app=_app(settings),
+        app=_app(settings, facts),
         app_directory=_app_directory(settings, facts),
         host=_as_given(settings.host),
         port=_as_given(settings.port),
@@ -98,6 +100,7 @@ def resolve(settings: Settings, facts: Facts) -> Plan:
         required=_required(settings),
         editor=_as_given(settings.editor),
         settings=settings,
+        app_is_given=facts.program_folder is not None,
     )
     _refuse_unsafe(plan)
     return replace(plan, notes=tuple(_notes(plan, facts)))
@@ -124,12 +127,18 @@ def is_loopback(host: str) -> bool:
 
 
 def _debug(settings: Settings, facts: Facts) -> Decision[bool]:
-    if settings.debug.value and facts.production:
+    production = facts.production or _production_marker(settings.flask_env)
+    if settings.debug.value and production:
         raise LaunchError(
             f"{settings.debug.origin}: debug mode is on, but this is production"
-            f" ({facts.production}): anyone could run code through it. Turn one of the two off"
+            f" ({production}): anyone could run code through it. Turn one of the two off"
         )
     return _as_given(settings.debug)
+
+
+def _production_marker(flask_env: Value[str | None]) -> str | None:
+    is_production = (flask_env.value or "").strip().lower() == "production"
+    return f"{flask_env.origin}=production" if is_production else None
 
 
 def _debugger(settings: Settings, facts: Facts) -> Decision[str]:
@@ -211,6 +220,8 @@ def _reload(
         return Decision(False, "debug must be True for it to have any value")
     if asked.value is False:
         return Decision(False, f"turned off ({asked.origin})")
+    if not facts.is_main_thread:
+        return _no_reload_in_thread(asked)
     if connection.value == "present" and not (facts.presence and facts.presence.follows_children):
         return Decision(False, f"{debugger.value} would not follow a restarted process")
     if debugger.value in RELOAD_ONLY_IF_ASKED and not asked.value:
@@ -220,6 +231,15 @@ def _reload(
     if asked.value:
         return Decision(True, f"asked for ({asked.origin})")
     return Decision(True, "debug is on")
+
+
+def _no_reload_in_thread(asked: Value[bool | None]) -> Decision[bool]:
+    if asked.value:
+        raise LaunchError(
+            f"{asked.origin}: there is no reload outside of the main thread, which alone gets the"
+            " signals. Call run() there, or leave RELOAD out"
+        )
+    return Decision(False, "run() was called outside of the main thread, which gets the signals")
 
 
 def _preload(settings: Settings, facts: Facts, reload: Decision[bool]) -> Decision[bool]:
@@ -238,13 +258,17 @@ def _stop_on_errors(settings: Settings, debugger: Decision[str]) -> Decision[str
     return _as_given(settings.stop_on_errors)
 
 
-def _app(settings: Settings) -> Decision[str | None]:
+def _app(settings: Settings, facts: Facts) -> Decision[str | None]:
+    if facts.program_folder is not None:
+        return Decision(None, "handed over by the program: run(app)")
     if settings.app.value is None:
         return Decision(None, "searched as Flask does: wsgi.py, app.py, then main.py")
     return _as_given(settings.app)
 
 
 def _app_directory(settings: Settings, facts: Facts) -> Decision[Path]:
+    if facts.program_folder is not None:
+        return Decision(facts.program_folder, "the folder of the program that hands the app over")
     named_in = settings.app.origin.file
     if named_in is not None:
         return Decision(named_in.parent, f"the folder of {named_in.name}, which names the app")

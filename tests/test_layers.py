@@ -23,12 +23,13 @@ LAYERS = [
     ["debuggers"],
     [
         "container",
-        "terminal",
         "editor_links",
         "errors",
         "port_owner",
         "regular_file",
         "shadowing",
+        "start_directory",
+        "terminal",
     ],
 ]
 # The same inside serving, the largest room.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from flask_debuglaunch.configuration.settings import (
     FileLookup,
 )
 from flask_debuglaunch.errors import LaunchError, did_you_mean
+from flask_debuglaunch.regular_file import read_regular_file
 
 ENV_NAMES = {one.env: one for one in DECLARATIONS.values() if one.in_files}
 CONFIG_ENV = ENV_PREFIX + "CONFIG"  # the config file's path: a name, not a setting
@@ -33,13 +35,31 @@ def read_environment(
 
 
 def read_env_file(file: Path) -> dict[str, str]:
-    """The variables of a dotenv file."""
+    """The variables of a dotenv file, ``${NAME}`` in them expanded as Flask's load_dotenv does.
+
+    Raises LaunchError for what is no env file, and for what can't be a variable.
+    """
+    import io
+
     from dotenv import dotenv_values
 
     try:
-        return {name: text for name, text in dotenv_values(file).items() if text is not None}
-    except (OSError, UnicodeDecodeError) as error:
-        raise LaunchError(f"{shown(file)}: cannot be read as an env file: {error}") from None
+        content = read_regular_file(file).decode("utf-8")
+    except UnicodeDecodeError:
+        raise LaunchError(f"{shown(file)}: not UTF-8 text. Save the env file as UTF-8") from None
+    except OSError as error:
+        raise LaunchError(
+            f"{shown(file)}: cannot be read as an env file: {error.strerror}."
+            " Name another one with --env-file, or set FLASK_SKIP_DOTENV=1"
+        ) from None
+    values = dotenv_values(stream=io.StringIO(content))
+    for name, text in values.items():
+        if not name or "=" in name or "\0" in f"{name}{text}":
+            raise LaunchError(
+                f"{shown(file)}: {found(name)} can't be a variable of the environment: its name"
+                " must be without =, it and its value without a NUL character. Correct that line"
+            )
+    return {name: text for name, text in values.items() if text is not None}
 
 
 def env_file_lookups(folder: Path) -> tuple[FileLookup, ...]:
@@ -48,7 +68,7 @@ def env_file_lookups(folder: Path) -> tuple[FileLookup, ...]:
 
 
 def _look_upwards(folder: Path, name: str) -> FileLookup:
-    found = next((f / name for f in (folder, *folder.parents) if (f / name).is_file()), None)
+    found = next((f / name for f in (folder, *folder.parents) if os.path.isfile(f / name)), None)
     return FileLookup(found or folder / name, found is not None)
 
 
@@ -67,6 +87,8 @@ def _launcher_values(
 def _flask_values(
     environ: Mapping[str, str], base: Path, file: Path | None
 ) -> Iterator[tuple[str, Value[Any]]]:
+    if environ.get("FLASK_ENV"):
+        yield "flask_env", Value(environ["FLASK_ENV"], _origin("FLASK_ENV", file))
     for declaration in DECLARATIONS.values():
         name = declaration.flask_env
         if name is not None and environ.get(name):
@@ -76,18 +98,23 @@ def _flask_values(
 def _value(
     declaration: Declaration, name: str, text: str, base: Path, file: Path | None
 ) -> Value[Any]:
-    if name == "FLASK_DEBUG" and text.lower() not in ("0", "1", "true", "false"):
-        # get_debug_flag() knows "0", "false" and "no": anything else, "off" too, is true.
-        raise LaunchError(
-            f"{_origin(name, file)}: must be 0, 1, true or false, not {found(text)}:"
-            " Flask takes every other word, off too, for true"
-        )
     try:
-        return Value(declaration.kind.from_text(text, base), _origin(name, file))
+        value = declaration.kind.from_text(text, base)
+        if name == "FLASK_DEBUG" and value is not _as_flask_reads_debug(text):
+            raise LaunchError(
+                f"{_origin(name, file)}: must be 0, 1, true or false, not {found(text)}:"
+                " Flask takes every other word, off too, for true"
+            )
+        return Value(value, _origin(name, file))
     except ValueError:
         raise LaunchError(
             f"{_origin(name, file)}: must be {declaration.kind.expected}, not {found(text)}"
         ) from None
+
+
+def _as_flask_reads_debug(text: str) -> bool:
+    """flask.helpers.get_debug_flag, which the app may ask as well."""
+    return text.lower() not in ("0", "false", "no")
 
 
 def _origin(name: str, file: Path | None) -> Origin:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,14 +46,20 @@ def load_settings(
 
     env_lookups = _env_lookups({**from_yaml, **by_name}, environ, folder)
     env_files = tuple(one.path for one in env_lookups if one.found)
+    by_file = {file: read_env_file(file) for file in reversed(env_files)}
     values: dict[str, Any] = {
         **from_yaml,
-        **_from_env_files(env_files),
+        **_from_env_files(by_file),
         **from_environment,
         **from_argv,
     }
-    lookups = (*config_lookups, *env_lookups)
-    return Settings(**values, config_file=config_file, env_files=env_files, lookups=lookups)
+    return Settings(
+        **values,
+        config_file=config_file,
+        env_files=env_files,
+        variables={name: text for one in by_file.values() for name, text in one.items()},
+        lookups=(*config_lookups, *env_lookups),
+    )
 
 
 def _from_yaml(file: Path, block: str | None) -> Values:
@@ -65,12 +72,12 @@ def _from_yaml(file: Path, block: str | None) -> Values:
 def _config_lookups(
     config: Path | None, environ: Mapping[str, str], folder: Path
 ) -> tuple[FileLookup, ...]:
-    named = config or (Path(environ[CONFIG_ENV]) if environ.get(CONFIG_ENV) else None)
-    if named is not None:
+    named = str(config or environ.get(CONFIG_ENV) or "")
+    if named:
         # Taken for found: reading it says in what way it is not.
-        return (FileLookup(folder / named.expanduser(), True),)
+        return (FileLookup(folder / os.path.expanduser(named), True),)
     candidates = (folder / name for name in CONFIG_NAMES)
-    return tuple(FileLookup(path, path.is_file()) for path in candidates)
+    return tuple(FileLookup(path, os.path.exists(path)) for path in candidates)
 
 
 def _env_lookups(
@@ -78,19 +85,20 @@ def _env_lookups(
 ) -> tuple[FileLookup, ...]:
     """The env files, the strongest first: the named one, .env, .flaskenv (as in Flask 3.1)."""
     named = values.get("env_file")
-    if named is not None and not named.value.is_file():
+    if named is not None and not os.path.exists(named.value):
         raise LaunchError(f"{named.origin}: no such env file: {named.value}")
-    # Flask's own switch against .env and .flaskenv, see flask.cli.load_dotenv.
-    defaults = () if _is_true(environ.get("FLASK_SKIP_DOTENV")) else env_file_lookups(folder)
+    defaults = () if _skips_dotenv(environ.get("FLASK_SKIP_DOTENV")) else env_file_lookups(folder)
     return (*((FileLookup(named.value, True),) if named else ()), *defaults)
 
 
-def _is_true(text: str | None) -> bool:
-    return bool(text) and text not in ("0", "false", "no")
+def _skips_dotenv(text: str | None) -> bool:
+    """Flask's own switch against .env and .flaskenv, see flask.helpers.get_load_dotenv."""
+    return bool(text) and str(text).lower() not in ("0", "false", "no")
 
 
-def _from_env_files(files: tuple[Path, ...]) -> Values:
+def _from_env_files(by_file: Mapping[Path, Mapping[str, str]]) -> Values:
+    """The weakest first."""
     values: Values = {}
-    for file in reversed(files):
-        values.update(read_environment(read_env_file(file), file.parent, file))
+    for file, variables in by_file.items():
+        values.update(read_environment(variables, file.parent, file))
     return values

@@ -87,6 +87,9 @@ class Declaration:
         return self.in_yaml and not self.argv_only
 
 
+UNSET: Value[None] = Value(None)
+
+
 def setting(kind: Kind[Any], default: T, help: str, **spelling: Any) -> Value[T]:  # noqa: A002
     """Declare a setting; ``spelling`` holds more of Declaration's fields."""
     declaration = Declaration(kind, help, **spelling)
@@ -216,8 +219,13 @@ class Settings:
         argv_only=True,
     )  # fmt: skip
 
+    flask_env: Value[str | None] = UNSET
+    """FLASK_ENV, or ENV of the app's block: "production" keeps debug mode off."""
     config_file: Path | None = None
     env_files: tuple[Path, ...] = ()
+    """The strongest first."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What the env files define; the environment's own variables win over them."""
     lookups: tuple[FileLookup, ...] = ()
 
 

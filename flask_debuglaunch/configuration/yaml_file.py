@@ -20,10 +20,10 @@ from flask_debuglaunch.configuration.settings import DECLARATIONS, YAML_BLOCK
 from flask_debuglaunch.configuration.value_types import Boolean, Kind
 from flask_debuglaunch.debuggers import DEBUGGERS
 from flask_debuglaunch.errors import LaunchError, did_you_mean, nearest
+from flask_debuglaunch.regular_file import read_regular_file
 
 T = TypeVar("T")
 
-LARGEST_FILE = 1024 * 1024  # bytes; a configuration is never that long, a database dump is
 PYTHON_TAGS = "tag:yaml.org,2002:python/"
 YAML_KEYS = {one.key: one for one in DECLARATIONS.values() if one.in_files}
 FLAGS = {flag: debugger for debugger in DEBUGGERS.values() for flag in debugger.flags}
@@ -77,24 +77,15 @@ def _values(file: Path, loader: yaml.SafeLoader, block: str | None) -> dict[str,
 
 def _read_text(file: Path) -> str:
     try:
-        with file.open("rb") as stream:
-            content = stream.read(LARGEST_FILE + 1)
+        content = read_regular_file(file)
     except FileNotFoundError:
         raise LaunchError(
             f"{shown(file)}: no such file. Write one with: python -m flask_debuglaunch init"
         ) from None
-    except IsADirectoryError:
-        raise LaunchError(f"{shown(file)}: is a folder; name the YAML file in it") from None
     except OSError as error:
         raise LaunchError(
-            f"{shown(file)}: cannot be read: {error.strerror}."
-            " Change its permissions, or name another file with --config"
+            f"{shown(file)}: cannot be read: {error.strerror}. Name the YAML file with --config"
         ) from None
-    if len(content) > LARGEST_FILE:
-        raise LaunchError(
-            f"{shown(file)}: larger than 1 MiB: not a configuration."
-            " Name the right file with --config"
-        )
     try:
         return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
     except UnicodeDecodeError as error:
@@ -262,6 +253,8 @@ def _app_values(
         _refuse_near_miss(key, entry)
     if "DEBUG" in entries:
         yield "debug", _value(loader, entries["DEBUG"], Boolean())
+    if "ENV" in entries and isinstance(entries["ENV"].node, ScalarNode):
+        yield "flask_env", Value(entries["ENV"].node.value, entries["ENV"].origin)
     asked = _flag_asked_for(loader, entries)
     if asked is None:
         return

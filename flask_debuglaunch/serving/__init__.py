@@ -14,9 +14,17 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import click
+
 from flask_debuglaunch.banner import banner
+from flask_debuglaunch.detection import production_server, running_tests
+from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.app.environ_for_app import drop_stale_variables
+from flask_debuglaunch.serving.app.environ_for_app import (
+    drop_stale_variables,
+    ignore_if_imported,
+    place_in_user_code,
+)
 from flask_debuglaunch.serving.processes import CHILD_MARKER
 from flask_debuglaunch.terminal import say
 
@@ -27,6 +35,35 @@ if TYPE_CHECKING:
 def is_worker() -> bool:
     """Was this process started by a supervisor, to `work`?"""
     return CHILD_MARKER in os.environ
+
+
+def is_only_imported() -> bool:
+    """Is the calling program imported by what serves the app then? It is told of that.
+
+    Flask's own `app.run()` returns there, too. An inherited FLASK_RUN_FROM_CLI does not count.
+    """
+    return ignore_if_imported() or _ignored_in_flask_command()
+
+
+def _ignored_in_flask_command() -> bool:
+    context = click.get_current_context(silent=True)
+    if context is None or type(context.find_root().obj).__name__ != "ScriptInfo":
+        return False
+    say(
+        f"{place_in_user_code()}: run() is ignored inside of the command `flask`. Put it under"
+        ' `if __name__ == "__main__":`'
+    )
+    return True
+
+
+def refuse_inside_server() -> None:
+    """Raises LaunchError where a production server serves the app, or a test imports it."""
+    server = production_server() or running_tests()
+    if server is not None:
+        raise LaunchError(
+            f"{place_in_user_code()}: run() was called inside of {server}, which has the app"
+            ' already: nothing more is served here. Put it under `if __name__ == "__main__":`'
+        )
 
 
 def work(app: WSGIApplication | None = None) -> int:

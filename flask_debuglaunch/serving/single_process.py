@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from contextlib import ExitStack
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.app.app_import import import_app, print_error
+from flask_debuglaunch.serving.app.app_import import import_app, print_error, take_over
 from flask_debuglaunch.serving.app.middleware import around, warn_of_own_debugger
 from flask_debuglaunch.serving.attach_debugger import attach_single, debugger_of
 from flask_debuglaunch.serving.server.http_server import make_server
@@ -43,7 +44,10 @@ def _serve(plan: Plan, app: WSGIApplication | None) -> int:
         _end_on_sigterm(plan)
         attach_single(plan)
         try:
-            app = app or import_app(plan, supervised=False, first=True)
+            if app is None:
+                app = import_app(plan, supervised=False, first=True)
+            else:
+                take_over(app, plan, supervised=False)
         except LaunchError:
             raise
         except Exception as error:
@@ -67,5 +71,7 @@ def _end_on_sigterm(plan: Plan) -> None:
             os._exit(128 + number)  # the main thread stands in the debugger: nothing would unwind
         raise Terminated
 
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    # Only the main thread may, and gets it; run(app) may be called in another one.
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, end)

@@ -189,7 +189,7 @@ class Supervisor:
         if self._current.is_made_from(self._pending.files):
             self._current.resolve_anew()
             self._watcher.follow(self._current.watched)
-            self._starter.forget()  # it has the old variables in its environment
+            self._starter.follow(self._current.plan)
             self._discard_next()
 
     def _discard_next(self) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from flask_debuglaunch.debuggers import child_sessions
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.serving.app.app_finder import failing_app
-from flask_debuglaunch.serving.app.app_import import import_app, print_error
+from flask_debuglaunch.serving.app.app_import import import_app, print_error, take_over
 from flask_debuglaunch.serving.app.imported_files import ImportsSeen, template_folders
 from flask_debuglaunch.serving.app.middleware import around, warn_of_own_debugger
 from flask_debuglaunch.serving.app.preloadable_modules import (
@@ -58,7 +58,7 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     try:
         attach_worker(task.plan, task.session if task.use_debugger else None)
         channel.tell(Attached())
-        loaded = Loaded(app, was_given=True) if app is not None else _imported(task, recorder)
+        loaded = _imported(task, recorder) if app is None else _given(task, app)
         if task.is_first:
             warn_of_own_debugger(loaded.app, task.plan)
         with recorder:
@@ -84,6 +84,11 @@ def _keep_from_children(inherited: Inheritance) -> None:
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=let_go)
+
+
+def _given(task: Task, app: WSGIApplication) -> Loaded:
+    take_over(app, task.plan, supervised=True)
+    return Loaded(app, was_given=True)
 
 
 class _FirstImportFailed(Exception):

@@ -105,3 +105,13 @@ def test_a_process_that_is_gone_at_once(tmp_path: Path) -> None:
     failed = ended(tmp_path, *RELOAD)
     assert failed.status == 2
     assert failed.output == " * The app's process ended with exit status 3 before it could serve"
+
+
+def test_the_users_line_is_named_not_the_extensions(tmp_path: Path) -> None:
+    """As with socketio.run(app): installed code stands between, here the standard library's."""
+    left = "import contextlib\nwith contextlib.ExitStack() as extension:\n    extension.callback(app.run)\n"
+    write(tmp_path, {"main.py": saying("served") + left})
+    with served(tmp_path) as launched:
+        assert launched.text() == "served"
+    told = [line for line in launched.program.lines if IGNORED in line]
+    assert [line.split(": ")[0] for line in told] == [f" * {tmp_path}/main.py:10"]

@@ -6,10 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from flask.helpers import get_debug_flag, get_load_dotenv
 
 from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.configuration.settings import Settings
+from flask_debuglaunch.detection import observe
 from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.plan import resolve
 
 
 @pytest.fixture(autouse=True)
@@ -108,3 +111,43 @@ def test_bad_env_file_names_file_and_variable() -> None:
 def test_bad_flag() -> None:
     with pytest.raises(LaunchError, match=r"^argv:--wait: must be off, on"):
         load(wait="soon")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "origin"),
+    [
+        (".env", "FLASK_ENV=production\n", ".env:FLASK_ENV"),
+        (".flaskenv", "FLASK_ENV=Production\n", ".flaskenv:FLASK_ENV"),
+        ("config.yaml", "FLASK:\n  ENV: production\n", "config.yaml:2"),
+    ],
+)
+def test_flask_env_counts_wherever_it_stands(file: str, text: str, origin: str) -> None:
+    Path(file).write_text(text)
+    with pytest.raises(LaunchError, match=rf"this is production \({origin}=production\)"):
+        resolve(load({"FLASK_DEBUG": "1"}), observe({}))
+    assert resolve(load({"FLASK_DEBUG": "1", "FLASK_ENV": "development"}), observe({}))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0", False), ("no", False), ("NO", False), ("1", True), ("yes", True)]
+)
+def test_flask_debug_as_flask_reads_it(
+    monkeypatch: pytest.MonkeyPatch, text: str, value: bool
+) -> None:
+    monkeypatch.setenv("FLASK_DEBUG", text)
+    assert get_debug_flag() is load({"FLASK_DEBUG": text}).debug.value is value
+
+
+@pytest.mark.parametrize("text", ["1", "0", "no", "NO", "False", "", "yes", "off"])
+def test_flask_skip_dotenv_as_flask_reads_it(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    Path(".env").write_text("FLASK_RUN_PORT=81\n")
+    monkeypatch.setenv("FLASK_SKIP_DOTENV", text)
+    is_read = load({"FLASK_SKIP_DOTENV": text}).port.value == 81
+    assert is_read is get_load_dotenv()
+
+
+@pytest.mark.parametrize("line", ["'A=B'=c\n", 'A="x\0y"\n', "A\0B=c\n"])
+def test_what_can_be_no_variable(line: str) -> None:
+    Path(".env").write_text(line)
+    with pytest.raises(LaunchError, match=r"^\.env: .* can't be a variable of the environment"):
+        load()

@@ -59,7 +59,7 @@ def load_app(plan: Plan) -> WSGIApplication:
         app = _best_app(module, target, plan.config_file)
     else:
         app = _named_app(module, target, plan.config_file)
-    _set_debug(app, plan.debug.value)
+    set_debug(app, plan.debug.value)
     return app
 
 
@@ -83,6 +83,11 @@ def find_target(plan: Plan) -> Target:
         f"{folder}: there is no app: no {', '.join(SEARCHED_FILES)}. Name it with APP in the YAML"
         f" or on the command line, as in --app {example}"
     )
+
+
+def source_folder(plan: Plan) -> Path:
+    """Where the app's own modules are. Raises LaunchError if there is no app."""
+    return plan.app_directory.value if plan.app_is_given else find_target(plan).path.parent
 
 
 def _import(target: Target) -> ModuleType:
@@ -256,7 +261,7 @@ def _config_argument(
     return {} if "config" in written or not is_path else {"config": str(config_file)}
 
 
-def _set_debug(app: WSGIApplication, debug: bool) -> None:
+def set_debug(app: WSGIApplication, debug: bool) -> None:
     """As `flask run` does: through the property, so that values derived from it follow."""
     from flask import Flask
 

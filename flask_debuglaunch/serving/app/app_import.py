@@ -5,23 +5,27 @@ from __future__ import annotations
 import sys
 import traceback
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import flask_debuglaunch
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.app.app_finder import load_app
+from flask_debuglaunch.serving.app.app_finder import load_app, set_debug
 from flask_debuglaunch.serving.app.environ_for_app import app_run_ignored, set_for_app
 from flask_debuglaunch.serving.app.error_relay import relay_import_error
+from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER
 from flask_debuglaunch.serving.attach_debugger import debugger_of
 from flask_debuglaunch.terminal import say
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-OUR_FOLDER = str(Path(flask_debuglaunch.__file__).parent)
+
+def take_over(app: WSGIApplication, plan: Plan, *, supervised: bool) -> None:
+    """An app that its own program has made: what is set for an imported one, as far as it can be
+    now. Under a supervisor the process was started with it already."""
+    set_for_app(plan, supervised=supervised)
+    set_debug(app, plan.debug.value)
 
 
 def import_app(

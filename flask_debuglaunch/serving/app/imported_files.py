@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import site
 import sys
-import sysconfig
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_debuglaunch.serving.app.app_import import OUR_FOLDER
+from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER, installed_folders
 from flask_debuglaunch.serving.ipc_messages import Watch
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
-
-
-def installed_folders() -> tuple[str, ...]:
-    """Where the standard library and installed packages are: what does not change by a save."""
-    paths = sysconfig.get_paths()
-    folders = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-    folders |= {*site.getsitepackages(), site.getusersitepackages(), sys.base_prefix + "/lib"}
-    return tuple(str(Path(one).resolve()) for one in folders)
 
 
 class ImportsSeen:

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from flask_debuglaunch.serving.app.app_import import OUR_FOLDER
-from flask_debuglaunch.serving.app.imported_files import installed_folders
+from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER, installed_folders
 
 
 class ImportRecorder:

@@ -18,9 +18,9 @@ from collections.abc import Iterator
 
 from flask_debuglaunch.debuggers import child_sessions
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
-from flask_debuglaunch.serving.app.app_import import OUR_FOLDER
 from flask_debuglaunch.serving.app.environ_for_app import set_for_app
 from flask_debuglaunch.serving.app.imported_files import ImportsSeen
+from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER
 from flask_debuglaunch.serving.ipc_messages import Exited, Fork, Forked, Preload, Preloaded, Unsafe
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance

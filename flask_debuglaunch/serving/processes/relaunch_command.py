@@ -22,6 +22,6 @@ def own_command(*, under_debugger: bool) -> list[str]:
 
 def _program() -> list[str]:
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is None:
+    if spec is None or spec.name == "__main__":  # `python DIR` has a spec of that name
         return [str(Path(sys.argv[0]).absolute()), *sys.argv[1:]]
     return ["-m", spec.name.removesuffix(".__main__"), *sys.argv[1:]]

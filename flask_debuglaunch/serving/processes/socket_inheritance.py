@@ -17,6 +17,7 @@ from typing import Any
 
 from flask_debuglaunch.serving.processes import CHILD_MARKER
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
+from flask_debuglaunch.start_directory import START_DIRECTORY
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ def spawn(
     descriptors = (listener.fileno(), theirs.fileno())
     marker = {CHILD_MARKER: ",".join(map(str, descriptors))}
     with theirs, _interrupts_held_back():
-        process = subprocess.Popen(command, env={**environ, **marker}, pass_fds=descriptors)
+        process = subprocess.Popen(
+            command, env={**environ, **marker}, cwd=START_DIRECTORY, pass_fds=descriptors
+        )
     return process, Channel(ours)
 
 
@@ -81,7 +84,7 @@ def _spawn_on_windows(
     secret = secrets.token_hex(32)
     with socket.create_server(("127.0.0.1", 0)) as door:
         marker = {CHILD_MARKER: f"{door.getsockname()[1]},{secret}"}
-        process = subprocess.Popen(command, env={**environ, **marker})
+        process = subprocess.Popen(command, env={**environ, **marker}, cwd=START_DIRECTORY)
         door.settimeout(60)
         channel = _admit(door, secret)
     shared: Any = listener

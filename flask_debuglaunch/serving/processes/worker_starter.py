@@ -9,6 +9,7 @@ import socket
 
 from flask_debuglaunch.debuggers.child_sessions import Session
 from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker
 from flask_debuglaunch.serving.ipc_messages import Preload, Preloadable
 from flask_debuglaunch.serving.processes.fork_server_handle import (
     ForkedWorker,
@@ -27,6 +28,7 @@ class WorkerStarter:
         self._selector = selector
         # As they are now: neither the app nor a debugger shall change what a worker starts with.
         self._environ = dict(os.environ)
+        self._plan = plan
         self._command = own_command(under_debugger=plan.connection.value == "present")
         self._fork_server: ForkServerHandle | None = None
         self._told: str | None = None
@@ -39,7 +41,12 @@ class WorkerStarter:
                 with contextlib.suppress(OSError):  # somebody has killed it
                     return fork_server.fork()
             self.forget()  # an installed package was changed
-        return start_fresh(self._command, self._environ, listener)
+        return start_fresh(self._command, environ_of_worker(self._plan, self._environ), listener)
+
+    def follow(self, plan: Plan) -> None:
+        """The configuration has changed: what is there has old variables in its environment."""
+        self._plan = plan
+        self.forget()
 
     def learn(
         self, learned: Preloadable, plan: Plan, session: Session | None, listener: socket.socket

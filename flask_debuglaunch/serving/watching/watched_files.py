@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.app.app_finder import find_target
+from flask_debuglaunch.serving.app.app_finder import source_folder
 
 MAX_FOLDERS = 5_000
 """So many folders below the app's are watched: enough for any project, not for a whole disk."""
@@ -52,7 +52,7 @@ def watched_for(plan: Plan) -> Watched:
     config = [plan.config_file] if plan.config_file else []
     # Also a .env that is not there yet.
     named = [*config, *settings.env_files, *(one.path for one in settings.lookups)]
-    roots = (plan.app_directory.value, find_target(plan).path.parent)
+    roots = (plan.app_directory.value, source_folder(plan))
     return Watched(
         roots=frozenset(os.path.abspath(one) for one in roots),
         files=frozenset([*extra, *map(os.path.abspath, named)]),
