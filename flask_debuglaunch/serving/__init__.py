@@ -26,6 +26,7 @@ from flask_debuglaunch.serving.app.environ_for_app import (
     place_in_user_code,
 )
 from flask_debuglaunch.serving.processes import CHILD_MARKER
+from flask_debuglaunch.serving.processes.init_process import below_init, needs_init
 from flask_debuglaunch.terminal import say
 
 if TYPE_CHECKING:
@@ -99,6 +100,12 @@ def serve(
     app: one that is there already; else it is imported as planned. resolve: gives the plan anew
     when a reload finds the configuration changed. Raises LaunchError.
     """
+    if app is None and needs_init(plan):
+        return below_init(lambda: _serve(plan, app, resolve))
+    return _serve(plan, app, resolve)
+
+
+def _serve(plan: Plan, app: WSGIApplication | None, resolve: Callable[[], Plan] | None) -> int:
     drop_stale_variables()
     for line in (*banner(plan), *plan.notes):
         say(line)

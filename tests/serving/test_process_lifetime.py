@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -245,17 +247,43 @@ def _figures(program: Program) -> tuple[int, int, int]:
     return processes(), descriptors, pages
 
 
+CONTAIN = ["unshare", "--pid", "--fork", "--kill-child"]
+
+
+@contextmanager
+def as_process_1(project: Project, *flags: str) -> Iterator[tuple[Served, int]]:
+    """The launcher as process 1 of a container, and the number that it has out here."""
+    if subprocess.run([*CONTAIN, "true"], capture_output=True).returncode:
+        pytest.skip("a process namespace needs root")
+    with project.served(*flags, command=[*CONTAIN, *launcher()]) as served:
+        yield served, next(iter(_children(served.program.pid)))
+
+
 @pytest.mark.parametrize("reload", ["--reload", "--no-reload"])
 def test_process_1_of_a_container_ends_on_sigterm(project: Project, reload: str) -> None:
     """For process 1 the kernel has no default action: `docker stop` would wait, then kill."""
-    contain = ["unshare", "--pid", "--fork", "--kill-child"]
-    if subprocess.run([*contain, "true"], capture_output=True).returncode:
-        pytest.skip("a process namespace needs root")
-    with project.served(reload, command=[*contain, *launcher()]) as served:
-        first = next(p for p in served.program.family.members() if _parent(p) == served.program.pid)
+    with as_process_1(project, reload) as (served, first):
         os.kill(first, signal.SIGTERM)
         assert served.program.wait_exit(timeout=10) == 143
         assert_all_gone(served)
+
+
+@pytest.mark.parametrize("reload", ["--reload", "--no-reload"])
+def test_process_1_of_a_container_takes_in_orphans(project: Project, reload: str) -> None:
+    orphan = "\n    import subprocess\n    subprocess.run(['sh', '-c', 'sleep 0.1 &'])\n"
+    text = HELLO.format(text="one").replace("def hello():", f"def hello():{orphan}")
+    project.save("main.py", text)
+    with as_process_1(project, reload) as (served, first):
+        alone = _children(first)
+        assert len(alone) == 1
+        assert served.text() == "one"  # so that the orphan's parent is process 1 from now on
+        wait_until(lambda: _children(first) == alone, message="no child but the launcher")
+
+
+def _children(pid: int) -> list[int]:
+    """With the zombies."""
+    everybody = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [one for one in everybody if _parent(one) == pid]
 
 
 def _parent(pid: int) -> int | None:
