@@ -36,7 +36,7 @@ LAYERS = [
 SERVING_LAYERS = [
     ["__init__"],
     ["supervisor", "worker_main", "single_process"],
-    ["control_thread", "reloadable_plan"],
+    ["control_thread", "reloadable_plan", "supervisor_states"],
     ["processes"],
     ["watching"],
     ["app"],

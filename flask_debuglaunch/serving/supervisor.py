@@ -1,81 +1,51 @@
 """Hold the port, watch the files, and replace the worker when one of them changes.
 
-starting --Ready--> serving --a file changed--> retiring --its channel closes--> starting ...
-   '--- a file changed --------------------------^
-A worker that ends by itself leaves none: the next save starts one.
+What is to be done when is decided in supervisor_states.py. Here descriptors, signals and deadlines
+become its events, and its effects are carried out.
 """
 
 from __future__ import annotations
 
-import enum
-import os
 import selectors
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
 
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.attach_debugger import attach_supervisor, debugger_of
-from flask_debuglaunch.serving.ipc_messages import (
-    Attached,
-    Failed,
-    Preloadable,
-    Ready,
-    Resumed,
-    Retire,
-    Stopped,
-    Task,
-    Watch,
-)
+from flask_debuglaunch.serving.ipc_messages import Preloadable, Retire, Task, Watch
 from flask_debuglaunch.serving.processes.termination_signals import TerminationSignals
 from flask_debuglaunch.serving.processes.worker_handle import WorkerProcess, how_it_ended
 from flask_debuglaunch.serving.processes.worker_starter import WorkerStarter
 from flask_debuglaunch.serving.reloadable_plan import ReloadablePlan
+from flask_debuglaunch.serving.supervisor_states import (
+    Abandon,
+    AheadEnded,
+    Begin,
+    DiscardAhead,
+    Effect,
+    Ended,
+    Event,
+    FollowConfiguration,
+    Kill,
+    Overdue,
+    Said,
+    Saved,
+    Say,
+    SayAddress,
+    Signalled,
+    Stage,
+    StartAhead,
+    StartWorker,
+    State,
+    TellToRetire,
+    step,
+)
 from flask_debuglaunch.serving.watching.stale_bytecode import forget_bytecode
 from flask_debuglaunch.serving.watching.watcher import Watcher
 from flask_debuglaunch.terminal import say
-
-DRAIN_SECONDS = 2.0
-"""How long a reload waits for requests under way."""
-END_DRAIN_SECONDS = 0.5
-"""The same at the very end: whoever typed Ctrl-C is waiting."""
-GRACE_SECONDS = 3.0
-"""What a worker may take beyond that (atexit functions) before it is killed."""
-ATTACH_SECONDS = 10.0
-"""An IDE that knows nothing of child processes never lets a new one go on."""
-
-
-class State(enum.Enum):
-    STARTING = enum.auto()
-    SERVING = enum.auto()
-    RETIRING = enum.auto()
-
-
-@dataclass
-class Worker:
-    """The worker at hand."""
-
-    process: WorkerProcess
-    state: State = State.STARTING
-    deadline: float | None = None
-    """When it is killed, or started again without the debugger; None: it may take its time."""
-    stopped_at: str | None = None
-
-
-@dataclass
-class Pending:
-    """What has changed since the serving worker was started."""
-
-    files: set[str] = field(default_factory=set)
-    since: float = 0.0
-
-    def add(self, files: Iterable[str]) -> None:
-        if not self.files:
-            self.since = time.monotonic()
-        self.files.update(files)
 
 
 class Supervisor:
@@ -91,25 +61,24 @@ class Supervisor:
         # Only now: it may wait for an IDE, and Ctrl-C must end that at once.
         self._signals = cleanup.enter_context(TerminationSignals())
         self._watcher = cleanup.enter_context(closing(Watcher(self._current.watched)))
-        self._worker: Worker | None = None
-        self._next: WorkerProcess | None = None
-        """Started ahead, while the worker before it ends."""
-        self._pending = Pending()
-        self._has_served = False
-        self._use_debugger = True
-        self._exit_status: int | None = None
+        self._state = State(joins_session=self._session is not None)
+        self._worker: WorkerProcess | None = None
+        self._ahead: WorkerProcess | None = None
 
     def run(self) -> int:
         """Returns the exit status. Raises LaunchError if there is nothing to serve."""
         self._hide_from_debugger()
-        self._selector.register(self._watcher, selectors.EVENT_READ, self._files_changed)
         self._selector.register(self._signals, selectors.EVENT_READ, self._signalled)
-        self._start_worker()
+        self._selector.register(self._watcher, selectors.EVENT_READ, self._files_changed)
+        self._take(Begin())
         self._watcher.start()
-        while self._exit_status is None:
+        while self._state.stage is not Stage.OVER:
             self._wait()
-        self._end_worker()
-        return self._exit_status
+        status = self._state.exit_status
+        assert status is not None
+        if self._state.error is not None:
+            raise LaunchError(self._state.error, status)
+        return status
 
     def _hide_from_debugger(self) -> None:
         """The IDE's Pause must not freeze us; it needs one ordinary thread that it can suspend."""
@@ -123,181 +92,139 @@ class Supervisor:
         for thread in (threading.current_thread(), self._watcher.thread):
             debugger_of(self._current.plan).hide_thread(thread)
 
-    def _wait(self) -> None:
-        """Handle what comes next: a message, a change, a signal, or a deadline."""
-        deadline = self._worker.deadline if self._worker else None
-        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-        ready = self._selector.select(timeout)
-        for key, _ in ready:
-            key.data()
-        if deadline is not None and not ready:
-            self._deadline_passed()
+    # Events
 
-    # Signals
+    def _wait(self) -> None:
+        """Take what comes next: a message, a change, a signal, or a deadline."""
+        deadline = self._state.deadline
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ready = [key for key, _ in self._selector.select(timeout)]
+        # A signal first: it may be why a worker has ended.
+        ready.sort(key=lambda key: key.fileobj is not self._signals)
+        for key in ready:
+            key.data()
+        deadline = self._state.deadline
+        if deadline is not None and time.monotonic() >= deadline:
+            self._take(Overdue())
+
+    def _take(self, event: Event) -> None:
+        decided = step(self._state, event, time.monotonic())
+        self._state = decided.state
+        for effect in decided.effects:
+            self._carry_out(effect)
 
     def _signalled(self) -> None:
-        self._signals.clear()
-        if self._signals.received:
-            self._exit_status = 128 + self._signals.received[0]
-
-    def _end_worker(self) -> None:
-        """Let it answer and clean up for a moment, unless it is stopped or the user insists."""
-        self._discard_next()
-        worker = self._worker
-        if worker is None:
-            return
-        self._retire(END_DRAIN_SECONDS)
-        insisted = len(self._signals.received) + 1
-        while self._worker and len(self._signals.received) < insisted and not worker.stopped_at:
-            if worker.deadline is not None and time.monotonic() > worker.deadline:
-                break
-            self._wait()
-        if self._worker:
-            worker.process.kill()
-            worker.process.exit_status()
-
-    # Files
+        for number in self._signals.take():
+            self._take(Signalled(number))
 
     def _files_changed(self) -> None:
-        self._pending.add(self._watcher.changed())
-        if self._worker is None:
-            self._start_worker()
-        elif self._worker.state is not State.RETIRING:
-            self._retire(DRAIN_SECONDS)
-            self._next = self._next or self._starter.start(self._current.listener)
-
-    def _retire(self, drain_seconds: float) -> None:
-        assert self._worker is not None
-        self._worker.state = State.RETIRING
-        self._worker.deadline = time.monotonic() + drain_seconds + GRACE_SECONDS
-        self._worker.process.channel.tell(Retire(drain_seconds))
-
-    # The worker
-
-    def _start_worker(self) -> None:
-        self._follow_configuration()
-        forget_bytecode(self._pending.files)
-        process = self._next or self._starter.start(self._current.listener)
-        self._next = None
-        process.channel.tell(self._task())
-        self._worker = Worker(process)
-        if self._session is not None and self._use_debugger:
-            self._worker.deadline = time.monotonic() + ATTACH_SECONDS
-        self._selector.register(process.channel, selectors.EVENT_READ, self._worker_said)
-
-    def _follow_configuration(self) -> None:
-        if self._current.is_made_from(self._pending.files):
-            self._current.resolve_anew()
-            self._watcher.follow(self._current.watched)
-            self._starter.follow(self._current.plan)
-            self._discard_next()
-
-    def _discard_next(self) -> None:
-        if self._next is not None:
-            self._next.channel.close()
-            self._next.kill()
-            self._starter.ended(self._next)
-            self._next = None
-
-    def _task(self) -> Task:
-        return Task(
-            self._current.plan,
-            self._current.certificate,
-            self._session,
-            is_first=not self._has_served,
-            serve_errors=self._outlives_errors,
-            use_debugger=self._use_debugger,
-        )
-
-    @property
-    def _outlives_errors(self) -> bool:
-        """Does it wait for a save that mends an app which can't be started?"""
-        plan = self._current.plan
-        return self._has_served or plan.settings.import_errors.value == "serve"
+        if files := frozenset(self._watcher.changed()):
+            self._take(Saved(files, self._current.is_made_from(files)))
 
     def _worker_said(self) -> None:
-        assert self._worker is not None
-        self._hear(self._worker, self._worker.process.channel.receive())
-
-    def _hear(self, worker: Worker, message: object) -> None:
-        match message:
+        if self._worker is None:  # it has been abandoned in this very moment
+            return
+        match self._worker.channel.receive():
             case None:
-                self._worker_ended(worker)
-            case Attached():
-                worker.deadline = None
-            case Preloadable():
-                self._starter.learn(
-                    message, self._current.plan, self._session, self._current.listener
-                )
-            case Watch():
-                self._watcher.add(message)
-            case Ready(failed):
-                self._worker_serves(worker, failed)
-            case Failed(text, status):
-                self._worker_failed(text, status)
-            case Stopped(where):
-                worker.stopped_at, worker.deadline = where, None
-                say(f"reload waits: stopped at {where}")
-            case Resumed():
-                worker.stopped_at = None
-                worker.deadline = time.monotonic() + DRAIN_SECONDS + GRACE_SECONDS
+                self._worker_ended(self._worker)
+            case Preloadable() as learned:
+                listener = self._current.listener
+                self._starter.learn(learned, self._current.plan, self._session, listener)
+            case Watch() as more:
+                self._watcher.add(more)
+            case message:
+                self._take(Said(self._state.worker, message))
 
-    def _worker_failed(self, text: str | None, status: int) -> None:
-        """The first start ends with it; later on, a save may mend it."""
-        if self._outlives_errors:
-            say(f"{text}")
+    def _worker_ended(self, worker: WorkerProcess) -> None:
+        self._forget_worker(worker)
+        status = worker.exit_status()
+        self._starter.ended(worker)
+        self._take(Ended(self._state.worker, how_it_ended(status), was_killed=status < 0))
+
+    def _ahead_ended(self) -> None:
+        self._discard_ahead()
+        self._take(AheadEnded())
+
+    # Effects
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case StartAhead():
+                self._start_ahead()
+            case DiscardAhead():
+                self._discard_ahead()
+            case FollowConfiguration():
+                self._current.resolve_anew()
+                self._watcher.follow(self._current.watched)
+                self._starter.follow(self._current.plan)
+            case StartWorker():
+                self._start_worker(effect)
+            case TellToRetire(seconds):
+                self._tell(Retire(seconds))
+            case Kill():
+                self._kill()
+            case Abandon():
+                self._abandon()
+            case SayAddress():
+                say(f"Running on {self._current.url}")
+            case Say(text):
+                say(text)
+
+    def _start_ahead(self) -> None:
+        try:
+            self._ahead = self._starter.start(self._current.listener)
+        except OSError:  # none left of something; said if it still is so when a worker is due
+            self._take(AheadEnded())
             return
-        self._exit_status = status
-        if text is not None:
-            raise LaunchError(text, status)
+        self._selector.register(self._ahead.channel, selectors.EVENT_READ, self._ahead_ended)
 
-    def _worker_serves(self, worker: Worker, failed: bool) -> None:
-        if worker.state is State.RETIRING:
-            return
-        worker.state = State.SERVING
-        if not self._has_served:
-            say(f"Running on {self._current.url}")
-        if failed:
-            say("The app could not be imported: its error is served. The next save tries again")
-        elif self._has_served:
-            say(f"Reloaded in {time.monotonic() - self._pending.since:.2f} s ({self._changed()})")
-        self._has_served = True
-        self._pending = Pending()
+    def _discard_ahead(self) -> None:
+        if self._ahead is not None:
+            ahead = self._release_ahead(self._ahead)
+            ahead.channel.close()
+            ahead.kill()
+            self._starter.ended(ahead)
 
-    def _changed(self) -> str:
-        if len(self._pending.files) != 1:
-            return f"{len(self._pending.files)} files"
-        return os.path.relpath(*self._pending.files)
+    def _release_ahead(self, ahead: WorkerProcess) -> WorkerProcess:
+        self._selector.unregister(ahead.channel)
+        self._ahead = None
+        return ahead
 
-    def _worker_ended(self, worker: Worker) -> None:
-        self._selector.unregister(worker.process.channel)
-        worker.process.channel.close()
-        status = worker.process.exit_status()
-        self._starter.ended(worker.process)
-        self._worker = None
-        if self._exit_status is not None:
-            return
-        if worker.state is State.RETIRING:
-            self._start_worker()
-        elif self._outlives_errors:
-            self._pending = Pending()
-            say(f"The app's process {how_it_ended(status)}. The next save starts it again")
-        else:
-            self._exit_status = 2
-            say(f"The app's process {how_it_ended(status)} before it could serve")
-
-    def _deadline_passed(self) -> None:
-        worker = self._worker
-        assert worker is not None
-        worker.deadline = None
-        if worker.state is State.STARTING:
-            say(
-                f"The IDE has not taken the new process over within {ATTACH_SECONDS:g} s: it may"
-                " know nothing of child processes. The app is served without the debugger"
+    def _start_worker(self, wanted: StartWorker) -> None:
+        forget_bytecode(wanted.changed)
+        try:
+            worker = (
+                self._release_ahead(self._ahead)
+                if self._ahead is not None
+                else self._starter.start(self._current.listener)
             )
-            self._use_debugger = False
-            worker.state = State.RETIRING
-        worker.process.kill()
+        except OSError as error:
+            self._take(Ended(wanted.number, f"could not be started: {error}"))
+            return
+        plan, certificate = self._current.plan, self._current.certificate
+        worker.channel.tell(
+            Task(plan, certificate, self._session, wanted.is_first, wanted.use_debugger)
+        )
+        self._worker = worker
+        self._selector.register(worker.channel, selectors.EVENT_READ, self._worker_said)
+
+    def _tell(self, order: Retire) -> None:
+        if self._worker is not None:
+            self._worker.channel.tell(order)
+
+    def _kill(self) -> None:
+        if self._worker is not None:
+            self._worker.kill()
+
+    def _abandon(self) -> None:
+        if self._worker is not None:
+            self._starter.ended(self._forget_worker(self._worker))
+
+    def _forget_worker(self, worker: WorkerProcess) -> WorkerProcess:
+        self._selector.unregister(worker.channel)
+        worker.channel.close()
+        self._worker = None
+        return worker
 
 
 def supervise(plan: Plan, resolve: Callable[[], Plan]) -> int:

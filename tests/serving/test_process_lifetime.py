@@ -123,10 +123,14 @@ def test_a_supervisor_that_is_killed_while_the_worker_reports_to_it(project: Pro
         "        return {}\n\n\nsys.modules['trap'] = Trap()\n"
     )
     project.save("main.py", HELLO.format(text="one") + trap)
-    with project.served("--preload", "off") as served:
-        assert served.program.wait_exit() == -signal.SIGKILL
-        assert_all_gone(served)
-        assert "Traceback" not in served.program.output
+    port = free_port()
+    # It may be killed before it can say that it serves.
+    command = [*launcher(), "--preload", "off", "--port", str(port)]
+    with Program(command, cwd=project.root) as program:
+        assert program.wait_exit() == -signal.SIGKILL
+        program.assert_nothing_left(timeout=5)
+        wait_until(lambda: not is_listening(port), 5, "nobody listens any more")
+        assert "Traceback" not in program.output
 
 
 def test_a_stopped_thread_does_not_keep_the_worker_alive(project: Project) -> None:

@@ -15,7 +15,7 @@ class TerminationSignals:
     """While entered, these signals are only noted, and make the socket readable."""
 
     def __init__(self) -> None:
-        self.received: list[int] = []
+        self._received: list[int] = []
         self._waker, self._woken = socket.socketpair()
         self._waker.setblocking(False)
         self._before: dict[int, Any] = {}
@@ -24,9 +24,13 @@ class TerminationSignals:
     def fileno(self) -> int:
         return self._woken.fileno()
 
-    def clear(self) -> None:
-        """Make the socket unreadable again, until the next signal."""
+    def take(self) -> list[int]:
+        """Those that have come since the last call; makes the socket unreadable again."""
         self._woken.recv(4096)
+        # Python may run the handler of one that has just woken us only now.
+        received = self._received.copy()
+        del self._received[: len(received)]
+        return received
 
     def __enter__(self) -> TerminationSignals:
         self._wakeup_before = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
@@ -47,4 +51,4 @@ class TerminationSignals:
         signal.set_wakeup_fd(self._wakeup_before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received.append(number)
+        self._received.append(number)

@@ -1,0 +1,443 @@
+"""The supervisor as a value: where it stands, what can happen, and what follows from that.
+
+           Saved   Attached  Ready   Failed  Stopped  Resumed  Ended    Signalled  Overdue
+DOWN       start   .         .       .       .        .        .        finish     .
+STARTING   retire  attached  .       fail    .        .        unborn   end        undebugged
+IMPORTING  retire  .         serve   fail    .        .        lose     end        .
+SERVING    retire  .         .       .       .        .        lose     end        .
+RETIRING   note    .         .       .       hold     .        succeed  end        kill
+HELD       note    .         .       .       hold     go_on    succeed  cut_off    .
+KILLED     note    .         .       .       .        .        succeed  cut_off    abandon
+LOST       restart .         .       .       .        .        .        finish     tell
+ENDING     .       .         .       .       kill     .        finish   kill       kill
+LAST_KILL  .       .         .       .       .        .        finish   .          finish
+OVER       .       .         .       .       .        .        .        .          .
+
+`step` looks up the rule, a function below of that name; a dot leaves everything as it is. Nothing
+here waits, reads a clock or knows a process: supervisor.py turns descriptors, signals and deadlines
+into events, and carries the effects out.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flask_debuglaunch.serving.ipc_messages import Attached, Failed, Ready, Resumed, Stopped
+
+DRAIN_SECONDS = 2.0
+"""How long a reload waits for requests under way."""
+END_DRAIN_SECONDS = 0.5
+"""The same at the very end: whoever typed Ctrl-C is waiting."""
+GRACE_SECONDS = 3.0
+"""What a worker may take beyond that (atexit functions) before it is killed."""
+KILL_SECONDS = 2.0
+"""How long a killed worker may take to be gone; the kernel may hold it (a dead network drive)."""
+ATTACH_SECONDS = 10.0
+"""An IDE that knows nothing of child processes never lets a new one go on."""
+LOST_SECONDS = 0.2
+"""Ctrl-C and the IDE's Stop reach the whole group, and the worker may be quicker to end than we to
+hear of it: so long we wait with the news that it has ended."""
+
+
+class Stage(enum.Enum):
+    """Of the current worker."""
+
+    DOWN = "there is none: the next save starts one"
+    STARTING = "it is on its way, up to the hand-over of the debugger"
+    IMPORTING = "it imports the app"
+    SERVING = "it serves the app, or the error of its import"
+    RETIRING = "it accepts no more, answers what is under way, and ends"
+    HELD = "the same, and a thread of it is stopped in the debugger: it has all the time it needs"
+    KILLED = "it is about to be gone, and another one starts"
+    LOST = "it has ended by itself, a moment ago"
+    ENDING = "the run ends: the last worker has a moment to answer and to clean up"
+    LAST_KILL = "the run ends, and the last worker has been killed"
+    OVER = "the run has ended"
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What has changed since the serving worker was started."""
+
+    files: frozenset[str] = frozenset()
+    since: float = 0.0
+    """When the first of them was noticed."""
+    in_configuration: bool = False
+    """Is the plan made from one of them?"""
+
+    def __str__(self) -> str:
+        return os.path.relpath(*self.files) if len(self.files) == 1 else f"{len(self.files)} files"
+
+
+@dataclass(frozen=True)
+class State:
+    """Of one run, at one moment. Times are those of time.monotonic()."""
+
+    joins_session: bool
+    """Does each worker join a debug session of the supervisor's?"""
+    stage: Stage = Stage.DOWN
+    deadline: float | None = None
+    """When the stage has taken too long; None: it may take its time."""
+    worker: int = 0
+    """The number of the worker that was started last; 0: none was yet."""
+    is_second_try: bool = False
+    """Was it started because the one before it was killed before it could do anything?"""
+    has_ahead: bool = False
+    """Has a process been started already that waits to become the next worker?"""
+    changes: Changes = Changes()
+    use_debugger: bool = True
+    has_served: bool = False
+    last_words: str = ""
+    """How the lost worker has ended."""
+    exit_status: int | None = None
+    """None as long as the run is to go on."""
+    error: str | None = None
+    """Why there is nothing to serve, for the user."""
+
+
+# Events
+
+
+@dataclass(frozen=True)
+class Begin:
+    """The run begins."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Files have changed."""
+
+    files: frozenset[str]
+    in_configuration: bool = False
+    """Is the plan made from one of them?"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A worker has sent a message."""
+
+    worker: int
+    message: Attached | Ready | Failed | Stopped | Resumed
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A worker has ended, or could not be started."""
+
+    worker: int
+    how: str
+    was_killed: bool = False
+    """By a signal, or in a way that nobody knows."""
+
+
+@dataclass(frozen=True)
+class AheadEnded:
+    """The process that was started ahead has ended."""
+
+
+@dataclass(frozen=True)
+class Signalled:
+    """A signal asks for the end."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Overdue:
+    """The deadline of the stage has passed."""
+
+
+Event = Begin | Saved | Said | Ended | AheadEnded | Signalled | Overdue
+
+# Effects
+
+
+@dataclass(frozen=True)
+class StartAhead:
+    """Start a process that waits to become the next worker."""
+
+
+@dataclass(frozen=True)
+class DiscardAhead:
+    """It has been started with what does not hold any more."""
+
+
+@dataclass(frozen=True)
+class FollowConfiguration:
+    """Resolve the plan anew."""
+
+
+@dataclass(frozen=True)
+class StartWorker:
+    """Make the process that was started ahead, or else a new one, a worker."""
+
+    number: int
+    changed: frozenset[str]
+    """The files of which no bytecode may be used."""
+    is_first: bool
+    use_debugger: bool
+
+
+@dataclass(frozen=True)
+class TellToRetire:
+    """Tell the worker to make room."""
+
+    seconds: float
+    """For the requests under way."""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Kill the worker."""
+
+
+@dataclass(frozen=True)
+class Abandon:
+    """Take the worker for gone, though it is not."""
+
+
+@dataclass(frozen=True)
+class SayAddress:
+    """Tell the person where the app is served."""
+
+
+@dataclass(frozen=True)
+class Say:
+    """Tell the person."""
+
+    text: str
+
+
+Effect = (
+    StartAhead
+    | DiscardAhead
+    | FollowConfiguration
+    | StartWorker
+    | TellToRetire
+    | Kill
+    | Abandon
+    | SayAddress
+    | Say
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where an event leads to, and what is to be done, in this order."""
+
+    state: State
+    effects: tuple[Effect, ...] = ()
+
+
+def step(state: State, event: Event, now: float) -> Step:
+    """What follows from the event."""
+    match event:
+        case Begin():
+            return _next_worker(state, now)
+        case AheadEnded():
+            return Step(replace(state, has_ahead=False))
+        case Said(worker) | Ended(worker) if worker != state.worker:
+            return Step(state)  # one that was abandoned
+    kind = type(event.message) if isinstance(event, Said) else type(event)
+    rule = RULES[state.stage].get(kind)
+    return rule(state, event, now) if rule else Step(state)
+
+
+# The rules
+
+
+def start(state: State, saved: Saved, now: float) -> Step:
+    noted = _with_changes(state, saved, now)
+    return _next_worker(noted, now)
+
+
+def restart(state: State, saved: Saved, now: float) -> Step:
+    started = start(state, saved, now)
+    news = Say(f"The app's process {state.last_words}, and is started again")
+    return replace(started, effects=(news, *started.effects))
+
+
+def note(state: State, saved: Saved, now: float) -> Step:
+    """The worker that starts next will be made from it."""
+    noted = _with_changes(state, saved, now)
+    if noted.changes.in_configuration and noted.has_ahead:
+        return Step(replace(noted, has_ahead=False), (DiscardAhead(),))
+    return Step(noted)
+
+
+def retire(state: State, saved: Saved, now: float) -> Step:
+    deadline = now + DRAIN_SECONDS + GRACE_SECONDS
+    noted = note(_in(state, Stage.RETIRING, deadline), saved, now)
+    effects = (*noted.effects, TellToRetire(DRAIN_SECONDS))
+    if noted.state.has_ahead or noted.state.changes.in_configuration:
+        return Step(noted.state, effects)
+    return Step(replace(noted.state, has_ahead=True), (*effects, StartAhead()))
+
+
+def attached(state: State, said: Said, now: float) -> Step:
+    return Step(_in(state, Stage.IMPORTING))
+
+
+def serve(state: State, said: Said, now: float) -> Step:
+    serving = replace(_in(state, Stage.SERVING), has_served=True, changes=Changes())
+    if not state.has_served:
+        return Step(serving, (SayAddress(),))
+    if said.message == Ready(failed=True):
+        text = "The app could not be imported: its error is served. The next save tries again"
+    else:
+        text = f"Reloaded in {now - state.changes.since:.2f} s ({state.changes})"
+    return Step(serving, (Say(text),))
+
+
+def fail(state: State, said: Said, now: float) -> Step:
+    """The first start ends with it; later on, a save may mend it."""
+    message = said.message
+    assert isinstance(message, Failed)
+    if state.has_served:
+        return Step(state, (Say(f"{message.message}"),))
+    return _ending(replace(state, exit_status=message.exit_status, error=message.message), now)
+
+
+def unborn(state: State, ended: Ended, now: float) -> Step:
+    """It can't be the app's fault if it is killed before it imports the app."""
+    if ended.was_killed and state.has_served and not state.is_second_try:
+        again = _next_worker(state, now)
+        return replace(again, state=replace(again.state, is_second_try=True))
+    return lose(state, ended, now)
+
+
+def lose(state: State, ended: Ended, now: float) -> Step:
+    lost = replace(_in(state, Stage.LOST, now + LOST_SECONDS), last_words=ended.how)
+    return Step(lost)
+
+
+def tell(state: State, overdue: Overdue, now: float) -> Step:
+    news = f"The app's process {state.last_words}"
+    if state.has_served:
+        down = replace(_in(state, Stage.DOWN), changes=Changes())
+        return Step(down, (Say(f"{news}. The next save starts it again"),))
+    over = replace(_in(state, Stage.OVER), exit_status=2)
+    return Step(over, (Say(f"{news} before it could serve"),))
+
+
+def undebugged(state: State, overdue: Overdue, now: float) -> Step:
+    text = (
+        f"The IDE has not taken the new process over within {ATTACH_SECONDS:g} s: it may"
+        " know nothing of child processes. The app is served without the debugger"
+    )
+    killed = kill(state, overdue, now)
+    return Step(replace(killed.state, use_debugger=False), (Say(text), *killed.effects))
+
+
+def hold(state: State, said: Said, now: float) -> Step:
+    assert isinstance(said.message, Stopped)
+    return Step(_in(state, Stage.HELD), (Say(f"reload waits: stopped at {said.message.where}"),))
+
+
+def go_on(state: State, said: Said, now: float) -> Step:
+    return Step(_in(state, Stage.RETIRING, now + DRAIN_SECONDS + GRACE_SECONDS))
+
+
+def kill(state: State, event: Event, now: float) -> Step:
+    stage = Stage.KILLED if state.exit_status is None else Stage.LAST_KILL
+    return Step(_in(state, stage, now + KILL_SECONDS), (Kill(),))
+
+
+def abandon(state: State, overdue: Overdue, now: float) -> Step:
+    next_one = _next_worker(state, now)
+    return Step(next_one.state, (Abandon(), *next_one.effects))
+
+
+def succeed(state: State, ended: Ended, now: float) -> Step:
+    return _next_worker(state, now)
+
+
+def end(state: State, signalled: Signalled, now: float) -> Step:
+    return _ending(replace(state, exit_status=_status_of(signalled)), now)
+
+
+def cut_off(state: State, signalled: Signalled, now: float) -> Step:
+    """It would not end of itself, or should be gone already."""
+    killed = kill(replace(state, exit_status=_status_of(signalled)), signalled, now)
+    return _without_ahead(killed)
+
+
+def finish(state: State, event: Event, now: float) -> Step:
+    status = _status_of(event) if isinstance(event, Signalled) else state.exit_status
+    effects = (Abandon(),) if isinstance(event, Overdue) else ()
+    return _without_ahead(Step(replace(_in(state, Stage.OVER), exit_status=status), effects))
+
+
+Rule = Callable[[State, Any, float], Step]
+
+RULES: Mapping[Stage, Mapping[type, Rule]] = {
+    Stage.DOWN: {Saved: start, Signalled: finish},
+    Stage.STARTING: {
+        Saved: retire,
+        Attached: attached,
+        Failed: fail,
+        Ended: unborn,
+        Signalled: end,
+        Overdue: undebugged,
+    },
+    Stage.IMPORTING: {Saved: retire, Ready: serve, Failed: fail, Ended: lose, Signalled: end},
+    Stage.SERVING: {Saved: retire, Ended: lose, Signalled: end},
+    Stage.RETIRING: {Saved: note, Stopped: hold, Ended: succeed, Signalled: end, Overdue: kill},
+    Stage.HELD: {Saved: note, Stopped: hold, Resumed: go_on, Ended: succeed, Signalled: cut_off},
+    Stage.KILLED: {Saved: note, Ended: succeed, Signalled: cut_off, Overdue: abandon},
+    Stage.LOST: {Saved: restart, Signalled: finish, Overdue: tell},
+    Stage.ENDING: {Stopped: kill, Ended: finish, Signalled: kill, Overdue: kill},
+    Stage.LAST_KILL: {Ended: finish, Overdue: finish},
+    Stage.OVER: {},
+}
+
+
+# What several rules do
+
+
+def _in(state: State, stage: Stage, deadline: float | None = None) -> State:
+    return replace(state, stage=stage, deadline=deadline)
+
+
+def _with_changes(state: State, saved: Saved, now: float) -> State:
+    known = state.changes
+    changes = Changes(
+        known.files | saved.files,
+        known.since if known.files else now,
+        known.in_configuration or saved.in_configuration,
+    )
+    return replace(state, changes=changes)
+
+
+def _next_worker(state: State, now: float) -> Step:
+    changes = state.changes
+    deadline = now + ATTACH_SECONDS if state.joins_session and state.use_debugger else None
+    worker = StartWorker(state.worker + 1, changes.files, not state.has_served, state.use_debugger)
+    next_one = replace(
+        _in(state, Stage.STARTING, deadline),
+        worker=worker.number,
+        has_ahead=False,
+        changes=replace(changes, in_configuration=False),
+        is_second_try=False,
+    )
+    follow = (FollowConfiguration(),) if changes.in_configuration else ()
+    return Step(next_one, (*follow, worker))
+
+
+def _ending(state: State, now: float) -> Step:
+    ending = _in(state, Stage.ENDING, now + END_DRAIN_SECONDS + GRACE_SECONDS)
+    return _without_ahead(Step(ending, (TellToRetire(END_DRAIN_SECONDS),)))
+
+
+def _without_ahead(one: Step) -> Step:
+    if not one.state.has_ahead:
+        return one
+    return Step(replace(one.state, has_ahead=False), (DiscardAhead(), *one.effects))
+
+
+def _status_of(signalled: Signalled) -> int:
+    return 128 + signalled.number
