@@ -26,8 +26,16 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Attaching:
+    """The IDE is asked to take the worker over."""
+
+
+@dataclass(frozen=True)
 class Attached:
     """The debugger is attached, or there is none to attach; the app is imported next."""
+
+    by_ide: bool = False
+    """Has an IDE taken the process over?"""
 
 
 @dataclass(frozen=True)

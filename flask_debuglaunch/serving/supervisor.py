@@ -61,7 +61,7 @@ class Supervisor:
         # Only now: it may wait for an IDE, and Ctrl-C must end that at once.
         self._signals = cleanup.enter_context(TerminationSignals())
         self._watcher = cleanup.enter_context(closing(Watcher(self._current.watched)))
-        self._state = State(joins_session=self._session is not None)
+        self._state = State()
         self._worker: WorkerProcess | None = None
         self._ahead: WorkerProcess | None = None
 

@@ -1,17 +1,18 @@
 """The supervisor as a value: where it stands, what can happen, and what follows from that.
 
-           Saved   Attached  Ready   Failed  Stopped  Resumed  Ended    Signalled  Overdue
-DOWN       start   .         .       .       .        .        .        finish     .
-STARTING   retire  attached  .       fail    .        .        unborn   end        undebugged
-IMPORTING  retire  .         serve   fail    .        .        lose     end        .
-SERVING    retire  .         .       .       .        .        lose     end        .
-RETIRING   note    .         .       .       hold     .        succeed  end        kill
-HELD       note    .         .       .       hold     go_on    succeed  cut_off    .
-KILLED     note    .         .       .       .        .        succeed  cut_off    abandon
-LOST       restart .         .       .       .        .        .        finish     tell
-ENDING     .       .         .       .       kill     .        finish   kill       kill
-LAST_KILL  .       .         .       .       .        .        finish   .          finish
-OVER       .       .         .       .       .        .        .        .          .
+          Saved   Attaching Attached Ready Failed Stopped Resumed Ended   Signalled Overdue
+DOWN      start   .         .        .     .      .       .       .       finish    .
+STARTING  retire  attach    import_  .     fail   .       .       unborn  end       .
+ATTACHING retire  .         import_  .     fail   .       .       unborn  end       be_late
+IMPORTING retire  .         .        serve fail   .       .       lose    end       .
+SERVING   retire  .         .        .     .      .       .       lose    end       .
+RETIRING  note    .         .        .     .      hold    .       succeed end       kill
+HELD      note    .         .        .     .      hold    go_on   succeed cut_off   .
+KILLED    note    .         .        .     .      .       .       succeed cut_off   abandon
+LOST      restart .         .        .     .      .       .       .       finish    tell
+ENDING    .       .         .        .     .      kill    .       finish  kill      kill
+LAST_KILL .       .         .        .     .      .       .       finish  .         finish
+OVER      .       .         .        .     .      .       .       .       .         .
 
 `step` looks up the rule, a function below of that name; a dot leaves everything as it is. Nothing
 here waits, reads a clock or knows a process: supervisor.py turns descriptors, signals and deadlines
@@ -26,7 +27,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flask_debuglaunch.serving.ipc_messages import Attached, Failed, Ready, Resumed, Stopped
+from flask_debuglaunch.serving.ipc_messages import (
+    Attached,
+    Attaching,
+    Failed,
+    Ready,
+    Resumed,
+    Stopped,
+)
 
 DRAIN_SECONDS = 2.0
 """How long a reload waits for requests under way."""
@@ -36,8 +44,6 @@ GRACE_SECONDS = 3.0
 """What a worker may take beyond that (atexit functions) before it is killed."""
 KILL_SECONDS = 2.0
 """How long a killed worker may take to be gone; the kernel may hold it (a dead network drive)."""
-ATTACH_SECONDS = 10.0
-"""An IDE that knows nothing of child processes never lets a new one go on."""
 LOST_SECONDS = 0.2
 """Ctrl-C and the IDE's Stop reach the whole group, and the worker may be quicker to end than we to
 hear of it: so long we wait with the news that it has ended."""
@@ -47,7 +53,8 @@ class Stage(enum.Enum):
     """Of the current worker."""
 
     DOWN = "there is none: the next save starts one"
-    STARTING = "it is on its way, up to the hand-over of the debugger"
+    STARTING = "it is on its way"
+    ATTACHING = "the IDE is to take it over"
     IMPORTING = "it imports the app"
     SERVING = "it serves the app, or the error of its import"
     RETIRING = "it accepts no more, answers what is under way, and ends"
@@ -73,12 +80,29 @@ class Changes:
         return os.path.relpath(*self.files) if len(self.files) == 1 else f"{len(self.files)} files"
 
 
+class HandOver(enum.Enum):
+    """Of new processes to the IDE: how it went so far."""
+
+    UNTRIED = "no process was handed over yet"
+    DONE = "the IDE knows of child processes: if it takes its time, it is busy"
+    SLOW = "it did, and now it takes its time"
+    FAILED = "it has not taken the last one over"
+
+
+HAND_OVER_SECONDS = {
+    HandOver.UNTRIED: 10.0,
+    HandOver.DONE: 10.0,
+    HandOver.SLOW: 50.0,
+    HandOver.FAILED: 3.0,
+}
+"""How long the IDE may take. One that knows nothing of child processes never lets a new one go on;
+after the first time each reload takes no longer than it must."""
+
+
 @dataclass(frozen=True)
 class State:
     """Of one run, at one moment. Times are those of time.monotonic()."""
 
-    joins_session: bool
-    """Does each worker join a debug session of the supervisor's?"""
     stage: Stage = Stage.DOWN
     deadline: float | None = None
     """When the stage has taken too long; None: it may take its time."""
@@ -89,7 +113,9 @@ class State:
     has_ahead: bool = False
     """Has a process been started already that waits to become the next worker?"""
     changes: Changes = Changes()
-    use_debugger: bool = True
+    hand_over: HandOver = HandOver.UNTRIED
+    is_undebugged: bool = False
+    """Is the next worker served without the debugger?"""
     has_served: bool = False
     last_words: str = ""
     """How the lost worker has ended."""
@@ -121,7 +147,7 @@ class Said:
     """A worker has sent a message."""
 
     worker: int
-    message: Attached | Ready | Failed | Stopped | Resumed
+    message: Attaching | Attached | Ready | Failed | Stopped | Resumed
 
 
 @dataclass(frozen=True)
@@ -278,8 +304,15 @@ def retire(state: State, saved: Saved, now: float) -> Step:
     return Step(replace(noted.state, has_ahead=True), (*effects, StartAhead()))
 
 
-def attached(state: State, said: Said, now: float) -> Step:
-    return Step(_in(state, Stage.IMPORTING))
+def attach(state: State, said: Said, now: float) -> Step:
+    return Step(_in(state, Stage.ATTACHING, now + HAND_OVER_SECONDS[state.hand_over]))
+
+
+def import_(state: State, said: Said, now: float) -> Step:
+    assert isinstance(said.message, Attached)
+    knows_of_children = said.message.by_ide or state.hand_over is HandOver.SLOW
+    hand_over = HandOver.DONE if knows_of_children else state.hand_over
+    return Step(replace(_in(state, Stage.IMPORTING), hand_over=hand_over))
 
 
 def serve(state: State, said: Said, now: float) -> Step:
@@ -324,13 +357,24 @@ def tell(state: State, overdue: Overdue, now: float) -> Step:
     return Step(over, (Say(f"{news} before it could serve"),))
 
 
-def undebugged(state: State, overdue: Overdue, now: float) -> Step:
+def be_late(state: State, overdue: Overdue, now: float) -> Step:
+    seconds = HAND_OVER_SECONDS[state.hand_over]
+    late = f"The IDE has not taken the new process over within {seconds:g} s"
+    if state.hand_over is HandOver.DONE:
+        more = HAND_OVER_SECONDS[HandOver.SLOW]
+        text = f"{late}, as it did before: is it busy? It has {more:g} s more"
+        return Step(replace(state, hand_over=HandOver.SLOW, deadline=now + more), (Say(text),))
+    was_slow = state.hand_over is HandOver.SLOW
     text = (
-        f"The IDE has not taken the new process over within {ATTACH_SECONDS:g} s: it may"
-        " know nothing of child processes. The app is served without the debugger"
+        f"{late}{' more' if was_slow else ': it is busy, or knows nothing of child processes'}."
+        " This process is served without the debugger; the next save asks the IDE again."
+        " With --no-reload there is only one process to take over"
     )
     killed = kill(state, overdue, now)
-    return Step(replace(killed.state, use_debugger=False), (Say(text), *killed.effects))
+    hand_over = HandOver.DONE if was_slow else HandOver.FAILED
+    return Step(
+        replace(killed.state, hand_over=hand_over, is_undebugged=True), (Say(text), *killed.effects)
+    )
 
 
 def hold(state: State, said: Said, now: float) -> Step:
@@ -378,11 +422,19 @@ RULES: Mapping[Stage, Mapping[type, Rule]] = {
     Stage.DOWN: {Saved: start, Signalled: finish},
     Stage.STARTING: {
         Saved: retire,
-        Attached: attached,
+        Attaching: attach,
+        Attached: import_,
         Failed: fail,
         Ended: unborn,
         Signalled: end,
-        Overdue: undebugged,
+    },
+    Stage.ATTACHING: {
+        Saved: retire,
+        Attached: import_,
+        Failed: fail,
+        Ended: unborn,
+        Signalled: end,
+        Overdue: be_late,
     },
     Stage.IMPORTING: {Saved: retire, Ready: serve, Failed: fail, Ended: lose, Signalled: end},
     Stage.SERVING: {Saved: retire, Ended: lose, Signalled: end},
@@ -415,14 +467,19 @@ def _with_changes(state: State, saved: Saved, now: float) -> State:
 
 def _next_worker(state: State, now: float) -> Step:
     changes = state.changes
-    deadline = now + ATTACH_SECONDS if state.joins_session and state.use_debugger else None
-    worker = StartWorker(state.worker + 1, changes.files, not state.has_served, state.use_debugger)
+    worker = StartWorker(
+        number=state.worker + 1,
+        changed=changes.files,
+        is_first=not state.has_served,
+        use_debugger=not state.is_undebugged,
+    )
     next_one = replace(
-        _in(state, Stage.STARTING, deadline),
+        _in(state, Stage.STARTING),
         worker=worker.number,
+        is_second_try=False,
+        is_undebugged=False,
         has_ahead=False,
         changes=replace(changes, in_configuration=False),
-        is_second_try=False,
     )
     follow = (FollowConfiguration(),) if changes.in_configuration else ()
     return Step(next_one, (*follow, worker))

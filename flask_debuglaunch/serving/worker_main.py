@@ -24,9 +24,17 @@ from flask_debuglaunch.serving.app.preloadable_modules import (
     installed_modules,
     why_not_fork,
 )
-from flask_debuglaunch.serving.attach_debugger import attach_worker
+from flask_debuglaunch.serving.attach_debugger import attach_worker, debugger_of
 from flask_debuglaunch.serving.control_thread import ControlThread
-from flask_debuglaunch.serving.ipc_messages import Attached, Failed, Preloadable, Ready, Task, Watch
+from flask_debuglaunch.serving.ipc_messages import (
+    Attached,
+    Attaching,
+    Failed,
+    Preloadable,
+    Ready,
+    Task,
+    Watch,
+)
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance
 from flask_debuglaunch.serving.server.http_server import AppServer, make_server
@@ -56,8 +64,7 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     orders, recorder = ControlThread(task, channel), ImportRecorder()
     _keep_from_children(inherited)
     try:
-        attach_worker(task.plan, task.session if task.use_debugger else None)
-        channel.tell(Attached())
+        _attach(task, channel)
         loaded = _imported(task, recorder) if app is None else _given(task, app)
         if task.is_first:
             warn_of_own_debugger(loaded.app, task.plan)
@@ -73,6 +80,15 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     channel.tell(Ready(loaded.failed))
     _serve(server, orders)
     return end_process(orders)
+
+
+def _attach(task: Task, channel: Channel) -> None:
+    session = task.session if task.use_debugger else None
+    if session is not None:
+        channel.tell(Attaching())
+    attach_worker(task.plan, session)
+    presence = debugger_of(task.plan).presence()
+    channel.tell(Attached(by_ide=presence is not None and presence.attached))
 
 
 def _keep_from_children(inherited: Inheritance) -> None:

@@ -1,0 +1,291 @@
+"""The supervisor's laws, whatever happens in whatever order; no process is started here.
+
+test_random_kills.py has the same laws for real processes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from flask_debuglaunch.serving import supervisor_states as states
+from flask_debuglaunch.serving.ipc_messages import (
+    Attached,
+    Attaching,
+    Failed,
+    Ready,
+    Resumed,
+    Stopped,
+)
+from flask_debuglaunch.serving.supervisor_states import Stage, State
+
+COLUMNS = {
+    "Saved": states.Saved,
+    "Attaching": Attaching,
+    "Attached": Attached,
+    "Ready": Ready,
+    "Failed": Failed,
+    "Stopped": Stopped,
+    "Resumed": Resumed,
+    "Ended": states.Ended,
+    "Signalled": states.Signalled,
+    "Overdue": states.Overdue,
+}
+
+
+def table() -> str:
+    """RULES as the docstring and the README show them."""
+    rows = [["", *COLUMNS]]
+    for stage, rules in states.RULES.items():
+        names = [rules[kind].__name__ if kind in rules else "." for kind in COLUMNS.values()]
+        rows.append([stage.name, *names])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (" ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def test_the_table_is_the_one_in_the_docstring_and_the_readme() -> None:
+    assert set(states.RULES) == set(Stage)
+    readme = Path(__file__).parents[2] / "README.md"
+    for text in (states.__doc__ or "", readme.read_text(encoding="utf-8")):
+        assert table() in text, f"the table should be:\n{table()}"
+
+
+def test_a_stage_that_can_be_overdue_says_what_then() -> None:
+    """The other half, that only those have a deadline, is an invariant below."""
+    overdue = {stage for stage, rules in states.RULES.items() if states.Overdue in rules}
+    patient = {Stage.DOWN, Stage.STARTING, Stage.IMPORTING, Stage.SERVING, Stage.HELD, Stage.OVER}
+    assert overdue == set(Stage) - patient
+
+
+@dataclass
+class Process:
+    """A worker of the simulation."""
+
+    number: int
+    save: int
+    """The latest save when it began."""
+    is_debugged: bool
+    is_asked_for: bool = False
+    """Is the IDE asked to take it over?"""
+    imports: bool = False
+    serves: bool = False
+    retires: bool = False
+    is_stopped: bool = False
+    is_killed: bool = False
+
+
+class Runs(RuleBasedStateMachine):
+    """Every order of saves, messages, ends, signals and deadlines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.state = State()
+        self.process: Process | None = None
+        self.has_ahead = False
+        self.saves = 0
+        self.said: list[str] = []
+        self.ends_at: float | None = None
+        """By then everything has to be over."""
+        self.failed_hand_over: int | None = None
+        """The number of the worker that the IDE did not take over."""
+
+    def take(self, event: states.Event) -> None:
+        decided = states.step(self.state, event, self.now)
+        self.state = decided.state
+        for effect in decided.effects:
+            self.carry_out(effect)
+
+    def carry_out(self, effect: states.Effect) -> None:
+        match effect:
+            case states.StartAhead():
+                assert not self.has_ahead
+                self.has_ahead = True
+            case states.DiscardAhead():
+                assert self.has_ahead
+                self.has_ahead = False
+            case states.StartWorker():
+                self.start(effect)
+            case states.TellToRetire():
+                assert self.process
+                self.process.retires = True
+            case states.Kill():
+                assert self.process
+                is_end = self.state.exit_status is not None
+                assert is_end or not self.process.is_stopped, "a save kills a stopped thread"
+                self.process.is_killed = True
+            case states.Abandon():
+                assert self.process
+                assert self.process.is_killed
+                self.process = None
+            case states.Say(text):
+                self.said.append(text)
+
+    def start(self, wanted: states.StartWorker) -> None:
+        assert self.process is None, "two workers"
+        assert self.state.exit_status is None, "a worker is started after the end"
+        if self.failed_hand_over is not None:
+            # Its replacement is served without the debugger, and the one after that asks again.
+            is_replacement = wanted.number == self.failed_hand_over + 1
+            assert wanted.use_debugger is not is_replacement
+            if not is_replacement:
+                self.failed_hand_over = None
+        else:
+            assert wanted.use_debugger
+        self.has_ahead = False
+        self.process = Process(wanted.number, self.saves, wanted.use_debugger)
+
+    def hear(self, message: object) -> None:
+        assert self.process
+        self.take(states.Said(self.process.number, message))  # type: ignore[arg-type]
+
+    # What happens
+
+    @initialize()
+    def begin(self) -> None:
+        self.take(states.Begin())
+
+    @rule(in_configuration=st.booleans(), seconds=st.sampled_from([0.0, 0.1, 1.0]))
+    def a_file_is_saved(self, in_configuration: bool, seconds: float) -> None:
+        limit = self.state.deadline
+        self.now = self.now + seconds if limit is None else min(self.now + seconds, limit)
+        self.saves += 1
+        self.take(states.Saved(frozenset({f"{self.saves}.py"}), in_configuration))
+
+    def lives(self) -> bool:
+        return self.process is not None and not self.process.is_killed
+
+    def may(self, *, imports: bool, serves: bool) -> bool:
+        one = self.process
+        return one is not None and self.lives() and (one.imports, one.serves) == (imports, serves)
+
+    @precondition(lambda self: self.may(imports=False, serves=False))
+    @rule()
+    def the_ide_is_asked(self) -> None:
+        assert self.process
+        if self.process.is_debugged and not self.process.is_asked_for:
+            self.process.is_asked_for = True
+            self.hear(Attaching())
+
+    @precondition(lambda self: self.may(imports=False, serves=False))
+    @rule(by_ide=st.booleans())
+    def it_is_attached(self, by_ide: bool) -> None:
+        assert self.process
+        self.process.imports = True
+        self.hear(Attached(by_ide and self.process.is_asked_for))
+
+    @precondition(lambda self: self.may(imports=True, serves=False))
+    @rule(failed=st.booleans())
+    def it_is_ready(self, failed: bool) -> None:
+        assert self.process
+        self.process.serves = True
+        self.hear(Ready(failed))
+
+    @precondition(lambda self: self.may(imports=True, serves=False))
+    @rule()
+    def there_is_nothing_to_serve(self) -> None:
+        self.hear(Failed("it can't be had", 2))
+
+    @precondition(lambda self: self.lives() and self.process.imports)
+    @rule()
+    def a_thread_stops_at_a_breakpoint(self) -> None:
+        assert self.process
+        self.process.is_stopped = True
+        self.reports_stop()
+
+    @precondition(lambda self: self.lives() and self.process.is_stopped)
+    @rule()
+    def reports_stop(self) -> None:
+        """A worker that retires looks for stops all the time."""
+        assert self.process
+        if self.process.retires:
+            self.hear(Stopped("main.py:1"))
+
+    @precondition(lambda self: self.lives() and self.process.is_stopped)
+    @rule()
+    def the_person_goes_on(self) -> None:
+        assert self.process
+        self.process.is_stopped = False
+        if self.process.retires:
+            self.hear(Resumed())
+
+    @precondition(lambda self: self.process is not None)
+    @rule(was_killed=st.booleans())
+    def it_ends(self, was_killed: bool) -> None:
+        assert self.process
+        number, self.process = self.process.number, None
+        self.take(states.Ended(number, "ended", was_killed))
+
+    @precondition(lambda self: self.has_ahead)
+    @rule()
+    def the_one_started_ahead_ends(self) -> None:
+        self.has_ahead = False
+        self.take(states.AheadEnded())
+
+    @rule(number=st.sampled_from([2, 15]))
+    def a_signal_comes(self, number: int) -> None:
+        limit = states.END_DRAIN_SECONDS + states.GRACE_SECONDS + states.KILL_SECONDS
+        if self.state.exit_status is None:
+            self.ends_at = self.now + limit
+        self.take(states.Signalled(number))
+
+    @precondition(lambda self: self.state.deadline is not None)
+    @rule()
+    def the_deadline_passes(self) -> None:
+        assert self.state.deadline is not None
+        if self.process and self.process.is_stopped and not self.process.is_killed:
+            self.reports_stop()  # it does so long before
+        if self.state.deadline is None:
+            return
+        self.now = max(self.now, self.state.deadline)
+        was_attaching = self.state.stage is Stage.ATTACHING
+        self.take(states.Overdue())
+        if was_attaching and self.state.stage is Stage.KILLED:
+            self.failed_hand_over = self.state.worker
+
+    # The laws
+
+    @invariant()
+    def a_deadline_is_in_the_future_and_says_what_then(self) -> None:
+        if self.state.deadline is not None:
+            assert self.state.deadline >= self.now
+            assert states.Overdue in states.RULES[self.state.stage]
+
+    @invariant()
+    def no_save_is_lost(self) -> None:
+        if self.state.stage is Stage.SERVING:
+            assert self.process
+            assert self.process.save == self.saves
+        elif self.state.stage is Stage.DOWN:
+            assert "The next save starts it again" in self.said[-1]
+        elif self.state.stage is Stage.HELD:
+            assert any("reload waits" in one for one in self.said)
+        elif self.process and self.process.save < self.saves:
+            assert self.process.retires or self.process.is_killed or self.state.exit_status
+
+    @invariant()
+    def what_it_takes_to_be_is(self) -> None:
+        assert self.state.has_ahead == self.has_ahead
+        without = (Stage.DOWN, Stage.LOST, Stage.OVER)
+        assert (self.process is None) == (self.state.stage in without)
+
+    @invariant()
+    def it_ends_within_its_grace(self) -> None:
+        if self.ends_at is not None and self.state.stage is not Stage.OVER:
+            assert self.state.deadline is not None
+            assert self.state.deadline <= self.ends_at
+
+    @invariant()
+    def what_is_over_says_how(self) -> None:
+        if self.state.stage is Stage.OVER:
+            assert self.state.exit_status is not None
+            assert not self.has_ahead
+
+
+TestRuns = Runs.TestCase
+TestRuns.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
