@@ -82,18 +82,26 @@ class Process:
 class Runs(RuleBasedStateMachine):
     """Every order of saves, messages, ends, signals and deadlines."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    @initialize()
+    def begin(self) -> None:
         self.now = 0.0
         self.state = State()
         self.process: Process | None = None
-        self.has_ahead = False
+        self.ahead: int | None = None
+        """The latest save when the process was started that waits to become the next worker."""
         self.saves = 0
+        self.configured = 0
+        """The latest save of the configuration."""
+        self.unseen: frozenset[str] = frozenset()
+        """What was saved since the last worker began: no bytecode of it may be used."""
+        self.lost_after = 0
+        """The latest save when a worker ended by itself."""
         self.said: list[str] = []
         self.ends_at: float | None = None
         """By then everything has to be over."""
         self.failed_hand_over: int | None = None
         """The number of the worker that the IDE did not take over."""
+        self.take(states.Begin())
 
     def take(self, event: states.Event) -> None:
         decided = states.step(self.state, event, self.now)
@@ -104,11 +112,11 @@ class Runs(RuleBasedStateMachine):
     def carry_out(self, effect: states.Effect) -> None:
         match effect:
             case states.StartAhead():
-                assert not self.has_ahead
-                self.has_ahead = True
+                assert self.ahead is None
+                self.ahead = self.saves
             case states.DiscardAhead():
-                assert self.has_ahead
-                self.has_ahead = False
+                assert self.ahead is not None
+                self.ahead = None
             case states.StartWorker():
                 self.start(effect)
             case states.TellToRetire():
@@ -137,7 +145,10 @@ class Runs(RuleBasedStateMachine):
                 self.failed_hand_over = None
         else:
             assert wanted.use_debugger
-        self.has_ahead = False
+        assert self.ahead is None or self.ahead >= self.configured, "an old environment"
+        assert wanted.changed >= self.unseen
+        self.unseen = frozenset()
+        self.ahead = None
         self.process = Process(wanted.number, self.saves, wanted.use_debugger)
 
     def hear(self, message: object) -> None:
@@ -146,16 +157,21 @@ class Runs(RuleBasedStateMachine):
 
     # What happens
 
-    @initialize()
-    def begin(self) -> None:
-        self.take(states.Begin())
+    @precondition(lambda self: self.state.stage is Stage.OVER)
+    @rule()
+    def the_next_run(self) -> None:
+        self.begin()
 
     @rule(in_configuration=st.booleans(), seconds=st.sampled_from([0.0, 0.1, 1.0]))
     def a_file_is_saved(self, in_configuration: bool, seconds: float) -> None:
         limit = self.state.deadline
         self.now = self.now + seconds if limit is None else min(self.now + seconds, limit)
         self.saves += 1
-        self.take(states.Saved(frozenset({f"{self.saves}.py"}), in_configuration))
+        self.configured = self.saves if in_configuration else self.configured
+        files = frozenset({f"{self.saves}.py"})
+        if self.state.stage is not Stage.OVER:
+            self.unseen |= files
+        self.take(states.Saved(files, in_configuration))
 
     def lives(self) -> bool:
         return self.process is not None and not self.process.is_killed
@@ -218,13 +234,18 @@ class Runs(RuleBasedStateMachine):
     @rule(was_killed=st.booleans())
     def it_ends(self, was_killed: bool) -> None:
         assert self.process
-        number, self.process = self.process.number, None
-        self.take(states.Ended(number, "ended", was_killed))
+        ended, self.process = self.process, None
+        has_served = self.state.has_served
+        is_first_try = not self.state.is_second_try
+        self.lost_after = self.saves
+        self.take(states.Ended(ended.number, "ended", was_killed))
+        if was_killed and not ended.imports and has_served and is_first_try:
+            assert self.process or self.state.exit_status, "a save is lost with its process"
 
-    @precondition(lambda self: self.has_ahead)
+    @precondition(lambda self: self.ahead is not None)
     @rule()
     def the_one_started_ahead_ends(self) -> None:
-        self.has_ahead = False
+        self.ahead = None
         self.take(states.AheadEnded())
 
     @rule(number=st.sampled_from([2, 15]))
@@ -263,6 +284,7 @@ class Runs(RuleBasedStateMachine):
             assert self.process.save == self.saves
         elif self.state.stage is Stage.DOWN:
             assert "The next save starts it again" in self.said[-1]
+            assert self.lost_after == self.saves
         elif self.state.stage is Stage.HELD:
             assert any("reload waits" in one for one in self.said)
         elif self.process and self.process.save < self.saves:
@@ -270,7 +292,7 @@ class Runs(RuleBasedStateMachine):
 
     @invariant()
     def what_it_takes_to_be_is(self) -> None:
-        assert self.state.has_ahead == self.has_ahead
+        assert self.state.has_ahead == (self.ahead is not None)
         without = (Stage.DOWN, Stage.LOST, Stage.OVER)
         assert (self.process is None) == (self.state.stage in without)
 
@@ -284,8 +306,8 @@ class Runs(RuleBasedStateMachine):
     def what_is_over_says_how(self) -> None:
         if self.state.stage is Stage.OVER:
             assert self.state.exit_status is not None
-            assert not self.has_ahead
+            assert self.ahead is None
 
 
 TestRuns = Runs.TestCase
-TestRuns.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestRuns.settings = settings(max_examples=50, stateful_step_count=60, deadline=None)
