@@ -61,7 +61,8 @@ class Supervisor:
         # Only now: it may wait for an IDE, and Ctrl-C must end that at once.
         self._signals = cleanup.enter_context(TerminationSignals())
         self._watcher = cleanup.enter_context(closing(Watcher(self._current.watched)))
-        self._state = State()
+        serves_error = plan.settings.import_errors.value == "serve"
+        self._state = State(serves_first_error=serves_error)
         self._worker: WorkerProcess | None = None
         self._ahead: WorkerProcess | None = None
 
@@ -202,9 +203,15 @@ class Supervisor:
             self._take(Ended(wanted.number, f"could not be started: {error}"))
             return
         plan, certificate = self._current.plan, self._current.certificate
-        worker.channel.tell(
-            Task(plan, certificate, self._session, wanted.is_first, wanted.use_debugger)
+        task = Task(
+            plan,
+            certificate,
+            self._session,
+            is_first=wanted.is_first,
+            serve_errors=wanted.serve_errors,
+            use_debugger=wanted.use_debugger,
         )
+        worker.channel.tell(task)
         self._worker = worker
         self._selector.register(worker.channel, selectors.EVENT_READ, self._worker_said)
 

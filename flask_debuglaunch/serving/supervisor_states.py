@@ -116,6 +116,8 @@ class State:
     hand_over: HandOver = HandOver.UNTRIED
     is_undebugged: bool = False
     """Is the next worker served without the debugger?"""
+    serves_first_error: bool = False
+    """Is an app that can't be imported no reason to end, also on the first start?"""
     has_served: bool = False
     last_words: str = ""
     """How the lost worker has ended."""
@@ -123,6 +125,11 @@ class State:
     """None as long as the run is to go on."""
     error: str | None = None
     """Why there is nothing to serve, for the user."""
+
+    @property
+    def outlives_errors(self) -> bool:
+        """Does it wait for a save that mends an app which can't be started?"""
+        return self.has_served or self.serves_first_error
 
 
 # Events
@@ -205,6 +212,8 @@ class StartWorker:
     changed: frozenset[str]
     """The files of which no bytecode may be used."""
     is_first: bool
+    serve_errors: bool
+    """Serve the error of an app that can't be imported?"""
     use_debugger: bool
 
 
@@ -316,28 +325,29 @@ def import_(state: State, said: Said, now: float) -> Step:
 
 
 def serve(state: State, said: Said, now: float) -> Step:
-    serving = replace(_in(state, Stage.SERVING), has_served=True, changes=Changes())
-    if not state.has_served:
-        return Step(serving, (SayAddress(),))
+    address = () if state.has_served else (SayAddress(),)
+    news: tuple[Say, ...] = ()
     if said.message == Ready(failed=True):
         text = "The app could not be imported: its error is served. The next save tries again"
-    else:
-        text = f"Reloaded in {now - state.changes.since:.2f} s ({state.changes})"
-    return Step(serving, (Say(text),))
+        news = (Say(text),)
+    elif state.has_served:
+        news = (Say(f"Reloaded in {now - state.changes.since:.2f} s ({state.changes})"),)
+    serving = replace(_in(state, Stage.SERVING), has_served=True, changes=Changes())
+    return Step(serving, (*address, *news))
 
 
 def fail(state: State, said: Said, now: float) -> Step:
     """The first start ends with it; later on, a save may mend it."""
     message = said.message
     assert isinstance(message, Failed)
-    if state.has_served:
+    if state.outlives_errors:
         return Step(state, (Say(f"{message.message}"),))
     return _ending(replace(state, exit_status=message.exit_status, error=message.message), now)
 
 
 def unborn(state: State, ended: Ended, now: float) -> Step:
     """It can't be the app's fault if it is killed before it imports the app."""
-    if ended.was_killed and state.has_served and not state.is_second_try:
+    if ended.was_killed and state.outlives_errors and not state.is_second_try:
         again = _next_worker(state, now)
         return replace(again, state=replace(again.state, is_second_try=True))
     return lose(state, ended, now)
@@ -350,7 +360,7 @@ def lose(state: State, ended: Ended, now: float) -> Step:
 
 def tell(state: State, overdue: Overdue, now: float) -> Step:
     news = f"The app's process {state.last_words}"
-    if state.has_served:
+    if state.outlives_errors:
         down = replace(_in(state, Stage.DOWN), changes=Changes())
         return Step(down, (Say(f"{news}. The next save starts it again"),))
     over = replace(_in(state, Stage.OVER), exit_status=2)
@@ -471,6 +481,7 @@ def _next_worker(state: State, now: float) -> Step:
         number=state.worker + 1,
         changed=changes.files,
         is_first=not state.has_served,
+        serve_errors=state.outlives_errors,
         use_debugger=not state.is_undebugged,
     )
     next_one = replace(

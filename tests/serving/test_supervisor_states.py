@@ -82,10 +82,10 @@ class Process:
 class Runs(RuleBasedStateMachine):
     """Every order of saves, messages, ends, signals and deadlines."""
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(serves_first_error=st.booleans())
+    def begin(self, serves_first_error: bool) -> None:
         self.now = 0.0
-        self.state = State()
+        self.state = State(serves_first_error=serves_first_error)
         self.process: Process | None = None
         self.ahead: int | None = None
         """The latest save when the process was started that waits to become the next worker."""
@@ -158,9 +158,9 @@ class Runs(RuleBasedStateMachine):
     # What happens
 
     @precondition(lambda self: self.state.stage is Stage.OVER)
-    @rule()
-    def the_next_run(self) -> None:
-        self.begin()
+    @rule(serves_first_error=st.booleans())
+    def the_next_run(self, serves_first_error: bool) -> None:
+        self.begin(serves_first_error)
 
     @rule(in_configuration=st.booleans(), seconds=st.sampled_from([0.0, 0.1, 1.0]))
     def a_file_is_saved(self, in_configuration: bool, seconds: float) -> None:
@@ -235,11 +235,11 @@ class Runs(RuleBasedStateMachine):
     def it_ends(self, was_killed: bool) -> None:
         assert self.process
         ended, self.process = self.process, None
-        has_served = self.state.has_served
+        outlives_errors = self.state.outlives_errors
         is_first_try = not self.state.is_second_try
         self.lost_after = self.saves
         self.take(states.Ended(ended.number, "ended", was_killed))
-        if was_killed and not ended.imports and has_served and is_first_try:
+        if was_killed and not ended.imports and outlives_errors and is_first_try:
             assert self.process or self.state.exit_status, "a save is lost with its process"
 
     @precondition(lambda self: self.ahead is not None)
