@@ -11,6 +11,7 @@ ipc_messages.py.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,10 @@ from flask_debuglaunch.terminal import say
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+
+OLDEST_FLASK = "3"
+"""The first part of its version, as in pyproject.toml."""
 
 
 def is_worker() -> bool:
@@ -69,7 +74,7 @@ def refuse_inside_server() -> None:
 
 def work(app: WSGIApplication | None = None) -> int:
     """Do what the supervisor says; returns the exit status. app: one that is there already."""
-    from flask_debuglaunch.serving.ipc_messages import Preload
+    from flask_debuglaunch.serving.ipc_messages import Failed, Preload
     from flask_debuglaunch.serving.processes.socket_inheritance import (
         inherit,
         let_interrupts_through,
@@ -84,9 +89,14 @@ def work(app: WSGIApplication | None = None) -> int:
         task = inherited.channel.receive()
     if task is None:  # it is not needed after all
         os._exit(0)
+    let_interrupts_through()
+    try:
+        _require_flask()
+    except LaunchError as error:
+        inherited.channel.tell(Failed(str(error), error.exit_status))
+        return error.exit_status
     from flask_debuglaunch.serving import worker_main
 
-    let_interrupts_through()
     return worker_main.work(task, inherited, app)
 
 
@@ -113,6 +123,22 @@ def _serve(plan: Plan, app: WSGIApplication | None, resolve: Callable[[], Plan] 
         from flask_debuglaunch.serving.supervisor import supervise
 
         return supervise(plan, resolve or (lambda: plan))
+    _require_flask()
     from flask_debuglaunch.serving.single_process import serve_here
 
     return serve_here(plan, app)
+
+
+def _require_flask() -> None:
+    """Raises LaunchError where the Flask of this environment is missing or too old for us."""
+    wanted = f"Install it for {sys.executable}: pip install 'flask>={OLDEST_FLASK}'"
+    try:
+        import flask  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "flask":
+            raise
+        raise LaunchError(f"Flask is not installed. {wanted}") from None
+    from importlib.metadata import version  # Flask has imported it already
+
+    if int(version("flask").partition(".")[0]) < int(OLDEST_FLASK):
+        raise LaunchError(f"Flask {version('flask')} is too old for the launcher. {wanted}")

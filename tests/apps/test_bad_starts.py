@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +70,25 @@ def test_the_apps_own_error_is_shown_as_python_shows_it(
 def test_and_in_a_worker(tmp_path: Path, app: str) -> None:
     write(tmp_path, {**IMPORTS_A_MISSING_MODULE, "broken.py": "def (:\n"})
     assert ended(tmp_path, *RELOAD, "--app", app) == ended(tmp_path, *NO_RELOAD, "--app", app)
+
+
+def test_in_a_later_worker_each_request_shows_it_so(tmp_path: Path) -> None:
+    """In Werkzeug's page and in the log there is no frame of ours; for sys.exit() neither."""
+    main = write(tmp_path, {"main.py": saying("one")}) / "main.py"
+    with served(tmp_path, *RELOAD) as launched:
+        for broken, error in (
+            ("raise ValueError('no database')\n", "ValueError: no database"),
+            ("import sys\nsys.exit(3)\n", "SystemExit(3)"),
+            ("def (:\n", "SyntaxError: invalid syntax"),
+        ):
+            since = len(launched.program.lines)
+            main.write_text(broken)
+            launched.program.wait_for_line("could not be imported", since=since)
+            page = launched.text()
+            assert error in html.unescape(page)
+            assert "flask_debuglaunch" not in page
+            launched.program.wait_for_line(re.escape(error), since=since)
+            assert "flask_debuglaunch" not in "".join(launched.program.lines[since:])
 
 
 # The configuration
@@ -158,6 +179,25 @@ def test_it_is_left_alone_where_werkzeugs_is_wanted(tmp_path: Path) -> None:
 
 
 # Slips of a first-time user
+
+
+def test_an_environment_without_flask_or_with_an_old_one(
+    tmp_path: Path, mode: tuple[str, ...]
+) -> None:
+    write(tmp_path, {"main.py": saying("never")})
+    hidden = {"sitecustomize.py": "import sys\nsys.modules['flask'] = None\n"}
+    old = {
+        "flask/__init__.py": "",
+        "flask-2.3.3.dist-info/METADATA": "Name: flask\nVersion: 2.3.3\n",
+    }
+    fix = f"Install it for {sys.executable}: pip install 'flask>=3'"
+    for files, message in (
+        (hidden, "Flask is not installed"),
+        (old, "Flask 2.3.3 is too old for the launcher"),
+    ):
+        packages = write(tmp_path / message, files)
+        refused = ended(tmp_path, *mode, env={"PYTHONPATH": str(packages)})
+        assert (refused.status, refused.message) == (2, f"{message}. {fix}")
 
 
 @pytest.mark.parametrize("name", ["flask", "werkzeug", "click", "yaml", "logging", "random"])

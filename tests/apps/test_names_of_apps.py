@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -262,7 +263,13 @@ CONFIG = "FLASK: {DEBUG: true, SECRET: pepper}\n"
     ("parameters", "app", "answer"),
     [
         ("config", "main", "{folder}/config.yaml"),
-        ("config=None", "main:create_app", "{folder}/config.yaml"),
+        ("config=None", "main:create_app", "None"),
+        ("config: 'str | None' = None", "main", "None"),
+        ("config: 'Path | None' = None", "main", "{folder}/config.yaml"),
+        ("config: os.PathLike | str = None", "main", "{folder}/config.yaml"),
+        ("settings=None, config_yaml=None", "main", "{folder}/config.yaml"),
+        ("config_yaml", "main", "{folder}/config.yaml"),
+        ("config_filename=None", "main", "None"),
         ("config='config.yaml'", "main:create_app()", "{folder}/config.yaml"),
         ("config='production'", "main", "production"),
         ("config", "main:create_app('mine.yaml')", "mine.yaml"),
@@ -273,11 +280,30 @@ CONFIG = "FLASK: {DEBUG: true, SECRET: pepper}\n"
 def test_a_factory_gets_the_configuration(
     tmp_path: Path, parameters: str, app: str, answer: str
 ) -> None:
-    write(
-        tmp_path, {"config.yaml": CONFIG, "main.py": factory("{config}", "create_app", parameters)}
-    )
+    name = next(re.finditer(r"config\w*", parameters))[0]
+    made = "import os\n" + factory(f"{{{name}}}", "create_app", parameters)
+    write(tmp_path, {"config.yaml": CONFIG, "main.py": made})
     with served(tmp_path, "--no-reload", "--app", app) as launched:
         assert launched.text() == answer.format(folder=tmp_path)
+
+
+def test_a_factory_that_can_do_without_is_left_alone(tmp_path: Path) -> None:
+    """It may take a mapping, a name or an object: a path breaks each of these lines."""
+    takes_no_path = """
+        import flask
+        CONFIGS = {"dev": object()}
+        def create_app(config=None):
+            app = flask.Flask(__name__)
+            app.config.from_mapping(config)
+            app.config.from_object(CONFIGS[config or "dev"])
+            app.config.from_object(config)
+            app.config.update(config or {})
+            app.add_url_rule("/", view_func=lambda: "made")
+            return app
+    """
+    write(tmp_path, {"config.yaml": CONFIG, "main.py": takes_no_path})
+    with served(tmp_path, "--no-reload") as launched:
+        assert launched.text() == "made"
 
 
 def test_without_a_configuration_a_factory_that_wants_one_is_told_of(tmp_path: Path) -> None:
@@ -388,3 +414,18 @@ def test_with_a_config_elsewhere_the_app_is_looked_for_beside_it(tmp_path: Path)
     write(tmp_path / "project", {"config.yaml": CONFIG, "main.py": saying("beside the YAML")})
     with served(tmp_path, "--no-reload", "--config", "project/config.yaml") as launched:
         assert launched.text() == "beside the YAML"
+
+
+def test_a_file_that_is_named_like_an_installed_module(tmp_path: Path) -> None:
+    """The console script does not put the folder first: --app means the file all the same."""
+    script = (str(Path(sys.executable).with_name("flask-debuglaunch")),)
+    write(
+        tmp_path, {"flask.py": saying("never"), "shop/__init__.py": "", "shop/web.py": saying("x")}
+    )
+    refused = ended(tmp_path, "--app", "flask", command=script)
+    assert refused.message.startswith(
+        "argv:--app: flask.py can't be imported: flask is the module /"
+    )
+    assert refused.message.endswith(" already. Rename the file")
+    with served(tmp_path, "--app", "shop.web", command=script) as launched:
+        assert launched.text() == "x"

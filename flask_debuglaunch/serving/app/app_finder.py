@@ -11,17 +11,19 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from flask_debuglaunch.configuration.origins import found, shown
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -99,7 +101,21 @@ def _import(target: Target) -> ModuleType:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             raise LaunchError(_no_module(name, target)) from None
         raise
-    return sys.modules[name]
+    module = sys.modules[name]
+    _refuse_namesake(module, target)
+    return module
+
+
+def _refuse_namesake(module: ModuleType, target: Target) -> None:
+    """A flask.py of the user's is never imported where that name is taken already."""
+    meant = Path(sys.path[0], *module.__name__.split("."))
+    files = [one for one in (meant.with_suffix(".py"), meant / "__init__.py") if one.is_file()]
+    imported = getattr(module, "__file__", None)
+    if files and imported and not any(os.path.samefile(one, imported) for one in files):
+        raise LaunchError(
+            f"{target.origin}: {shown(files[0])} can't be imported: {module.__name__} is the module"
+            f" {imported} already. Rename the file"
+        )
 
 
 def _no_module(name: str, target: Target) -> str:
@@ -245,20 +261,36 @@ def _is_wsgi(function: Callable[..., Any]) -> bool:
 def _config_argument(
     factory: Callable[..., Any], call: Call, config_file: Path | None
 ) -> dict[str, str]:
-    """`create_app(config="config.yaml")` as in Flask's docs: a factory with a parameter of that
-    name gets the configuration's path, unless it was written, or defaults to something else."""
+    """`create_app(config="config.yaml")` as in Flask's docs: a factory that asks for it gets the
+    configuration's path, unless it was written."""
     signature = inspect.signature(factory)
-    parameter = signature.parameters.get("config")
-    if config_file is None or parameter is None:
+    asking = next((one for one in signature.parameters.values() if _asks_for_file(one)), None)
+    if config_file is None or asking is None:
         return {}
     try:
         written = signature.bind_partial(*call.args, **call.kwargs).arguments
     except TypeError:
         return {}
-    is_path = parameter.default in (parameter.empty, None) or (
-        isinstance(parameter.default, str) and parameter.default.endswith((".yaml", ".yml"))
-    )
-    return {} if "config" in written or not is_path else {"config": str(config_file)}
+    return {} if asking.name in written else {asking.name: str(config_file)}
+
+
+def _asks_for_file(parameter: inspect.Parameter) -> bool:
+    """Is the path of a YAML what it wants, beyond doubt?
+
+    `config=None` may as well be a mapping, an object or "dev" for the factory that can do without;
+    where it can't, a path is what the docs' factory takes.
+    """
+    named_yaml = "yaml" in parameter.name
+    if not (named_yaml or parameter.name == "config") or parameter.kind not in _BY_NAME:
+        return False
+    default = parameter.default
+    if default is None:
+        annotated = inspect.formatannotation(parameter.annotation)
+        return named_yaml or re.search(r"\bPath(Like)?\b", annotated) is not None
+    return default is parameter.empty or str(default).endswith((".yaml", ".yml"))
+
+
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 def set_debug(app: WSGIApplication, debug: bool) -> None:
@@ -269,12 +301,20 @@ def set_debug(app: WSGIApplication, debug: bool) -> None:
         app.debug = debug
 
 
+def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from where the app's code begins."""
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(OUR_FOLDER):
+        trace = trace.tb_next
+    return trace
+
+
 def failing_app(error: BaseException) -> WSGIApplication:
     """An app that answers every request with the error that kept the real one from loading."""
 
-    trace = error.__traceback__  # each raise adds to it
+    trace = without_our_frames(error.__traceback__)  # each raise adds to it
 
     def app(_: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:  # noqa: ARG001
+        __traceback_hide__ = True  # Werkzeug's debugger leaves this frame out then
         raise error.with_traceback(trace)
 
     return app

@@ -5,15 +5,13 @@ from __future__ import annotations
 import sys
 import traceback
 from contextlib import AbstractContextManager, nullcontext
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.app.app_finder import load_app, set_debug
+from flask_debuglaunch.serving.app.app_finder import load_app, set_debug, without_our_frames
 from flask_debuglaunch.serving.app.environ_for_app import app_run_ignored, set_for_app
 from flask_debuglaunch.serving.app.error_relay import relay_import_error
-from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER
 from flask_debuglaunch.serving.attach_debugger import debugger_of
 from flask_debuglaunch.terminal import say
 
@@ -53,13 +51,6 @@ def import_app(
         error.__traceback__ = without_our_frames(error.__traceback__)
         relay_import_error(error, debugger_of(plan), plan.stop_on_errors.value)
         raise
-
-
-def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback from where the app's code begins."""
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(OUR_FOLDER):
-        trace = trace.tb_next
-    return trace
 
 
 def print_error(error: BaseException) -> None:

@@ -26,7 +26,7 @@ from werkzeug.wrappers import Request, Response
 
 from flask_debuglaunch.debuggers import PathMappings
 from flask_debuglaunch.editor_links import EDITORS
-from flask_debuglaunch.serving.app.app_import import without_our_frames
+from flask_debuglaunch.serving.app.app_finder import without_our_frames
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
