@@ -140,7 +140,8 @@ class Supervisor:
         self._forget_worker(worker)
         status = worker.exit_status()
         self._starter.ended(worker)
-        self._take(Ended(self._state.worker, how_it_ended(status), was_killed=status < 0))
+        was_killed = status is None or status < 0
+        self._take(Ended(self._state.worker, how_it_ended(status), was_killed))
 
     def _ahead_ended(self) -> None:
         self._discard_ahead()

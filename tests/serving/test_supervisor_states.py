@@ -82,8 +82,8 @@ class Process:
 class Runs(RuleBasedStateMachine):
     """Every order of saves, messages, ends, signals and deadlines."""
 
-    @initialize(serves_first_error=st.booleans())
-    def begin(self, serves_first_error: bool) -> None:
+    @initialize(serves_first_error=st.booleans(), fails_at_once=st.booleans())
+    def begin(self, serves_first_error: bool, fails_at_once: bool) -> None:
         self.now = 0.0
         self.state = State(serves_first_error=serves_first_error)
         self.process: Process | None = None
@@ -102,6 +102,9 @@ class Runs(RuleBasedStateMachine):
         self.failed_hand_over: int | None = None
         """The number of the worker that the IDE did not take over."""
         self.take(states.Begin())
+        if not fails_at_once:  # else most of them never come to serve
+            self.it_is_attached(by_ide=False)
+            self.it_is_ready(failed=False)
 
     def take(self, event: states.Event) -> None:
         decided = states.step(self.state, event, self.now)
@@ -160,7 +163,7 @@ class Runs(RuleBasedStateMachine):
     @precondition(lambda self: self.state.stage is Stage.OVER)
     @rule(serves_first_error=st.booleans())
     def the_next_run(self, serves_first_error: bool) -> None:
-        self.begin(serves_first_error)
+        self.begin(serves_first_error, fails_at_once=False)
 
     @rule(in_configuration=st.booleans(), seconds=st.sampled_from([0.0, 0.1, 1.0]))
     def a_file_is_saved(self, in_configuration: bool, seconds: float) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from ..support.processes import wait_until
+from ..support.processes import command_line, wait_until
 from .project import HELLO, Project, Served
 from .test_process_lifetime import WORKER, parent_of, wait_for_warm_worker
 
@@ -215,3 +216,28 @@ def test_numpy_can_be_preloaded(project: Project) -> None:
     with project.served() as served:
         wait_for_warm_worker(project, served)
         assert served.text() == "125000000.0"
+
+
+def test_a_fork_server_that_hangs_does_not_keep_anybody_waiting(project: Project) -> None:
+    project.save("main.py", HELLO.format(text="one") + WORKER)
+    with project.served() as served:
+        wait_for_warm_worker(project, served)
+        fork_server = parent_of(int(served.text("/pid")))
+        os.kill(fork_server, signal.SIGSTOP)
+        for text in ("two", "three"):
+            project.save("main.py", HELLO.format(text=text) + WORKER)
+            served.wait_for_text(text)
+        wait_until(lambda: not command_line(fork_server), 5, "the hanging fork server is ended")
+        served.program.signal(signal.SIGINT)
+        assert served.program.wait_exit(timeout=10) == 130
+        served.program.assert_nothing_left(timeout=5)
+
+
+def test_a_fork_server_that_hangs_keeps_nobody_from_ending(project: Project) -> None:
+    project.save("main.py", HELLO.format(text="one") + WORKER)
+    with project.served() as served:
+        wait_for_warm_worker(project, served)
+        os.kill(parent_of(int(served.text("/pid"))), signal.SIGSTOP)
+        served.program.signal(signal.SIGTERM)
+        assert served.program.wait_exit(timeout=10) == 143
+        served.program.assert_nothing_left(timeout=5)

@@ -7,14 +7,18 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 
 from flask_debuglaunch.debuggers.child_sessions import children_left_alone
 from flask_debuglaunch.serving.ipc_messages import Exited, Fork, Forked, Preload, Preloaded, Unsafe
-from flask_debuglaunch.serving.processes.ipc_channel import Channel
+from flask_debuglaunch.serving.processes.ipc_channel import Channel, channel_to_child
 from flask_debuglaunch.serving.processes.socket_inheritance import spawn
 from flask_debuglaunch.serving.processes.worker_handle import END_SECONDS
 from flask_debuglaunch.serving.watching.watched_files import Signature, signature
+
+FORK_SECONDS = 2.0
+"""A fork takes some milliseconds. A fork server that does not answer is stopped, or hangs."""
 
 
 class ForkServerHandle:
@@ -32,7 +36,7 @@ class ForkServerHandle:
         self._has_living_worker = False
         self._files: dict[str, Signature | None] = {}
         self._pids: list[int] = []
-        """Of forked workers, in the order of forking."""
+        """Of workers that were forked just now."""
         self._statuses: dict[int, int] = {}
 
     def hear(self) -> None:
@@ -56,27 +60,34 @@ class ForkServerHandle:
         return _signatures(self._files) == self._files
 
     def fork(self) -> ForkedWorker:
-        """Have a worker forked. Raises OSError if the fork_server is gone."""
+        """Have a worker forked. Raises OSError if the fork_server is gone, or hangs."""
         ours, theirs = socket.socketpair()
         self._has_living_worker = True
         with theirs:
             self.channel.send(Fork())
             socket.send_fds(self.channel.socket, [b"x"], [theirs.fileno()])
-        return ForkedWorker(self, Channel(ours))
+        if not self._heard(lambda: bool(self._pids), FORK_SECONDS):
+            ours.close()
+            self.close()
+            raise TimeoutError("the fork server does not answer")
+        return ForkedWorker(self, channel_to_child(ours), self._pids.pop())
 
-    def next_pid(self) -> int | None:
-        while not self._pids and not self.is_gone:
-            self.hear()
-        return self._pids.pop(0) if self._pids else None
-
-    def status_of(self, pid: int) -> int:
-        """The exit status of a worker that has ended or is about to; 0 if nobody knows it."""
-        while pid not in self._statuses and not self.is_gone:
-            if not self.channel.has_message(within=END_SECONDS):
-                _kill(pid)  # it has closed its channel, and lives
-            self.hear()
+    def status_of(self, pid: int) -> int | None:
+        """The exit status of a worker that has ended or is about to; None if nobody knows it."""
+        if not self._heard(lambda: pid in self._statuses, END_SECONDS):
+            _kill(pid)  # it has closed its channel, and lives
+            self._heard(lambda: pid in self._statuses, END_SECONDS)
         self._has_living_worker = False
-        return self._statuses.pop(pid, 0)
+        return self._statuses.pop(pid, None)
+
+    def _heard(self, enough: Callable[[], bool], seconds: float) -> bool:
+        """Take in messages until it is enough; False if it is not within the seconds."""
+        deadline = time.monotonic() + seconds
+        while not enough() and not self.is_gone:
+            if not self.channel.has_message(within=max(0.0, deadline - time.monotonic())):
+                return False
+            self.hear()
+        return enough()
 
     def retire(self) -> None:
         """Fork no more; the fork server stays to say how its last worker ends."""
@@ -89,29 +100,23 @@ class ForkServerHandle:
         self.is_gone = True
         self.channel.close()
         self.process.kill()
-        self.process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the kernel holds it
+            self.process.wait(END_SECONDS)
 
 
 class ForkedWorker:
     """A worker that a fork server has forked."""
 
-    def __init__(self, fork_server: ForkServerHandle, channel: Channel) -> None:
+    def __init__(self, fork_server: ForkServerHandle, channel: Channel, pid: int) -> None:
         self.channel = channel
         self.fork_server = fork_server
-        self._pid: int | None = None
+        self._pid = pid
 
     def kill(self) -> None:
-        pid = self._known_pid()
-        if pid is not None:
-            _kill(pid)
+        _kill(self._pid)
 
-    def exit_status(self) -> int:
-        pid = self._known_pid()
-        return 0 if pid is None else self.fork_server.status_of(pid)
-
-    def _known_pid(self) -> int | None:
-        self._pid = self._pid or self.fork_server.next_pid()
-        return self._pid
+    def exit_status(self) -> int | None:
+        return self.fork_server.status_of(self._pid)
 
 
 def start_fork_server(

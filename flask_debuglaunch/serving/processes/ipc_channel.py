@@ -16,6 +16,9 @@ from typing import Any
 
 _LENGTH = struct.Struct("!I")
 
+STALL_SECONDS = 10.0
+"""How long the rest of a message may take; who takes longer is stopped, or hangs."""
+
 
 class Channel:
     """One end of a connection between two of our own processes."""
@@ -39,7 +42,7 @@ class Channel:
             self.send(message)
 
     def receive(self) -> Any:
-        """The next message; None if the other end is gone."""
+        """The next message; None if the other end is gone, or stalls."""
         try:
             (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
             return pickle.loads(self._read(length))
@@ -61,3 +64,9 @@ class Channel:
                 raise EOFError
             content += piece
         return bytes(content)
+
+
+def channel_to_child(connection: socket.socket) -> Channel:
+    """A channel that keeps us waiting for some seconds at most, whatever the child does."""
+    connection.settimeout(STALL_SECONDS)
+    return Channel(connection)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask_debuglaunch.serving.processes import CHILD_MARKER
-from flask_debuglaunch.serving.processes.ipc_channel import Channel
+from flask_debuglaunch.serving.processes.ipc_channel import Channel, channel_to_child
 from flask_debuglaunch.start_directory import START_DIRECTORY
 
 
@@ -41,7 +41,7 @@ def spawn(
         process = subprocess.Popen(
             command, env={**environ, **marker}, cwd=START_DIRECTORY, pass_fds=descriptors
         )
-    return process, Channel(ours)
+    return process, channel_to_child(ours)
 
 
 @contextlib.contextmanager
@@ -98,8 +98,7 @@ def _admit(door: socket.socket, secret: str) -> Channel:
         connection.settimeout(10)
         # Compared as bytes: nothing of a stranger's may reach pickle.
         if hmac.compare_digest(connection.recv(len(secret)), secret.encode()):
-            connection.settimeout(None)
-            return Channel(connection)
+            return channel_to_child(connection)
         connection.close()
 
 

@@ -27,8 +27,9 @@ class WorkerProcess(Protocol):
     def kill(self) -> None:
         """End it at once."""
 
-    def exit_status(self) -> int:
-        """As subprocess has it, -N for signal N; waits for the end."""
+    def exit_status(self) -> int | None:
+        """As subprocess has it, -N for signal N; waits for the end, but not for ever. None: nobody
+        knows."""
 
 
 @dataclass
@@ -42,12 +43,12 @@ class FreshWorker:
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
 
-    def exit_status(self) -> int:
-        try:
-            return self.process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:  # it has closed its channel, and lives
-            self.process.kill()
-            return self.process.wait()
+    def exit_status(self) -> int | None:
+        for _ in range(2):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.process.wait(END_SECONDS)
+            self.kill()  # it has closed its channel, and lives
+        return None
 
 
 def start_fresh(
@@ -59,8 +60,10 @@ def start_fresh(
     return FreshWorker(process, channel)
 
 
-def how_it_ended(status: int) -> str:
-    """`ended with exit status 1`, `was ended by SIGSEGV`."""
+def how_it_ended(status: int | None) -> str:
+    """`ended with exit status 1`, `was ended by SIGSEGV`, `has ended`."""
+    if status is None:
+        return "has ended"
     if status >= 0:
         return f"ended with exit status {status}"
     known = {one.value: one.name for one in signal.Signals}
