@@ -195,6 +195,53 @@ def ide(
         ctx.exit(1)
 
 
+@main.command()
+@click.argument("place", metavar="[FILE[:LINE]]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (stable, with a schema number).")
+@click.option("--strict", is_flag=True, help="Exit 1 for warnings too, not for errors alone.")
+@click.option("-v", "--verbose", is_flag=True, help="Also say what is fine.")
+@click.option("--fix", is_flag=True, help="Make the edits that are safe, and say which.")
+@click.option("--dry-run", is_flag=True, help="With --fix: only show the edits.")
+@click.option("--import-app", is_flag=True, help="Import the app too, in a process of its own.")
+@settings_options
+@click.pass_context
+def doctor(
+    ctx: click.Context,
+    /,
+    place: str | None,
+    as_json: bool,
+    strict: bool,
+    verbose: bool,
+    fix: bool,
+    dry_run: bool,
+    import_app: bool,
+    **flags: Any,
+) -> None:
+    """Say why a breakpoint is not hit, and what to type to mend it.
+
+    With FILE:LINE for that very line: `doctor shop/views.py:12`.
+    """
+    from flask_debuglaunch.doctor import doctor_report, examination
+
+    if dry_run and not fix:
+        raise click.UsageError("--dry-run goes with --fix: it shows what --fix would write", ctx)
+    evidence = examination.gather(lambda: _plan(ctx, flags), _environ_of_user(ctx))
+    diagnosis = examination.diagnose(evidence, place, import_app=import_app)
+    if as_json:
+        _print_json(doctor_report.as_json(diagnosis, place))
+    else:
+        click.echo(doctor_report.as_text(diagnosis, place, verbose=verbose))
+    if fix:
+        from flask_debuglaunch.ides import change_report, generate_files
+
+        repairs = examination.repairs_of(diagnosis, evidence.folder)
+        if not dry_run:
+            generate_files.write(repairs)
+        mode = "diff" if dry_run else None
+        click.echo(change_report.text(repairs.changes, mode), nl=False, err=as_json)
+    ctx.exit(doctor_report.exit_status(diagnosis, strict=strict))
+
+
 def _print_json(value: Any) -> None:
     import json
 

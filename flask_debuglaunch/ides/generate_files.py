@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -42,8 +42,8 @@ def generate(
     ides = _chosen_ides(names, folder)
     extras = _chosen_extras(with_extras, ides)
     project = _project(folder, config, given)
-    changes = tuple(_changes(_files(ides, extras, project), project))
-    return Generated(folder, changes, tuple(_notes(ides, extras, project)))
+    changed = tuple(changes(_files(ides, extras, project), project.read))
+    return Generated(folder, changed, tuple(_notes(ides, extras, project)))
 
 
 def write(generated: Generated) -> None:
@@ -95,13 +95,13 @@ def _relative(path: Path, folder: Path) -> str:
         return path.as_posix()
 
 
-def _changes(files: Iterable[File], project: Project) -> Iterator[Change]:
+def changes(files: Iterable[File], read: Callable[[str], str | None]) -> Iterator[Change]:
     """Each file once, though several IDEs may edit it. Raises LaunchError if it can't be edited."""
     before: dict[str, str | None] = {}
     after: dict[str, str] = {}
     for file in files:
         if file.path not in before:
-            before[file.path] = project.read(file.path)
+            before[file.path] = read(file.path)
         after[file.path] = _edited(file, after.get(file.path, before[file.path]))
     for path, text in after.items():
         yield Change(path, before[path], text)

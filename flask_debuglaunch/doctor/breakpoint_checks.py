@@ -1,0 +1,241 @@
+"""Why a breakpoint at one line would not be hit: `doctor shop/views.py:12`."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType
+
+from flask_debuglaunch.configuration.origins import shown
+from flask_debuglaunch.doctor.evidence import Evidence
+from flask_debuglaunch.doctor.findings import Finding, Level
+from flask_debuglaunch.doctor.ide_file_checks import MODULE, configurations_of
+from flask_debuglaunch.doctor.project_sources import Source
+from flask_debuglaunch.errors import LaunchError
+
+TEMPLATES = (".html", ".htm", ".jinja", ".jinja2", ".j2", ".xml", ".txt")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A place for a breakpoint; the line is counted from 1, None stands for the whole file."""
+
+    file: Path
+    number: int | None
+
+    def __str__(self) -> str:
+        return shown(self.file) + (f":{self.number}" if self.number else "")
+
+
+def parse_line(text: str, folder: Path) -> Line:
+    """FILE or FILE:LINE. Raises LaunchError where there is no such file or line."""
+    name, colon, number = text.rpartition(":")
+    if not colon or not number.isdigit():
+        name, number = text, ""
+    file = folder / name
+    if not file.is_file():
+        raise LaunchError(
+            f"argv:{text}: there is no file {shown(file)}. Name one, as shop/views.py:12"
+        )
+    lines = file.read_bytes().count(b"\n") + 1
+    if number and not 1 <= int(number) <= lines:
+        raise LaunchError(f"argv:{text}: {shown(file)} has {lines} lines")
+    return Line(file, int(number) if number else None)
+
+
+def findings_for(line: Line, evidence: Evidence) -> Iterator[Finding]:
+    """What keeps a breakpoint there from being hit, beside what the checks find for all lines."""
+    yield from _spelling(line)
+    if line.file.suffix in TEMPLATES:
+        yield from _in_template(line, evidence)
+        return
+    yield from _executable(line)
+    yield from _just_my_code(line, evidence)
+    yield from _mapped(line, evidence)
+    yield from _imported(line, evidence)
+    yield from _running_version(line, evidence)
+
+
+def _spelling(line: Line) -> Iterator[Finding]:
+    """Debuggers compare paths; on a file system that takes any case the IDE's may differ."""
+    real = Path(os.path.realpath(line.file))
+    if line.file.name not in os.listdir(line.file.parent):
+        yield Finding(
+            Level.WARNING,
+            "the file is spelt otherwise on disk: upper and lower case count in a breakpoint",
+            str(line),
+            f"Open {shown(real)} in the IDE",
+        )
+    elif real != Path(os.path.abspath(line.file)):
+        yield Finding(
+            Level.NOTE,
+            f"the path has a symbolic link: Python may know the file as {real}",
+            str(line),
+            f"Set the breakpoint in {real}",
+        )
+
+
+def _executable(line: Line) -> Iterator[Finding]:
+    try:
+        code = compile(line.file.read_bytes(), str(line.file), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        where = f"{shown(line.file)}:{getattr(error, 'lineno', None) or 1}"
+        yield Finding(Level.ERROR, f"the file is no valid Python: {error}", where, "Mend the line")
+        return
+    if line.number is None:
+        return
+    numbers = _lines_with_code(code)
+    if line.number in numbers:
+        yield Finding(Level.OK, "the line is executable code", str(line))
+        return
+    nearest = min((one for one in numbers if one > line.number), default=max(numbers, default=1))
+    yield Finding(
+        Level.ERROR,
+        "the line holds no code that runs: a comment, a blank line, or part of a statement",
+        str(line),
+        f"Set the breakpoint at {shown(line.file)}:{nearest}",
+    )
+
+
+def _lines_with_code(code: CodeType) -> set[int]:
+    numbers = {number for _, _, number in code.co_lines() if number}
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            numbers |= _lines_with_code(constant)
+    return numbers
+
+
+def _just_my_code(line: Line, evidence: Evidence) -> Iterator[Finding]:
+    """debugpy takes what lies in the interpreter's own folders for a library's."""
+    libraries = {
+        sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
+    }
+    if not any(line.file.resolve().is_relative_to(Path(one).resolve()) for one in libraries):
+        return
+    ours = [one for one in configurations_of(evidence.folder) if one.get("module") == MODULE]
+    if any(one.get("justMyCode") is False for one in ours):
+        return
+    yield Finding(
+        Level.ERROR,
+        "the file is a library's: just-my-code leaves it out",
+        str(line),
+        '"justMyCode": false in the configuration of launch.json',
+    )
+    if line.file.stem in sys.modules and _is_frozen(line.file.stem):
+        yield Finding(
+            Level.WARNING,
+            f"Python has {line.file.stem} frozen in itself: its lines are not traced",
+            str(line),
+            "python -X frozen_modules=off -m flask_debuglaunch",
+        )
+
+
+def _is_frozen(module: str) -> bool:
+    import importlib.machinery
+
+    return importlib.machinery.FrozenImporter.find_spec(module) is not None
+
+
+def _mapped(line: Line, evidence: Evidence) -> Iterator[Finding]:
+    mappings = evidence.settings.path_mappings.value
+    locals_ = [local for local, _ in mappings]
+    inside = any(line.file.resolve().is_relative_to(_local(one, evidence)) for one in locals_)
+    if mappings and not inside:
+        yield Finding(
+            Level.WARNING,
+            f"no path mapping covers the file: {', '.join(locals_)}",
+            str(evidence.settings.path_mappings.origin),
+            f"--path-mappings {line.file.resolve().parent}=/app",
+        )
+
+
+def _local(text: str, evidence: Evidence) -> Path:
+    return Path(text.replace("${workspaceFolder}", str(evidence.folder))).resolve()
+
+
+def _imported(line: Line, evidence: Evidence) -> Iterator[Finding]:
+    """By the import statements of the files, from the app's own on: nothing is imported."""
+    target = evidence.target
+    file = line.file.resolve()
+    if target is None or not file.is_relative_to(evidence.app_folder.resolve()):
+        return
+    if file not in _reached(target.path, evidence):
+        yield Finding(
+            Level.WARNING,
+            "no import statement leads from the app to this file",
+            str(line),
+            f"python -m flask_debuglaunch doctor --import-app {line}",
+        )
+
+
+def _reached(path: Path, evidence: Evidence) -> set[Path]:
+    trees = {source.path.resolve(): source for source in evidence.sources}
+    starts = (path, path.with_suffix(".py"), path / "__init__.py")
+    waiting = [one.resolve() for one in starts if one.resolve() in trees]
+    reached: set[Path] = set()
+    while waiting:
+        file = waiting.pop()
+        if file not in reached:
+            reached.add(file)
+            waiting.extend(_imports_of(trees[file], trees, evidence.app_folder.resolve()))
+    return reached
+
+
+def _imports_of(source: Source, known: Mapping[Path, Source], root: Path) -> Iterator[Path]:
+    for node in ast.walk(source.tree or ast.Module([], [])):
+        if isinstance(node, ast.Import):
+            names = [(root, one.name) for one in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = source.path.resolve().parents[node.level - 1] if node.level else root
+            names = [(base, f"{node.module or ''}.{one.name}".strip(".")) for one in node.names]
+        else:
+            continue
+        for base, name in names:
+            yield from _files_of(base, name, known)
+
+
+def _files_of(base: Path, name: str, known: Mapping[Path, Source]) -> Iterator[Path]:
+    """Those of a dotted name: each package's __init__.py, and the module. A folder named src
+    counts as a root too."""
+    for root in (base, base / "src"):
+        path = root
+        for part in name.split("."):
+            path = path / part
+            yield from (
+                one for one in (path.with_suffix(".py"), path / "__init__.py") if one in known
+            )
+
+
+def _running_version(line: Line, evidence: Evidence) -> Iterator[Finding]:
+    saved = line.file.stat().st_mtime
+    for launcher in evidence.launchers:
+        if saved <= launcher.app_began:
+            what = f"the launcher (process {launcher.pid}) runs the version on disk"
+            yield Finding(Level.OK, what, str(line))
+        else:
+            yield Finding(
+                Level.WARNING,
+                f"the launcher (process {launcher.pid}) has started its app before the file was"
+                " saved: another version runs",
+                str(line),
+                "Save the file again, or start the launcher again",
+            )
+
+
+def _in_template(line: Line, evidence: Evidence) -> Iterator[Finding]:
+    entries = [one for one in configurations_of(evidence.folder) if not one.get("jinja")]
+    for each in entries:
+        yield Finding(
+            Level.ERROR,
+            f"the line is in a template, and {each.get('name')} does not set jinja",
+            str(line),
+            '"jinja": true in .vscode/launch.json',
+        )
+    if not any(parent.name == "templates" for parent in line.file.parents):
+        what = "the file is in no folder named templates: Flask may not load it"
+        yield Finding(Level.NOTE, what, str(line), "Flask(__name__, template_folder=...)")

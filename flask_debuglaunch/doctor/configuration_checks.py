@@ -1,0 +1,144 @@
+"""Does the configuration say what the person meant?"""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+from flask_debuglaunch.configuration.origins import shown
+from flask_debuglaunch.doctor.evidence import Evidence
+from flask_debuglaunch.doctor.findings import Check, Finding, Level
+from flask_debuglaunch.serving.app.app_finder import SEARCHED_FILES
+
+
+def _readable(evidence: Evidence) -> Iterator[Finding]:
+    """The refusals of the configuration are errors of their own, each with its line and its fix."""
+    if evidence.refusal is None:
+        file = evidence.settings.config_file
+        yield Finding(Level.OK, "the configuration is understood", shown(file) if file else "")
+        return
+    where, _, what = evidence.refusal.partition(": ")
+    yield Finding(Level.ERROR, what, where, "python -m flask_debuglaunch explain")
+
+
+def _app_there(evidence: Evidence) -> Iterator[Finding]:
+    plan = evidence.plan
+    if plan is None:
+        return
+    target = evidence.target
+    if target is None or not _exists(target.path):
+        named = f"APP {plan.app.value} is not there" if plan.app.value else "no app was found"
+        where = str(plan.settings.app.origin) if plan.app.value else shown(evidence.app_folder)
+        yield Finding(Level.ERROR, named, where, "python -m flask_debuglaunch --app main:app")
+        return
+    yield Finding(Level.OK, "the app is there", shown(target.path))
+    if plan.app.value is None:
+        yield from _ambiguous(evidence.app_folder, target.path)
+
+
+def _ambiguous(folder: Path, taken: Path) -> Iterator[Finding]:
+    others = [name for name in SEARCHED_FILES if name != taken.name and (folder / name).is_file()]
+    if others:
+        yield Finding(
+            Level.NOTE,
+            f"{taken.name} is taken for the app, not {' or '.join(others)}",
+            shown(folder),
+            f"python -m flask_debuglaunch --app {others[0].removesuffix('.py')}",
+        )
+
+
+def _exists(path: Path) -> bool:
+    """A file, a package, or a dotted name that begins with one."""
+    candidates = (path, path.with_suffix(".py"), path / "__init__.py")
+    dotted = path.parent / path.name.partition(".")[0]
+    return (
+        any(one.is_file() for one in candidates)
+        or ("." in path.name and (dotted.is_dir() or dotted.with_suffix(".py").is_file()))
+        or _is_importable(path.name.partition(".")[0])
+    )
+
+
+def _is_importable(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _variables(evidence: Evidence) -> Iterator[Finding]:
+    for name in evidence.facts.stale_variables:
+        what = f"{name} is left over from another server's process"
+        yield Finding(Level.WARNING, what, f"env:{name}", f"unset {name}")
+    if evidence.environ.get("FLASK_ENV"):
+        yield Finding(
+            Level.NOTE,
+            "FLASK_ENV means nothing since Flask 2.3",
+            "env:FLASK_ENV",
+            "unset FLASK_ENV; export FLASK_DEBUG=1",
+        )
+
+
+def _shadowed_debug(evidence: Evidence) -> Iterator[Finding]:
+    """FLASK_DEBUG of the shell wins over the YAML: the usual reason that DEBUG has no effect."""
+    plan = evidence.plan
+    if plan is None or plan.settings.config_file is None:
+        return
+    origin = str(plan.settings.debug.origin)
+    if origin.startswith("env:") and not plan.debug.value:
+        yield Finding(
+            Level.WARNING,
+            "debug mode is off by the environment, whatever the YAML says",
+            origin,
+            "unset FLASK_DEBUG",
+        )
+
+
+def _matching_nothing(evidence: Evidence) -> Iterator[Finding]:
+    settings = evidence.settings
+    for name in settings.extra_files.value:
+        if not Path(name).exists():
+            what = f"EXTRA_FILES: {shown(Path(name))} is not there"
+            fix = "Name a file or folder that is there, or delete the entry"
+            yield Finding(Level.WARNING, what, str(settings.extra_files.origin), fix)
+    for pattern in settings.exclude_patterns.value:
+        if not any(fnmatch.fnmatch(str(one.path), pattern) for one in evidence.sources):
+            yield Finding(
+                Level.NOTE,
+                f"EXCLUDE_PATTERNS: {pattern} matches no Python file of the project",
+                str(settings.exclude_patterns.origin),
+                "Write it as for fnmatch, such as */generated/*, or delete the entry",
+            )
+
+
+CHECKS = (
+    Check(
+        "configuration",
+        "The configuration can't be understood: a flag in the wrong block, a block twice, a value"
+        " of the wrong kind",
+        "the message names the line and what to write",
+        _readable,
+    ),
+    Check(
+        "app", "There is no app, or another file is taken for it", "`--app main:app`", _app_there
+    ),
+    Check(
+        "variables",
+        "Variables of another server, or of an older Flask, are set",
+        "`unset` them",
+        _variables,
+    ),
+    Check(
+        "debug-off",
+        "FLASK_DEBUG turns off what the YAML turns on",
+        "`unset FLASK_DEBUG`",
+        _shadowed_debug,
+    ),
+    Check(
+        "patterns",
+        "EXTRA_FILES or EXCLUDE_PATTERNS match nothing",
+        "correct or delete the entry",
+        _matching_nothing,
+    ),
+)

@@ -1,0 +1,67 @@
+"""What the doctor says: text for the terminal, JSON for programs, and the exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from flask_debuglaunch.doctor.findings import Finding, Level
+from flask_debuglaunch.explanation import redact
+
+JSON_SCHEMA = 1  # the number changes when a name or a meaning does, not when one is added
+Diagnosis = Sequence[tuple[str, Finding]]
+"""Each finding with the name of its check."""
+
+
+def as_text(diagnosis: Diagnosis, place: str | None, *, verbose: bool) -> str:
+    """The findings that matter, and last the sentence that answers. place: FILE:LINE, if asked."""
+    shown = [one for _, one in diagnosis if verbose or one.level is not Level.OK]
+    return redact(
+        "\n".join([*(line for one in shown for line in _lines(one)), _answer(diagnosis, place)])
+    )
+
+
+def _lines(finding: Finding) -> Iterator[str]:
+    where = f" ({finding.where})" if finding.where else ""
+    yield f"{finding.level.value}: {finding.what}{where}"
+    if finding.fix:
+        yield f"    fix: {finding.fix}"
+
+
+def _answer(diagnosis: Diagnosis, place: str | None) -> str:
+    subject = f"a breakpoint in {place}" if place else "a breakpoint of the app"
+    causes = [one for _, one in diagnosis if one.level in (Level.ERROR, Level.WARNING)]
+    errors = sum(one.level is Level.ERROR for one in causes)
+    if errors:
+        return f"{_count(errors, 'reason')} found why {subject} would not hit"
+    if causes:
+        return f"{_count(len(causes), 'possible reason')} found why {subject} would not hit"
+    return f"No reason found why {subject} would not hit"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number > 1 else ''}"
+
+
+def as_json(diagnosis: Diagnosis, place: str | None) -> dict[str, Any]:
+    """What `doctor --json` prints."""
+    return {
+        "schema": JSON_SCHEMA,
+        "answer": _answer(diagnosis, place),
+        "findings": [
+            {
+                "check": name,
+                "level": one.level.value,
+                "what": redact(one.what),
+                "where": redact(one.where),
+                "fix": redact(one.fix),
+            }
+            for name, one in diagnosis
+        ],
+    }
+
+
+def exit_status(diagnosis: Diagnosis, *, strict: bool) -> int:
+    """1 if there is an error, or with strict a warning; else 0."""
+    bad = (Level.ERROR, Level.WARNING) if strict else (Level.ERROR,)
+    return int(any(one.level in bad for _, one in diagnosis))

@@ -1,0 +1,63 @@
+"""What the checks look at, gathered once: nothing of it is changed, connected to or imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from flask_debuglaunch.configuration.settings import Settings
+from flask_debuglaunch.debuggers import DEBUGGERS, Debugger
+from flask_debuglaunch.detection import Facts
+from flask_debuglaunch.doctor.project_sources import Source, python_sources
+from flask_debuglaunch.doctor.running_launchers import RunningLauncher, launchers_of
+from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.serving.app.app_finder import Target, find_target
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """plan: None where the settings can't be read or contradict each other; refusal says why."""
+
+    folder: Path
+    environ: Mapping[str, str]
+    facts: Facts
+    plan: Plan | None = None
+    refusal: str | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """As far as they are known: the defaults where the configuration can't be read."""
+        return self.plan.settings if self.plan else Settings()
+
+    @property
+    def debugger(self) -> Debugger | None:
+        """The external debugger that the app is to be debugged with, if any."""
+        return DEBUGGERS[self.plan.debugger.value] if self.plan and self.plan.is_external else None
+
+    @property
+    def app_folder(self) -> Path:
+        return self.plan.app_directory.value if self.plan else self.folder
+
+    @cached_property
+    def target(self) -> Target | None:
+        """What is the app; None where there is none, or the plan is not known."""
+        from flask_debuglaunch.errors import LaunchError
+
+        if self.plan is None:
+            return None
+        try:
+            return find_target(self.plan)
+        except LaunchError:
+            return None
+
+    @cached_property
+    def sources(self) -> tuple[Source, ...]:
+        """The project's own Python files."""
+        return python_sources(self.app_folder)
+
+    @cached_property
+    def launchers(self) -> tuple[RunningLauncher, ...]:
+        """Launchers that serve this folder now."""
+        return launchers_of(self.folder)

@@ -1,0 +1,60 @@
+"""One visit: gather the evidence, run the checks, and collect the edits that are safe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flask_debuglaunch.detection import observe
+from flask_debuglaunch.doctor import CHECKS
+from flask_debuglaunch.doctor.breakpoint_checks import Line, findings_for, parse_line
+from flask_debuglaunch.doctor.doctor_report import Diagnosis
+from flask_debuglaunch.doctor.evidence import Evidence
+from flask_debuglaunch.doctor.findings import Finding
+from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.plan import Plan
+
+if TYPE_CHECKING:
+    from flask_debuglaunch.ides.generate_files import Generated
+
+
+def gather(resolve: Callable[[], Plan], environ: Mapping[str, str]) -> Evidence:
+    """resolve: gives the plan; the LaunchError that it raises becomes a finding."""
+    facts = observe(environ)
+    try:
+        return Evidence(facts.folder, environ, facts, plan=resolve())
+    except LaunchError as error:
+        return Evidence(facts.folder, environ, facts, refusal=str(error))
+
+
+def diagnose(evidence: Evidence, place: str | None, *, import_app: bool) -> Diagnosis:
+    """Every finding with the name of its check; place: FILE:LINE, if it is about one line.
+
+    Raises LaunchError if there is no such place.
+    """
+    line = parse_line(place, evidence.folder) if place else None
+    return list(_diagnosis(evidence, line, import_app=import_app))
+
+
+def _diagnosis(
+    evidence: Evidence, line: Line | None, *, import_app: bool
+) -> Iterator[tuple[str, Finding]]:
+    for check in CHECKS:
+        yield from ((check.name, finding) for finding in check.look(evidence))
+    if line is not None:
+        yield from (("breakpoint", finding) for finding in findings_for(line, evidence))
+    if import_app and evidence.plan is not None:
+        from flask_debuglaunch.doctor.trial_import import findings_of_import
+
+        found = findings_of_import(evidence.plan, line)
+        yield from (("import", finding) for finding in found)
+
+
+def repairs_of(diagnosis: Diagnosis, folder: Path) -> Generated:
+    """The changed texts of the files that can be mended without asking. Nothing is written."""
+    from flask_debuglaunch.ides import generate_files, write_files
+
+    files = [file for _, finding in diagnosis for file in finding.repairs]
+    changed = generate_files.changes(files, lambda path: write_files.read(folder / path))
+    return generate_files.Generated(folder, tuple(changed), ())

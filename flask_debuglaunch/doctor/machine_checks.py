@@ -1,0 +1,121 @@
+"""Does this machine let the app be watched, read and debugged?"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from flask_debuglaunch.configuration.origins import shown
+from flask_debuglaunch.doctor.evidence import Evidence
+from flask_debuglaunch.doctor.findings import Check, Finding, Level
+from flask_debuglaunch.doctor.installed_versions import installed_version, written
+
+_INOTIFY = Path("/proc/sys/fs/inotify")
+CLOCK_SECONDS = 2.0  # FAT and some network drives round a file's time up to so much
+
+
+def _watches(evidence: Evidence) -> Iterator[Finding]:
+    if not _INOTIFY.exists():
+        return
+    folders = {one.path.parent for one in evidence.sources}
+    allowed = int((_INOTIFY / "max_user_watches").read_text())
+    if len(folders) > allowed or not _can_watch():
+        yield Finding(
+            Level.WARNING,
+            f"the kernel allows no more file events (max_user_watches {allowed}, max_user_instances"
+            f" {(_INOTIFY / 'max_user_instances').read_text().strip()}): changes are polled",
+            str(_INOTIFY),
+            "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
+        )
+
+
+def _can_watch() -> bool:
+    # inotify(7) by hand: the library that the watcher takes costs 40 ms of imports.
+    import ctypes
+
+    descriptor = ctypes.CDLL(None).inotify_init1(0)
+    if descriptor >= 0:
+        os.close(descriptor)
+    return bool(descriptor >= 0)
+
+
+def _unreadable(evidence: Evidence) -> Iterator[Finding]:
+    unreadable = [one.path for one in evidence.sources if not os.access(one.path, os.R_OK)]
+    if unreadable:
+        more = f" and {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
+        yield Finding(
+            Level.ERROR,
+            f"this user can't read the file{more}",
+            shown(unreadable[0]),
+            f"sudo chown -R $USER {shown(evidence.app_folder)}",
+        )
+
+
+def _clock(evidence: Evidence) -> Iterator[Finding]:
+    now = time.time()
+    ahead = [one.path for one in evidence.sources if _saved(one.path) > now + CLOCK_SECONDS]
+    if ahead:
+        yield Finding(
+            Level.WARNING,
+            "the clock is behind the file's time: a change may be taken for old, and old bytecode"
+            " for new",
+            shown(ahead[0]),
+            f"touch {' '.join(shown(one) for one in ahead[:5])}",
+        )
+
+
+def _saved(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _watchdog(evidence: Evidence) -> Iterator[Finding]:
+    """watchdog 7 tells Werkzeug 3.1's reloader of no change; our own reload does not use it."""
+    if evidence.plan is None or not evidence.plan.use_reloader.value:
+        return
+    version = installed_version("watchdog")
+    if version is not None and version >= (7,):
+        yield Finding(
+            Level.NOTE,
+            f"watchdog {written(version)}: Werkzeug's own reloader sees no change with it",
+            "watchdog",
+            "pip install 'watchdog<7'",
+        )
+
+
+def _production(evidence: Evidence) -> Iterator[Finding]:
+    if evidence.facts.production:
+        yield Finding(
+            Level.WARNING,
+            f"this is production ({evidence.facts.production}): debug mode is refused here",
+            evidence.facts.production,
+            "Run it in a shell of its own, without the variable or the server",
+        )
+
+
+CHECKS = (
+    Check(
+        "file-events",
+        "The kernel tells of no more changed files, and changes are polled",
+        "`sudo sysctl fs.inotify.max_user_watches=524288`",
+        _watches,
+    ),
+    Check("unreadable-files", "This user can't read the project's files", "`chown`", _unreadable),
+    Check("clock", "The clock is behind the files' times", "`touch` the files", _clock),
+    Check(
+        "watchdog",
+        "`watchdog` 7 under Werkzeug's own reloader: no change is seen",
+        "`pip install 'watchdog<7'`",
+        _watchdog,
+    ),
+    Check(
+        "production",
+        "This is gunicorn, uWSGI or mod_wsgi, where debug mode is refused",
+        "start it by hand",
+        _production,
+    ),
+)

@@ -1,0 +1,61 @@
+"""The project's own Python files, read and parsed only as far as a check needs it."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+MOST_FILES = 3000
+LARGEST_FILE = 1024 * 1024  # bytes: what is longer was not written by hand
+# Folders of installed packages and of tools; hidden ones are left out as well.
+NOT_THE_PROJECTS = {"__pycache__", "node_modules", "site-packages", "venv", "env", "build", "dist"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A Python file of the project."""
+
+    path: Path
+
+    @cached_property
+    def content(self) -> bytes:
+        """Empty where it can't be read."""
+        try:
+            with self.path.open("rb") as stream:
+                return stream.read(LARGEST_FILE)
+        except OSError:
+            return b""
+
+    @cached_property
+    def tree(self) -> ast.Module | None:
+        """None where it is no valid Python."""
+        try:
+            return ast.parse(self.content)
+        except (SyntaxError, ValueError, RecursionError):
+            return None
+
+
+def python_sources(folder: Path) -> tuple[Source, ...]:
+    """Those below the folder, at most MOST_FILES."""
+    return tuple(Source(path) for path in islice(_python_files(folder), MOST_FILES))
+
+
+def _python_files(folder: Path) -> Iterator[Path]:
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(one for one in folders if _is_the_projects(Path(root) / one))
+        yield from (
+            path
+            for name in sorted(files)
+            if name.endswith(".py") and (path := Path(root) / name).is_file()
+        )
+
+
+def _is_the_projects(folder: Path) -> bool:
+    name = folder.name
+    is_environment = (folder / "pyvenv.cfg").exists()
+    return not (name.startswith(".") or name in NOT_THE_PROJECTS or is_environment)

@@ -1,0 +1,214 @@
+"""Each cause that the doctor knows, provoked for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ..support.processes import Program, free_port, http_get, is_listening, wait_until
+from .clinic import APP, ECLIPSE, VSCODE, findings, only, write
+
+LAUNCH = {"name": "mine", "type": "debugpy", "request": "launch", "module": "flask_debuglaunch"}
+
+
+def launch_json(*configurations: dict[str, object]) -> dict[str, str]:
+    content = {"version": "0.2.0", "configurations": configurations}
+    return {".vscode/launch.json": json.dumps(content)}
+
+
+def test_a_project_without_a_fault(tmp_path: Path) -> None:
+    port = str(free_port())
+    write(tmp_path, {"flask-debuglaunch.yaml": VSCODE})
+    assert findings(tmp_path, "--port", port, "--debug-port", str(free_port())) == []
+
+
+def test_the_debugger_is_not_installed(tmp_path: Path) -> None:
+    debugger = "pydevd-pycharm" if _is_installed("pydevd") else "pydevd"
+    found = only(findings(write(tmp_path, {}), "--debug-with", debugger), "debugger-installed")
+    assert found["fix"].endswith(f"-m pip install {debugger}")
+
+
+def _is_installed(name: str) -> bool:
+    script = (
+        f"from flask_debuglaunch.debuggers import DEBUGGERS as d; exit(not d[{name!r}].installed())"
+    )
+    return subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("packages", "check", "words"),
+    [
+        (["debugpy-1.5.1"], "debugger-version", "debugpy 1.5.1 on Python"),
+        (["pydevd-3.3.0", "pydevd_pycharm-252.1"], "debuggers-over-each-other", "both installed"),
+    ],
+)  # fmt: skip
+def test_what_is_installed_does_not_fit(
+    tmp_path: Path, packages: list[str], check: str, words: str
+) -> None:
+    if check == "debugger-version" and sys.version_info < (3, 12):
+        pytest.skip("every debugpy runs on this Python")
+    for package in packages:
+        (tmp_path / "site" / f"{package}.dist-info").mkdir(parents=True)
+    (tmp_path / "site" / "debugpy.py").touch()
+    write(tmp_path / "shop", {"config.yaml": VSCODE})
+    env = {"PYTHONPATH": str(tmp_path / "site")}
+    assert words in only(findings(tmp_path / "shop", env=env), check)["what"]
+
+
+def test_vscode_takes_another_interpreter(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", other], check=True, timeout=120)
+    settings = {"python.defaultInterpreterPath": str(other / "bin" / "python")}
+    write(tmp_path, {".vscode/settings.json": json.dumps(settings)})
+    found = only(findings(tmp_path), "interpreter-of-the-ide")
+    assert "has no flask and no flask_debuglaunch" in found["what"]
+    settings = {"python.defaultInterpreterPath": "${workspaceFolder}/.venv/bin/python"}
+    write(tmp_path, {".vscode/settings.json": json.dumps(settings)})
+    assert "is not there" in only(findings(tmp_path), "interpreter-of-the-ide")["what"]
+
+
+def test_gevent_patches_the_app(tmp_path: Path) -> None:
+    patch = "from gevent import monkey\nmonkey.patch_all()\n"
+    write(tmp_path, {"app.py": patch + APP, "config.yaml": VSCODE})
+    assert only(findings(tmp_path), "gevent-support")["where"] == "app.py:2"
+    found = findings(tmp_path, env={"GEVENT_SUPPORT": "True"})
+    assert not [one for one in found if one["check"] == "gevent-support"]
+
+
+def test_no_ide_listens(tmp_path: Path) -> None:
+    write(tmp_path, {"config.yaml": ECLIPSE})
+    found = only(findings(tmp_path, "--debug-port", str(free_port())), "debug-port")
+    assert found["what"] == "no IDE listens on the debug port"
+    assert "Start Debug Server" in found["fix"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell who listens")
+@pytest.mark.parametrize(
+    ("yaml", "words"),
+    [(VSCODE, "is taken by"), (ECLIPSE, "listens where pydevd expects its IDE")],
+)
+def test_another_program_is_on_the_debug_port(tmp_path: Path, yaml: str, words: str) -> None:
+    write(tmp_path, {"config.yaml": yaml})
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = str(stranger.getsockname()[1])
+        found = only(findings(tmp_path, "--debug-port", port), "debug-port")
+        assert words in found["what"]
+        assert f"(process {os.getpid()})" in found["what"]
+        taken = only(findings(tmp_path, "--port", port), "http-port")
+        assert f"(process {os.getpid()})" in taken["what"]
+
+
+CODE = [
+    ("import debugpy\ndebugpy.listen(5678)", "debugpy.listen() starts a debugger of its own"),
+    ("from debugpy import listen\nlisten(5678)", "debugpy.listen()"),
+    ("import pydevd as d\nd.settrace()", "pydevd.settrace()"),
+    ("import pydevd_pycharm\npydevd_pycharm.settrace('localhost')", "pydevd_pycharm.settrace()"),
+    ("import ptvsd\nptvsd.enable_attach()", "ptvsd.enable_attach()"),
+    ("def f():\n    import pdb; pdb.set_trace()", "pdb.set_trace() stops in the terminal"),
+    ("from werkzeug.serving import run_simple\nrun_simple('localhost', 1, app)", "serves the app"),
+    ("socketio = 1\nsocketio.run(app)", "socketio.run() serves the app"),
+    ("from werkzeug.debug import DebuggedApplication\napp = DebuggedApplication(app)", "catches"),
+    ("def f():\n    import os\n    os._exit(1)", "os._exit() ends the process at once"),
+    ("if __name__ == '__main__':\n    app.run(debug=True)", "app.run()"),
+    ("import os, debugpy\nif os.environ.get('X'):\n    debugpy.listen(1)", "only if the condition"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "words"), CODE, ids=lambda one: one[:40])
+def test_what_the_code_does_by_itself(tmp_path: Path, code: str, words: str) -> None:
+    write(tmp_path, {"shop/late.py": f"app = None\n{code}\n"})
+    found = only(findings(tmp_path), "calls-in-the-code")
+    assert words in found["what"]
+    lines = f"app = None\n{code}".split("\n")
+    assert found["where"].startswith("shop/late.py:")
+    called = found["what"].partition("()")[0].rpartition(".")[2]
+    assert called in lines[int(found["where"].rpartition(":")[2]) - 1]
+
+
+def test_what_the_code_does_only_when_started_as_a_program(tmp_path: Path) -> None:
+    guarded = "if __name__ == '__main__':\n    socketio.run(app)\n    app.run()\n"
+    assert findings(write(tmp_path, {"app.py": APP + guarded})) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "env", "check", "words"),
+    [
+        ({"config.yaml": "flask:\n  DEBUG: True\n"}, {}, "configuration", "the block is FLASK, not flask"),
+        ({"config.yaml": "FLASK:\n  DEBUG: maybe\n"}, {}, "configuration", "must be true or false"),
+        ({"config.yaml": "DEBUGLAUNCH:\n  APP: nope\n"}, {}, "app", "APP"),
+        ({"main.py": APP}, {}, "app", "app.py is taken for the app, not main.py"),
+        ({}, {"WERKZEUG_SERVER_FD": "3"}, "variables", "WERKZEUG_SERVER_FD is left over"),
+        ({}, {"FLASK_ENV": "development"}, "variables", "since Flask 2.3"),
+        ({"config.yaml": VSCODE}, {"FLASK_DEBUG": "0"}, "debug-off", "off by the environment"),
+        ({"config.yaml": "DEBUGLAUNCH:\n  EXTRA_FILES: [no.csv]\n"}, {}, "patterns", "no.csv is not"),
+        ({"config.yaml": "DEBUGLAUNCH:\n  EXCLUDE_PATTERNS: ['x*y']\n"}, {}, "patterns", "matches no"),
+        ({"config.yaml": "DEBUGLAUNCH:\n  HOST: 0.0.0.0\nFLASK:\n  DEBUG: true\n  DEBUG_WITH_VSCODE: true\n"}, {}, "reachable-by-others", "other machines"),
+        (launch_json({**LAUNCH, "jinja": True, "subProcess": False}), {}, "launch-json", "subProcess is false"),
+        (launch_json(LAUNCH), {}, "launch-json", "jinja is not set"),
+        (launch_json({**LAUNCH, "module": "flask", "jinja": True, "args": ["run", "--debug"]}), {}, "launch-json", "its reloader"),
+        (launch_json({**LAUNCH, "jinja": True, "python": "${workspaceFolder}/no/python"}), {}, "launch-json", "names what is not there"),
+        (launch_json({**LAUNCH, "jinja": True, "pathMappings": [{"localRoot": "${workspaceFolder}/no", "remoteRoot": "/app"}]}), {}, "launch-json", "pathMappings names"),
+        (launch_json({**LAUNCH, "jinja": True}, {**LAUNCH, "name": "again", "jinja": True}), {}, "launch-json", "starts the same as mine"),
+        ({".run/old.run.xml": '<component><configuration><option name="PARAMETERS" value="--app old:app"/><option value="flask_debuglaunch"/></configuration></component>'}, {}, "removed-module", "it starts old"),
+    ],
+)  # fmt: skip
+def test_files_and_variables(
+    tmp_path: Path, files: dict[str, str], env: dict[str, str], check: str, words: str
+) -> None:
+    found = only(findings(write(tmp_path, files), env=env), check)
+    assert words in found["what"]
+
+
+def test_the_ide_is_opened_at_the_parent(tmp_path: Path) -> None:
+    (tmp_path / ".vscode").mkdir()
+    folder = write(tmp_path / "backend", launch_json({**LAUNCH, "jinja": True}))
+    assert str(tmp_path) in only(findings(folder), "ide-folder")["what"]
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="this user reads every file")
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    write(tmp_path, {"shop/secret.py": ""})
+    (tmp_path / "shop/secret.py").chmod(0)
+    assert only(findings(tmp_path), "unreadable-files")["where"] == "shop/secret.py"
+
+
+def test_the_clock_is_behind(tmp_path: Path) -> None:
+    write(tmp_path, {})
+    os.utime(tmp_path / "app.py", (time.time() + 3600,) * 2)
+    assert only(findings(tmp_path), "clock")["fix"] == "touch app.py"
+
+
+def test_an_adapter_that_has_outlived_its_program(tmp_path: Path) -> None:
+    pytest.importorskip("debugpy")
+    port = free_port()
+    where = "import debugpy.adapter as a; print(*a.__path__)"
+    folder = subprocess.check_output([sys.executable, "-c", where], text=True, timeout=60).strip()
+    write(tmp_path, {"config.yaml": VSCODE})
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        told = str(server.getsockname()[1])
+        command = [sys.executable, folder, "--port", str(port), "--for-server", told]
+        with Program(command, cwd=tmp_path) as adapter:
+            wait_until(lambda: is_listening(port))
+            found = only(findings(tmp_path, "--debug-port", str(port)), "debug-port")
+            # The adapter goes on as a process of its own when it is told of its server.
+            assert int(found["fix"].removeprefix("kill ")) in adapter.family.members()
+
+
+def test_the_version_that_runs(tmp_path: Path) -> None:
+    port = free_port()
+    write(tmp_path, {"shop.py": "x = 1\n", "app.py": "import shop\n" + APP})
+    command = [sys.executable, "-m", "flask_debuglaunch", "--port", str(port), "--no-reload"]
+    with Program(command, cwd=tmp_path) as program:
+        program.wait_for_line("Running on")
+        assert http_get(f"http://127.0.0.1:{port}/").status == 404
+        assert findings(tmp_path, "shop.py:1", "--port", str(port)) == []
+        os.utime(tmp_path / "shop.py", (time.time() + 1,) * 2)
+        found = only(findings(tmp_path, "shop.py:1", "--port", str(port)), "breakpoint")
+        assert f"process {program.pid}" in found["what"]
