@@ -46,10 +46,11 @@ def configurations_of(folder: Path) -> list[Configuration]:
     """The Python configurations of launch.json; none where it is not there or does not parse."""
     if not (folder / LAUNCH_JSON).exists():
         return []
-    from flask_debuglaunch.ides import jsonc_edit, write_files
+    from flask_debuglaunch import project_files
+    from flask_debuglaunch.ides import jsonc_edit
 
     try:
-        root = jsonc_edit.parse(write_files.read(folder / LAUNCH_JSON) or "{}")
+        root = jsonc_edit.parse(project_files.read(folder / LAUNCH_JSON) or "{}")
     except (jsonc_edit.JsoncError, LaunchError):
         return []
     found = root.value.get("configurations") if root and isinstance(root.value, dict) else None
@@ -204,10 +205,10 @@ def _wanted(text: str, present: str | None) -> str:  # noqa: ARG001
 
 
 def _text(path: Path) -> str:
-    from flask_debuglaunch.ides import write_files
+    from flask_debuglaunch import project_files
 
     try:
-        return write_files.read(path) or ""
+        return project_files.read(path) or ""
     except LaunchError:
         return ""
 

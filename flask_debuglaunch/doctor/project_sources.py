@@ -10,8 +10,9 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+from flask_debuglaunch.regular_file import read_regular_file
+
 MOST_FILES = 3000
-LARGEST_FILE = 1024 * 1024  # bytes: what is longer was not written by hand
 # Folders of installed packages and of tools; hidden ones are left out as well.
 NOT_THE_PROJECTS = {"__pycache__", "node_modules", "site-packages", "venv", "env", "build", "dist"}
 
@@ -26,8 +27,7 @@ class Source:
     def content(self) -> bytes:
         """Empty where it can't be read."""
         try:
-            with self.path.open("rb") as stream:
-                return stream.read(LARGEST_FILE)
+            return read_regular_file(self.path)
         except OSError:
             return b""
 
