@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
+from flask_debuglaunch.errors import DebuggerUnavailable
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,14 @@ class Session:
     """The supervisor's process, which the IDE knows."""
 
 
-def session_of_this_process() -> Session:
-    """The session that the debugger of this process is in."""
-    pydevd: Any = sys.modules["pydevd"]
+def session_of_this_process() -> Session | None:
+    """The session that the debugger of this process is in; None where it has lost its IDE."""
+    pydevd: Any = sys.modules.get("pydevd")
     debugger: Any = internals.live_debugger()
-    setup = pydevd.SetupHolder.setup
+    peer = internals.peer_of(debugger)
+    if peer is None:
+        return None
+    host, port = peer
     tokens = getattr(debugger, "authentication", None)
     is_debugpy = internals.flavour_of(debugger) == "debugpy"
     file = sys.modules["debugpy"].__path__[0] if is_debugpy else pydevd.__file__
@@ -53,8 +57,8 @@ def session_of_this_process() -> Session:
         library="debugpy.server.api" if is_debugpy else "pydevd",
         folder=os.path.dirname(os.path.abspath(file)),
         protocol=internals.protocol(),
-        host=setup["client"],
-        port=int(setup["port"]),
+        host=host,
+        port=port,
         access_token=getattr(tokens, "access_token", None),
         client_access_token=getattr(tokens, "client_access_token", None),
         parent=os.getpid(),
@@ -76,10 +80,11 @@ def preload(session: Session) -> None:
 def join(session: Session) -> None:
     """Connect to the session; returns when the IDE has set its breakpoints.
 
-    Where no IDE is attached, debugpy's adapter lets us go on at once.
+    Where no IDE is attached, debugpy's adapter lets us go on at once. Raises DebuggerUnavailable
+    where nobody listens there any more.
     """
     preload(session)
-    internals.no_delay()
+    internals.hand_over(_dial(session))
     if session.protocol is not None:
         defaults: Any = importlib.import_module("_pydevd_bundle.pydevd_defaults")
         defaults.PydevdCustomization.DEFAULT_PROTOCOL = session.protocol
@@ -92,6 +97,17 @@ def join(session: Session) -> None:
             patch_multiprocessing=True,
             **_known_to(pydevd.settrace, session),
         )
+
+
+def _dial(session: Session) -> object:
+    import socket
+
+    try:
+        return socket.create_connection((session.host, session.port))
+    except OSError as error:
+        raise DebuggerUnavailable(
+            f"the debug session has ended ({session.host}:{session.port}: {error.strerror})"
+        ) from error
 
 
 def _known_to(settrace: Callable[..., None], session: Session) -> dict[str, Any]:

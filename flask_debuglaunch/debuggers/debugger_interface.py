@@ -76,8 +76,11 @@ class Debugger(Protocol):
     def map_paths(self, mappings: PathMappings) -> None:
         """Tell it which of the IDE's folders is which of ours."""
 
-    def listen(self, endpoint: Endpoint) -> None:
-        """Let IDEs attach at the endpoint. Raises DebuggerUnavailable."""
+    def listen(self, endpoint: Endpoint, when_lost: Callable[[], None]) -> None:
+        """Let IDEs attach at the endpoint. Raises DebuggerUnavailable.
+
+        when_lost is called, in a thread of its own, when nobody listens there any more.
+        """
 
     def connect(self, endpoint: Endpoint, seconds: float = 0) -> None:
         """Connect to the IDE at the endpoint, waiting so long until it listens.

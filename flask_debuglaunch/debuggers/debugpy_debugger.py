@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
+from flask_debuglaunch.debuggers.child_sessions import children_left_alone
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, Presence
+from flask_debuglaunch.debuggers.debugpy_lifeline import Lifeline
 from flask_debuglaunch.debuggers.pydevd_base import PydevdBase
 from flask_debuglaunch.errors import DebuggerUnavailable
+from flask_debuglaunch.port_owner import owner_of_port
 
-ADAPTER_SITE = Path(__file__).with_name("adapter_site")
+ADAPTER_SITE = Path(__file__).with_name("debugpy_adapter_site")
 
 
 class Debugpy(PydevdBase):
@@ -36,20 +40,27 @@ class Debugpy(PydevdBase):
             return replace(presence, follows_children=False)
         return presence
 
-    def listen(self, endpoint: Endpoint) -> None:
+    def listen(self, endpoint: Endpoint, when_lost: Callable[[], None]) -> None:
         self._import()
         import debugpy
 
         internals.no_delay()
+        lifeline = Lifeline()
         with self._refused_if_too_old():
-            debugpy.configure(pythonEnv=_adapter_environment(endpoint))
+            debugpy.configure(pythonEnv=_adapter_environment(endpoint, lifeline))
+        # It says so itself once it has; an adapter that it has lost since is no reason to refuse.
+        sys.modules["debugpy.server.api"].listen.called = False
         try:
-            debugpy.listen((endpoint.host, endpoint.port))
+            with children_left_alone():
+                debugpy.listen((endpoint.host, endpoint.port))
         except (RuntimeError, OSError) as error:
+            lifeline.close()
+            owner = owner_of_port(endpoint.port)
+            why = f"{owner} listens there. End that" if owner else f"{error}. End what uses it"
             raise DebuggerUnavailable(
-                f"debugpy can't listen on {endpoint}: {error}. End the program that uses it, or set"
-                " DEBUG_PORT to a free port"
+                f"debugpy can't listen on {endpoint}: {why}, or set DEBUG_PORT to a free port"
             ) from error
+        self.start_hidden_thread(lambda: lifeline.watch(when_lost))
 
     def wait_for_client(self, seconds: float) -> bool:
         import time
@@ -89,9 +100,9 @@ def _is_listened_by_program() -> bool:
     return getattr(listen, "called", False) and "debugpy.server.cli" not in sys.modules
 
 
-def _adapter_environment(endpoint: Endpoint) -> dict[str, str]:
-    """The environment of the adapter process that listen() starts: ours, our sitecustomize, and
-    the file that it is to write its address into.
+def _adapter_environment(endpoint: Endpoint, lifeline: Lifeline) -> dict[str, str]:
+    """The environment of the adapter process that listen() starts: ours, our sitecustomize and its
+    lifeline, and the file that it is to write its address into.
 
     It is the adapter's alone: the app's environment stays as it is.
     """
@@ -101,5 +112,6 @@ def _adapter_environment(endpoint: Endpoint) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(paths),
+        **lifeline.environment(),
         **(announced if endpoint.announced_in else {}),
     }

@@ -26,7 +26,7 @@ class NoDebugger:
     def map_paths(self, mappings: PathMappings) -> None:
         pass
 
-    def listen(self, endpoint: Endpoint) -> None:
+    def listen(self, endpoint: Endpoint, when_lost: Callable[[], None]) -> None:
         raise NotImplementedError(f"{self.name} has no connection")
 
     def connect(self, endpoint: Endpoint, seconds: float = 0) -> None:

@@ -43,7 +43,7 @@ class PydevdBase:
             self._import()
             internals.map_paths(mappings)
 
-    def listen(self, endpoint: Endpoint) -> None:
+    def listen(self, endpoint: Endpoint, when_lost: Callable[[], None]) -> None:
         raise NotImplementedError(f"{self.name} only connects, it does not listen ({endpoint})")
 
     def connect(self, endpoint: Endpoint, seconds: float = 0) -> None:

@@ -286,6 +286,15 @@ def no_delay() -> None:
     send_at_once(getattr(writer, "sock", None))
 
 
+def peer_of(debugger: object) -> tuple[str, int] | None:
+    """Where the debugger is connected to; None if it is not."""
+    connection = getattr(getattr(debugger, "writer", None), "sock", None)
+    try:
+        return connection.getpeername()[:2] if connection is not None else None
+    except OSError:  # the other side has hung up
+        return None
+
+
 def send_at_once(connection: Any) -> None:
     import socket
 

@@ -8,6 +8,9 @@ from flask_debuglaunch.errors import DebuggerUnavailable, LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.terminal import say
 
+LISTEN_AGAIN = 5
+"""How often in a run; an adapter that can't live would end again and again."""
+
 
 def debugger_of(plan: Plan) -> Debugger:
     return DEBUGGERS[plan.debugger.value]
@@ -25,8 +28,14 @@ def attach_supervisor(plan: Plan) -> Session | None:
     None where each worker dials the IDE by itself, or there is no debugger."""
     if plan.connection.value == "present" or (_is_held_by_supervisor(plan) and _meet(plan)):
         debugger_of(plan).settle_in()
-        return child_sessions.session_of_this_process()
+        return current_session()
     return None
+
+
+def current_session() -> Session | None:
+    """In the supervisor: the session that the next worker joins. It changes when debugpy's adapter
+    had to be started anew; None while there is none."""
+    return child_sessions.session_of_this_process()
 
 
 def attach_worker(plan: Plan, session: Session | None) -> None:
@@ -34,10 +43,17 @@ def attach_worker(plan: Plan, session: Session | None) -> None:
     if session is not None:
         if plan.connection.value != "present":  # an IDE that starts us knows the paths
             debugger_of(plan).map_paths(plan.settings.path_mappings.value)
-        child_sessions.join(session)
+        _join(session)
     elif plan.connection.value == "connect" and not _is_held_by_supervisor(plan):
         _meet(plan)
     debugger_of(plan).settle_in()
+
+
+def _join(session: Session) -> None:
+    try:
+        child_sessions.join(session)
+    except DebuggerUnavailable as error:
+        say(f"{error}. Until the next reload the app is served without the debugger")
 
 
 def _is_held_by_supervisor(plan: Plan) -> bool:
@@ -52,7 +68,7 @@ def _meet(plan: Plan) -> bool:
     try:
         debugger.map_paths(plan.settings.path_mappings.value)
         if plan.connection.value == "listen":
-            debugger.listen(endpoint)
+            _listen(debugger, endpoint)
         else:
             _say_wait(plan, endpoint)
             debugger.connect(endpoint, plan.wait.value or 0)
@@ -63,6 +79,25 @@ def _meet(plan: Plan) -> bool:
         return False
     _wait_for_ide(plan, debugger, endpoint)
     return True
+
+
+def _listen(debugger: Debugger, endpoint: Endpoint, again: int = LISTEN_AGAIN) -> None:
+    """Listen, and again, so often, when nobody does any more."""
+
+    def listen_again() -> None:
+        say(f"{debugger.name} does not listen on {endpoint} any more: its adapter has ended")
+        if not again:
+            say("It has ended too often to start another. The app is served without it")
+            return
+        try:
+            _listen(debugger, endpoint, again - 1)
+        except DebuggerUnavailable as error:
+            say(f"{error}. The app is served without it")
+            return
+        debugger.settle_in()
+        say(f"{debugger.name} listens on {endpoint} again: attach the IDE anew")
+
+    debugger.listen(endpoint, listen_again)
 
 
 def _wait_for_ide(plan: Plan, debugger: Debugger, endpoint: Endpoint) -> None:

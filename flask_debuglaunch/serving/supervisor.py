@@ -14,7 +14,11 @@ from contextlib import ExitStack, closing
 
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.attach_debugger import attach_supervisor, debugger_of
+from flask_debuglaunch.serving.attach_debugger import (
+    attach_supervisor,
+    current_session,
+    debugger_of,
+)
 from flask_debuglaunch.serving.ipc_messages import Preloadable, Retire, Task, Watch
 from flask_debuglaunch.serving.processes.termination_signals import TerminationSignals
 from flask_debuglaunch.serving.processes.worker_handle import WorkerProcess, how_it_ended
@@ -207,7 +211,7 @@ class Supervisor:
         task = Task(
             plan,
             certificate,
-            self._session,
+            current_session(),
             is_first=wanted.is_first,
             serve_errors=wanted.serve_errors,
             use_debugger=wanted.use_debugger,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import sys
@@ -139,5 +140,8 @@ def test_the_debug_port_is_taken(shop: Shop, reload: str) -> None:
     require_debugger("debugpy")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        reason = rf"debugpy can't listen on 127.0.0.1:{port}: .*set DEBUG_PORT to a free port"
+        whose = rf"\S+ \(process {os.getpid()}\) listens there"
+        reason = (
+            rf"debugpy can't listen on 127.0.0.1:{port}: {whose}\. .*set DEBUG_PORT to a free port"
+        )
         try_all(Attempt(shop, "debugpy", reason, {}, port), reload)

@@ -1,11 +1,19 @@
 """Imported by the Python of debugpy's adapter process at its start, and by no other process.
 
-The adapter passes each message on in two small writes. Without TCP_NODELAY the second one waits
-for the peer's delayed acknowledgement of the first: about 40 ms for each request of the IDE.
+It mends three things there; each is described where it is mended.
 """
 
 import contextlib
+import os
 import socket
+import threading
+import time
+
+LAST_WORDS_SECONDS = 1.0
+"""How long the adapter may take to tell its IDE that we have ended."""
+
+# The adapter passes each message on in two small writes. Without TCP_NODELAY the second one waits
+# for the peer's delayed acknowledgement of the first: about 40 ms for each request of the IDE.
 
 _init = socket.socket.__init__
 
@@ -18,3 +26,59 @@ def _init_without_delay(self, *args, **kwargs):  # type: ignore[no-untyped-def]
 
 # An accepted connection is made by this constructor as well.
 socket.socket.__init__ = _init_without_delay  # type: ignore[method-assign]
+
+# A client that connects and leaves at once (a port scanner) ends the thread that accepts clients:
+# the port stays, and no IDE is answered any more (debugpy.common.sockets.serve, 1.8.22).
+
+_start = threading.Thread.start
+
+
+def _start_enduring(thread):  # type: ignore[no-untyped-def]
+    if getattr(thread._target, "__name__", "") == "accept_worker":
+        thread._target = _until_it_returns(thread._target)  # type: ignore[no-untyped-call]
+    _start(thread)
+
+
+def _until_it_returns(target):  # type: ignore[no-untyped-def]
+    def accept_worker():  # type: ignore[no-untyped-def]
+        while True:
+            try:
+                return target()
+            except Exception:
+                continue
+
+    return accept_worker
+
+
+threading.Thread.start = _start_enduring  # type: ignore[method-assign]
+
+# The adapter waits for every client to say goodbye before it ends, however long that takes; the
+# launcher that it was started by has ended meanwhile (debuggers/debugpy_lifeline.py).
+
+
+def _end_with_the_launcher():  # type: ignore[no-untyped-def]
+    port, _, word = os.environ["FLASK_DEBUGLAUNCH_LIFELINE"].partition(":")
+    try:
+        lifeline = socket.create_connection(("127.0.0.1", int(port)))
+        lifeline.sendall(word.encode())
+    except OSError:  # it has ended already
+        os._exit(0)
+    threading.Thread(target=_wait_for_the_end, args=(lifeline,), daemon=True).start()
+
+
+def _wait_for_the_end(lifeline):  # type: ignore[no-untyped-def]
+    with contextlib.suppress(OSError):
+        while lifeline.recv(1):
+            pass
+    time.sleep(LAST_WORDS_SECONDS)
+    announced = os.environ.get("DEBUGPY_ADAPTER_ENDPOINTS")
+    if announced:  # as it does by itself at an orderly end
+        with contextlib.suppress(OSError):
+            os.remove(announced)
+    os._exit(0)
+
+
+if hasattr(os, "fork"):  # it forks once, to become a daemon
+    os.register_at_fork(after_in_child=_end_with_the_launcher)
+else:
+    _end_with_the_launcher()  # type: ignore[no-untyped-call]
