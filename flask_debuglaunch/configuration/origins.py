@@ -66,5 +66,8 @@ def found(value: object) -> str:
 
 def shown(file: Path) -> str:
     """The file's path as a person would type it here: relative where it lies below this folder."""
-    relative = os.path.relpath(file) if file.anchor == Path.cwd().anchor else str(file)
+    try:
+        relative = os.path.relpath(file) if file.anchor == Path.cwd().anchor else str(file)
+    except FileNotFoundError:  # this folder has been removed
+        return str(file)
     return str(file) if relative.startswith(os.pardir) else relative

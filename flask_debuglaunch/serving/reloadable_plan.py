@@ -12,7 +12,8 @@ from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.server.listening_socket import bind, url_of
 from flask_debuglaunch.serving.server.tls import certificate_of
-from flask_debuglaunch.serving.watching.watched_files import watched_for
+from flask_debuglaunch.serving.watching.watched import watched_for
+from flask_debuglaunch.serving.working_folder import WorkingFolder
 from flask_debuglaunch.terminal import say
 
 
@@ -25,6 +26,7 @@ class ReloadablePlan:
     def __init__(self, plan: Plan, resolve: Callable[[], Plan], cleanup: ExitStack) -> None:
         self.plan = plan
         self._resolve, self._cleanup = resolve, cleanup
+        self._folder = WorkingFolder()
         self.listener = cleanup.enter_context(bind(plan))
         self.certificate = certificate_of(plan, cleanup)
         self.watched = watched_for(plan)
@@ -34,14 +36,18 @@ class ReloadablePlan:
         return url_of(self.listener, tls=self.plan.settings.cert.value is not None)
 
     def is_made_from(self, files: Set[str]) -> bool:
-        """Does it come from one of these files?"""
+        """Does it come from one of these files, or from a folder that has been replaced?"""
         settings = self.plan.settings
         looked_for = [one.path for one in settings.lookups]
         sources = {settings.config_file, *settings.env_files, *looked_for}
-        return bool(files & {os.path.abspath(one) for one in sources if one})
+        is_changed = bool(files & {os.path.abspath(one) for one in sources if one})
+        return is_changed or self._folder.is_replaced()
 
     def resolve_anew(self) -> None:
         """Follow the files as far as a running process can; say what can't be followed, and why."""
+        if not self._folder.enter():
+            say("The folder that the launcher was started in is gone. A save brings it back")
+            return
         try:
             new = self._resolve()
             watched, certificate = watched_for(new), certificate_of(new, self._cleanup)

@@ -17,7 +17,11 @@ from flask_debuglaunch.debuggers import child_sessions
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.serving.app.app_finder import failing_app
 from flask_debuglaunch.serving.app.app_import import import_app, print_error, take_over
-from flask_debuglaunch.serving.app.imported_files import ImportsSeen, template_folders
+from flask_debuglaunch.serving.app.imported_files import (
+    ImportsSeen,
+    files_of_error,
+    template_folders,
+)
 from flask_debuglaunch.serving.app.middleware import around, warn_of_own_debugger
 from flask_debuglaunch.serving.app.preloadable_modules import (
     ImportRecorder,
@@ -56,6 +60,8 @@ class Loaded:
     """The user's own program has made it."""
     failed: bool = False
     """It stands in for one that could not be imported."""
+    mended_by: frozenset[str] = frozenset()
+    """The files of which one has to change, or to come, before it can be."""
 
 
 def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int:
@@ -120,7 +126,7 @@ def _imported(task: Task, recorder: ImportRecorder) -> Loaded:
         print_error(error)
         if not task.serve_errors:
             raise _FirstImportFailed from None
-        return Loaded(failing_app(error), failed=True)
+        return Loaded(failing_app(error), failed=True, mended_by=files_of_error(error))
     return Loaded(app)
 
 
@@ -135,7 +141,7 @@ def _report(
 ) -> None:
     """Tell the supervisor what to watch, and what the next worker could have ready."""
     imports = ImportsSeen(since)
-    _send(channel, imports.news(template_folders(loaded.app)))
+    _send(channel, imports.news(template_folders(loaded.app), loaded.mended_by))
     server.after_request = lambda: _send(channel, imports.news())
     if not loaded.failed:
         unsafe = why_not_fork(was_given=loaded.was_given)

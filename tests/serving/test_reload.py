@@ -110,7 +110,9 @@ def test_files_that_come_and_go(project: Project, way: str) -> None:
     project.save(
         "main.py",
         HELLO.format(text="one")
-        .replace("app =", "import importlib.util as u\napp =")
+        .replace(
+            "app =", "import importlib.util as u\nif u.find_spec('helper'): import helper\napp ="
+        )
         .replace('"one"', "str([n for n in ('helper', 'extra', 'pack.extra') if found(n)])")
         + "\n\ndef found(n):\n    try:\n        return u.find_spec(n)\n"
         "    except ModuleNotFoundError:\n        return None\n",

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from flask_debuglaunch.serving.ipc_messages import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching.polling_backend import PollingEvents
-from flask_debuglaunch.serving.watching.watched_files import Watched
+from flask_debuglaunch.serving.watching.watched import Watched
 from flask_debuglaunch.serving.watching.watcher import OpenEvents, Watcher
 from flask_debuglaunch.serving.watching.watchfiles_backend import WatchfilesEvents
 
@@ -45,9 +46,13 @@ class Folder:
         # Told of together with what has changed before the events are on their way.
         self.touch_until_told("main.py")
 
-    def touch_until_told(self, name: str) -> None:
-        self.save(name, "x = 2\n")
+    def touch_until_told(self, name: str, text: str = "x = 2\n") -> None:
+        self.save(name, text)
         assert self.told() == {name}
+
+    def has_imported(self, *files: Path) -> None:
+        """A worker says so."""
+        self.watcher.add(Watch(frozenset(map(str, files)), frozenset(), since=time.time() + 60))
 
     def save(self, name: str, text: str) -> None:
         """In one step, so that polling does not see it half written."""
@@ -106,15 +111,28 @@ def test_an_editor_s_backup_and_rename_is_one_change(folder: Folder) -> None:
     assert folder.told() == {"shop/cart.py"}
 
 
-def test_files_that_come_and_go(folder: Folder) -> None:
+def test_a_new_module_counts_when_it_stays(folder: Folder) -> None:
     shop = folder.root / "shop"
-    new = shop / "new.py"
+    new, other = shop / "new.py", shop / "other.py"
     assert folder.told_besides(lambda: new.write_text("")) == {"shop/new.py"}
-    assert folder.told_besides(lambda: new.rename(shop / "other.py")) == {
-        "shop/new.py",
-        "shop/other.py",
-    }
-    assert folder.told_besides((shop / "other.py").unlink) == {"shop/other.py"}
+    assert folder.told_besides(lambda: new.rename(other)) == {"shop/other.py"}
+    # Nothing was made from it: it goes without a word, and with one that is of a checker or merge.
+    for moment in ("flycheck_cart.py", "cart_LOCAL_4711.py"):
+        (shop / moment).write_text("x = 1\n")
+    other.unlink()
+    folder.touch_until_told("main.py", "x = 3\n")
+
+
+def test_an_imported_module_that_goes_and_comes(folder: Folder) -> None:
+    cart, catalog = folder.root / "shop/cart.py", folder.root / "shop/catalog.py"
+    folder.has_imported(cart, catalog)
+    assert folder.told_besides(cart.unlink) == {"shop/cart.py"}
+    assert folder.told_besides(lambda: cart.write_text("x = 1\n")) == {"shop/cart.py"}
+    away = folder.root.with_name(f"{folder.root.name}-away")
+    both = {"shop/cart.py", "shop/catalog.py"}
+    assert folder.told_besides(lambda: (folder.root / "shop").rename(away)) == both
+    assert folder.told_besides(lambda: away.rename(folder.root / "shop")) == both
+    assert folder.told_besides(lambda: cart.write_text("x = 22\n")) == {"shop/cart.py"}
 
 
 def test_folders_that_come_and_go(folder: Folder) -> None:
@@ -126,8 +144,11 @@ def test_folders_that_come_and_go(folder: Folder) -> None:
 
     assert folder.told_besides(make) == {"pack/__init__.py"}
     assert folder.told_besides(lambda: (pack / "more.py").write_text("")) == {"pack/more.py"}
-    both = {"pack/__init__.py", "pack/more.py"}
-    assert folder.told_besides(lambda: shutil.rmtree(pack)) == both
+    both = {pack / "__init__.py", pack / "more.py"}
+    folder.has_imported(*both)
+    assert folder.told_besides(lambda: shutil.rmtree(pack)) == {
+        os.path.relpath(one, folder.root) for one in both
+    }
 
 
 def test_many_files_at_once_are_told_of_at_once(folder: Folder) -> None:

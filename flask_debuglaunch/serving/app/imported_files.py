@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER, installed_folders
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ImportsSeen:
-    """The files imported so far outside the installed packages; tells the new ones each time."""
+    """The files imported so far; tells the new ones each time."""
 
     def __init__(self, since: float) -> None:
         self._since = since
@@ -21,26 +24,62 @@ class ImportsSeen:
         self._seen: set[str] = set()
         self._modules = 0
 
-    def news(self, folders: frozenset[str] = frozenset()) -> Watch | None:
-        """What the supervisor has to be told; quick when nothing was imported."""
-        files = self.new_files()
+    def news(
+        self, folders: frozenset[str] = frozenset(), more: frozenset[str] = frozenset()
+    ) -> Watch | None:
+        """What the supervisor has to be told; quick when nothing was imported. Installed packages
+        too: somebody may be looking for an error in one of them."""
+        files = more | {file for file in self._new_files() if not file.startswith(OUR_FOLDER)}
         return Watch(files, folders, self._since) if files or folders else None
 
     def new_files(self) -> frozenset[str]:
-        """Files since the last call."""
+        """Files outside the installed packages since the last call."""
+        return frozenset(one for one in self._new_files() if not one.startswith(self._installed))
+
+    def _new_files(self) -> set[str]:
         if len(sys.modules) == self._modules:
-            return frozenset()
+            return set()
         self._modules = len(sys.modules)
         files = {file for module in list(sys.modules.values()) if (file := _file_of(module))}
-        new = {f for f in files - self._seen if not f.startswith(self._installed)}
+        new = files - self._seen
         self._seen |= files
-        return frozenset(new)
+        return new
 
 
 def _file_of(module: object) -> str | None:
     # Not getattr: a lazy module would import what it stands for.
-    file = getattr(module, "__dict__", {}).get("__file__")
-    return file if isinstance(file, str) else None
+    names = getattr(module, "__dict__", {})
+    archive = getattr(names.get("__loader__"), "archive", None)  # zipimport's
+    file = archive or names.get("__file__")
+    return os.path.abspath(file) if isinstance(file, str) else None
+
+
+def files_of_error(error: BaseException | None) -> frozenset[str]:
+    """The files that may mend an error on import: those it went through, and those that would be
+    the module that is not there."""
+    files: set[str] = set()
+    while error is not None:
+        files |= {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
+        if isinstance(error, SyntaxError) and error.filename:
+            files.add(error.filename)
+        if isinstance(error, ImportError):
+            files |= set(_missing_files(error))
+        error = error.__cause__ or error.__context__
+    return frozenset(os.path.abspath(one) for one in files if os.path.isabs(one))
+
+
+def _missing_files(error: ImportError) -> Iterator[str]:
+    """Where Python has looked for the module. An error that has a path is about a name that the
+    module there lacks, which may be a submodule."""
+    if error.path is not None:
+        yield error.path
+        folders, name = [os.path.dirname(error.path)], getattr(error, "name_from", None) or ""
+    else:
+        package, _, name = (error.name or "").rpartition(".")
+        folders = [os.path.join(one, *package.split(".")) for one in sys.path]
+    for folder in folders if name else ():
+        yield os.path.join(folder, f"{name}.py")
+        yield os.path.join(folder, name, "__init__.py")
 
 
 def template_folders(app: WSGIApplication) -> frozenset[str]:

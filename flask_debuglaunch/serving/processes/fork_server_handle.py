@@ -15,7 +15,7 @@ from flask_debuglaunch.serving.ipc_messages import Exited, Fork, Forked, Preload
 from flask_debuglaunch.serving.processes.ipc_channel import Channel, channel_to_child
 from flask_debuglaunch.serving.processes.socket_inheritance import spawn
 from flask_debuglaunch.serving.processes.worker_handle import END_SECONDS
-from flask_debuglaunch.serving.watching.watched_files import Signature, signature
+from flask_debuglaunch.serving.watching.signature import Signature, signature
 
 FORK_SECONDS = 2.0
 """A fork takes some milliseconds. A fork server that does not answer is stopped, or hangs."""

@@ -7,11 +7,11 @@ it tells of a save.
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 from collections import defaultdict
 from collections.abc import Iterable
-from contextlib import suppress
 
 from inotify_simple import Event, INotify, flags
 
@@ -25,7 +25,7 @@ OF_THE_FOLDER = flags.DELETE_SELF | flags.MOVE_SELF
 
 
 class InotifyEvents:
-    """Raises OSError if the kernel allows no more watches."""
+    """Raises OSError if the kernel gives none at all."""
 
     def __init__(self, folders: Iterable[str], ended: SelfPipe) -> None:
         self._inotify = INotify()
@@ -34,17 +34,18 @@ class InotifyEvents:
         self._selector.register(ended, selectors.EVENT_READ)
         self._folders: defaultdict[int, list[str]] = defaultdict(list)
         """By the kernel's number: one, for a folder that is named in two ways (a link to it)."""
-        try:
-            for folder in folders:
-                self._watch(folder)
-        except OSError:
-            self.close()
-            raise
+        self.unwatched: list[str] = []
+        """Folders for which the kernel allows no more watches."""
+        for folder in folders:
+            self._watch(folder)
 
     def _watch(self, folder: str) -> None:
         mask = AT_REST | UNDER_WAY | OF_THE_FOLDER | flags.ONLYDIR
-        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):  # gone meanwhile
+        try:
             self._folders[self._inotify.add_watch(folder, mask)].append(folder)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                self.unwatched.append(folder)  # any other error: it is gone, or not ours to read
 
     def wait(self, seconds: float | None) -> dict[str, bool]:
         self._selector.select(seconds)

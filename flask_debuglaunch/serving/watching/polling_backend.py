@@ -6,28 +6,52 @@ import time
 from collections.abc import Iterable
 
 from flask_debuglaunch.serving.self_pipe import SelfPipe
+from flask_debuglaunch.serving.watching.events import Events
 
 POLL_SECONDS = 0.3
-SHARE = 20
-"""A look that takes a second is taken every so many seconds."""
+SHARE = 0.02
+"""Of a core: a look that takes 10 ms is taken every half second ..."""
+LATEST_SECONDS = 0.7
+"""... but at least this often ..."""
+MOST_SHARE = 0.25
+"""... as long as that does not take more of a core than this."""
 
 
 class PollingEvents:
-    """Names all folders again and again."""
+    """Names its folders again and again, and what `others` name of the folders that have events."""
 
-    def __init__(self, folders: Iterable[str], ended: SelfPipe) -> None:
+    def __init__(
+        self, folders: Iterable[str], ended: SelfPipe, others: Events | None = None
+    ) -> None:
         self._named = dict.fromkeys(folders, True)
-        self._ended = ended
-        self._asked_to_look = time.monotonic()
+        self._ended, self._others = ended, others
+        self._next_look = time.monotonic() + POLL_SECONDS
+        self._began_to_look: float | None = None
 
     def wait(self, seconds: float | None) -> dict[str, bool]:
+        self._have_looked()
         now = time.monotonic()
-        pause = max(POLL_SECONDS, SHARE * (now - self._asked_to_look))
-        is_over = seconds is not None and seconds < pause
-        if self._ended.wait(seconds if seconds is not None and is_over else pause) or is_over:
-            return {}
-        self._asked_to_look = time.monotonic()
+        until = self._next_look if seconds is None else min(now + seconds, self._next_look)
+        patience = max(0.0, until - now)
+        if self._others is None:
+            named: dict[str, bool] = {}
+            self._ended.wait(patience)
+        else:
+            named = dict(self._others.wait(patience))
+        if named or self._ended.is_set() or time.monotonic() < self._next_look:
+            return named
+        self._began_to_look = time.thread_time()
         return self._named
 
+    def _have_looked(self) -> None:
+        """The caller is back from its look. What counts is the processor's time, not what the
+        caller or the file system has waited for."""
+        if self._began_to_look is None:
+            return
+        took = time.thread_time() - self._began_to_look
+        pause = max(POLL_SECONDS, took / MOST_SHARE, min(took / SHARE, LATEST_SECONDS))
+        self._next_look, self._began_to_look = time.monotonic() + pause, None
+
     def close(self) -> None:
-        pass
+        if self._others is not None:
+            self._others.close()

@@ -1,98 +1,68 @@
-"""What a worker is made from, file by file, and which of it is no longer what it was."""
+"""The watched files as they were last seen, and which of them are no longer what they were."""
 
 from __future__ import annotations
 
-import fnmatch
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
-from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.app.app_finder import source_folder
+from flask_debuglaunch.serving.watching.signature import Signature, signature, signature_of_file
+from flask_debuglaunch.serving.watching.survey import FolderIdentity, Survey, survey
+from flask_debuglaunch.serving.watching.watched import Watched, is_module
 
-MAX_FOLDERS = 5_000
-"""So many folders below the app's are watched: enough for any project, not for a whole disk."""
-SKIPPED_FOLDERS = {"__pycache__", "node_modules", "site-packages", "venv", "env"}
-
-Signature = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class Watched:
-    """What is watched. All paths are absolute."""
-
-    roots: frozenset[str]
-    """Folders whose Python files all count, with those in the folders below, and new ones."""
-    files: frozenset[str]
-    folders: frozenset[str] = frozenset()
-    """Folders of which every file counts, not only Python's."""
-    excluded: tuple[str, ...] = ()
-    """fnmatch patterns against whole paths, as Flask's --exclude-patterns."""
-
-    def excludes(self, path: str) -> bool:
-        return any(fnmatch.fnmatch(path, pattern) for pattern in self.excluded)
-
-    def counts(self, path: str) -> bool:
-        """Does a change of this file restart the worker?"""
-        if self.excludes(path):
-            return False
-        is_module = path.endswith(".py") and not os.path.basename(path).startswith(".")
-        return is_module or path in self.files or path.startswith(self._in_folders)
-
-    @property
-    def _in_folders(self) -> tuple[str, ...]:
-        return tuple(folder + os.sep for folder in self.folders)
-
-
-def watched_for(plan: Plan) -> Watched:
-    """What is known before the app is imported; the worker tells the rest."""
-    settings = plan.settings
-    extra = [os.path.abspath(one) for one in settings.extra_files.value]
-    config = [plan.config_file] if plan.config_file else []
-    # Also a .env that is not there yet.
-    named = [*config, *settings.env_files, *(one.path for one in settings.lookups)]
-    roots = (plan.app_directory.value, source_folder(plan))
-    return Watched(
-        roots=frozenset(os.path.abspath(one) for one in roots),
-        files=frozenset([*extra, *map(os.path.abspath, named)]),
-        folders=frozenset(path for path in extra if os.path.isdir(path)),
-        excluded=settings.exclude_patterns.value,
-    )
+COARSE_SECONDS = 3.0
+"""A folder's time may be as coarse as 2 seconds (FAT): so long another file may come into it and
+leave it as it is."""
 
 
 class WatchedFiles:
-    """The signature of every watched file as it was last seen."""
+    """Each look returns the files that a worker is to be replaced for."""
 
     def __init__(self, watched: Watched) -> None:
         self.watched = watched
-        self.folders: set[str] = set()
-        """The folders that events are needed from."""
-        self._known: dict[str, Signature] = {}
-        self.look_at_all()
+        self.newcomers: set[str] = set()
+        """Modules that have just come: for a moment, or to stay."""
+        self._survey: Survey = survey(watched)
+        self._known: dict[str, Signature] = dict(self._survey.files)
+        self._folder_times: dict[str, tuple[Signature | None, float]] = {}
+
+    @property
+    def folders(self) -> Mapping[str, FolderIdentity]:
+        """The folders that events are needed from, the project's own first."""
+        return self._survey.folders
+
+    @property
+    def cut_off(self) -> set[str]:
+        """The roots that have more folders than are watched."""
+        return self._survey.cut_off
 
     def add(self, files: Iterable[str], folders: Iterable[str], since: float) -> set[str]:
         """What a worker says that the app was made from, as it was at that time (seconds since
-        the epoch): a file that is older has not changed, one that is younger has. Returns those
-        that have."""
+        the epoch): a file that is older has not changed, one that is younger has."""
         old = self.watched
         self.watched = replace(
             old, files=old.files | set(files), folders=old.folders | set(folders)
         )
         if self.watched == old:
             return set()
-        self.folders = set(self._folders())
-        for path, found in self._found():
-            if path not in self._known and found and found[0] < since * 1e9:
-                self._known[path] = found
-        return self.look_at_all()
+        found = survey(self.watched)
+        for path, now in found.files.items():
+            if path not in self._known and now[0] < since * 1e9:
+                self._known[path] = now
+        return self._take_over(found)
 
     def follow(self, watched: Watched) -> None:
         """Watch this instead; what was not watched before is taken as it is now."""
         self.watched = watched
-        known = self._known
-        self.look_at_all()
-        self._known = {path: known.get(path, found) for path, found in self._known.items()}
+        found = survey(watched)
+        self._known = {path: self._known.get(path, now) for path, now in found.files.items()}
+        self._take_over(found)
+
+    def admit_newcomers(self) -> set[str]:
+        """From now on they count as any other."""
+        admitted, self.newcomers = self.newcomers, set()
+        return admitted
 
     def knows(self, path: str) -> bool:
         """Was it there at the last look?"""
@@ -100,82 +70,69 @@ class WatchedFiles:
 
     def concerns(self, path: str) -> bool:
         """May there be something to look at? A folder that came, or went, is one too."""
-        is_folder = path in self.folders or (os.path.isdir(path) and not self._is_skipped(path))
-        return is_folder or self.watched.counts(path)
+        return self._is_turn(path) or bool(self._named_by(path))
 
     def look_at_all(self) -> set[str]:
-        """Find all files anew; returns those that differ from what they were."""
-        self.folders = set(self._folders())
-        found = {path: signature for path, signature in self._found() if signature}
-        known, self._known = self._known, found
-        return {path for path in found | known if found.get(path) != known.get(path)}
+        return self._take_over(survey(self.watched))
 
     def look_at(self, paths: Iterable[str]) -> set[str]:
-        """Look at what events have named; returns the files that differ from what they were."""
+        """Look at what events have named."""
         paths = set(paths)
-        if any(os.path.isdir(path) or path in self.folders for path in paths):
-            return self.look_at_all()  # a folder came, went, or was renamed, with all that is in it
-        return {path for path in paths if self.watched.counts(path) and self._differs(path)}
+        if any(map(self._is_turn, paths)):
+            return self.look_at_all()
+        files = set().union(*map(self._named_by, paths))
+        return self._changed({path: signature_of_file(path) for path in files})
 
-    def _differs(self, path: str) -> bool:
-        before, now = self._known.pop(path, None), signature(path)
-        if now is not None:
-            self._known[path] = now
-        return now != before
+    def look_into(self, folders: Collection[str]) -> set[str]:
+        """Look at everything in some of the folders."""
+        may_hold_others = [self._may_hold_others(folder) for folder in folders]
+        if any(may_hold_others):
+            return self.look_at_all()
+        files = set().union(*(self._survey.files_in.get(folder, ()) for folder in folders))
+        return self._changed({path: signature_of_file(path) for path in files})
 
-    def _folders(self) -> Iterator[str]:
-        for root in self.watched.roots:
-            yield from _below(root, skip=self._is_skipped)
-        for folder in self.watched.folders:
-            yield from _below(folder, skip=self.watched.excludes)
-        for file in self.watched.files:  # its folder, because editors replace files by others
-            if os.path.isdir(os.path.dirname(file)):
-                yield os.path.dirname(file)
+    def _may_hold_others(self, folder: str) -> bool:
+        """May files have come into the folder, or have left it?"""
+        now, (before, since) = signature(folder), self._folder_times.get(folder, (None, 0.0))
+        if now != before:
+            self._folder_times[folder] = (now, since := time.monotonic())
+        return time.monotonic() - since < COARSE_SECONDS
 
-    def _is_skipped(self, folder: str) -> bool:
-        name = os.path.basename(folder)
-        is_venv = os.path.exists(os.path.join(folder, "pyvenv.cfg"))
-        hidden = name.startswith(".") or name in SKIPPED_FOLDERS
-        return hidden or is_venv or self.watched.excludes(folder)
+    def _is_turn(self, path: str) -> bool:
+        is_link_or_folder = path in self._survey.turns or path in self.folders
+        return is_link_or_folder or self._is_new_folder(path)
 
-    def _found(self) -> Iterator[tuple[str, Signature | None]]:
-        for folder in self.folders:
-            for name in _names(folder):
-                path = os.path.join(folder, name)
-                if self.watched.counts(path):
-                    yield path, signature(path)
+    def _is_new_folder(self, path: str) -> bool:
+        is_here = os.path.dirname(path) in self._survey.module_folders
+        is_inside = is_here or self.watched.is_in_folders(path)
+        return is_inside and os.path.isdir(path) and not self.watched.is_skipped(path)
 
+    def _named_by(self, path: str) -> set[str]:
+        """The files that a change of this path is one of."""
+        is_here = os.path.dirname(path) in self._survey.module_folders
+        is_one = is_here and is_module(os.path.basename(path)) and not self.watched.excludes(path)
+        named = {path} if is_one or self.watched.counts_by_name(path) else set()
+        return named | self._survey.ends.get(path, set())
 
-def _below(root: str, skip: Callable[[str], bool]) -> Iterator[str]:
-    """The folder and those below it, the near ones first."""
-    waiting = deque([root] if os.path.isdir(root) else [])
-    for _ in range(MAX_FOLDERS):
-        if not waiting:
-            return
-        folder = waiting.popleft()
-        yield folder
-        waiting.extend(path for path in _subfolders(folder) if not skip(path))
+    def _take_over(self, found: Survey) -> set[str]:
+        self._survey = found
+        return self._changed({path: found.files.get(path) for path in {*found.files, *self._known}})
 
+    def _changed(self, found: Mapping[str, Signature | None]) -> set[str]:
+        changed = {path for path, now in found.items() if now != self._known.get(path)}
+        counting = {path for path in changed if self._counts(path, found[path])}
+        for path in changed:
+            if (now := found[path]) is None:
+                del self._known[path]
+                self.newcomers.discard(path)
+            else:
+                self._known[path] = now
+        return counting
 
-def _subfolders(folder: str) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return [one.path for one in entries if one.is_dir(follow_symlinks=False)]
-    except OSError:
-        return []
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:  # gone, or not ours to read
-        return []
-
-
-def signature(path: str) -> Signature | None:
-    """Differs when a file's content may differ; None for what is no file."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    def _counts(self, path: str, now: Signature | None) -> bool:
+        """Does this change of it count already?"""
+        if self.watched.counts_by_name(path):
+            return True
+        if path not in self._known:
+            self.newcomers.add(path)
+        return now is not None and path not in self.newcomers

@@ -14,8 +14,10 @@ from contextlib import closing, suppress
 
 from flask_debuglaunch.serving.ipc_messages import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
-from flask_debuglaunch.serving.watching.event_backends import Events, events_of
-from flask_debuglaunch.serving.watching.watched_files import Watched, WatchedFiles
+from flask_debuglaunch.serving.watching.event_backends import BestEvents
+from flask_debuglaunch.serving.watching.events import Events
+from flask_debuglaunch.serving.watching.watched import Watched
+from flask_debuglaunch.serving.watching.watched_files import WatchedFiles
 
 SETTLE_SECONDS = 0.01
 """After the save of a file, see for so long whether there is more to come ("Save All")."""
@@ -23,6 +25,9 @@ REST_SECONDS = 0.1
 """After several (a checkout, a formatter), or one that came or went (an editor may be about to
 replace a file by it): wait until nothing has happened for so long."""
 BURST_LIMIT_SECONDS = 3.0
+NEWCOMER_SECONDS = 1.0
+"""A module that has just come and that nothing has asked for counts when it has stayed so long:
+checkers and merge tools make some for a moment."""
 
 OpenEvents = Callable[[Iterable[str], SelfPipe], Events]
 
@@ -30,9 +35,12 @@ OpenEvents = Callable[[Iterable[str], SelfPipe], Events]
 class Watcher:
     """A thread that watches. Readable, for a selector, when `changed` has something to say."""
 
-    def __init__(self, watched: Watched, open_events: OpenEvents = events_of) -> None:
-        self._open_events = open_events
+    def __init__(self, watched: Watched, open_events: OpenEvents | None = None) -> None:
+        self._open_events = open_events or BestEvents()
         self._files = WatchedFiles(watched)
+        self._found: set[str] = set()
+        """What has changed and is not told of yet."""
+        self._newcomers_count_at: float | None = None
         self._changes: queue.SimpleQueue[set[str]] = queue.SimpleQueue()
         self._has_changes = SelfPipe()
         self._more: queue.SimpleQueue[Watch | Watched] = queue.SimpleQueue()
@@ -81,69 +89,95 @@ class Watcher:
 
     def _follow(self, events: Events) -> None:
         """Until the folders to watch are others."""
-        followed = set(self._files.folders)
+        followed, are_others = dict(self._files.folders), False
         # Only now, with the events on their way, nothing can change unnoticed.
-        changed = self._files.look_at_all()
-        while self._files.folders == followed and not self._is_over:
-            self._tell(self._at_rest(events, changed))
-            changed = self._take_in_more()
-        self._tell(changed)
+        self._look_at_all()
+        while not (are_others or self._is_over) and self._files.folders == followed:
+            are_others = self._wait_for_rest(events)
+            self._tell()
+            self._take_in_more()
 
-    def _take_in_more(self) -> set[str]:
+    def _wait_for_rest(self, events: Events) -> bool:
+        """Take in what has changed or changes next, with all that changes at about the same time.
+        Returns whether a watched folder may have become another one, which has other events."""
+        burst = Burst(self._files, self._found)
+        while not burst.has_begun:
+            if self._newcomers_have_stayed():
+                self._found |= self._files.admit_newcomers()
+                break
+            burst.take_in(events.wait(self._patience_with_newcomers()))
+            if self._has_more.is_set() and not burst.has_begun:
+                return False
+        deadline = time.monotonic() + BURST_LIMIT_SECONDS
+        while time.monotonic() < deadline:
+            named = events.wait(SETTLE_SECONDS if burst.is_one_save else REST_SECONDS)
+            if self._has_more.is_set():
+                self._take_in_more()
+            elif not named and (burst.is_one_save or not self._look_at_all()):
+                break
+            burst.take_in(named)
+        return burst.has_moved_folders
+
+    def _look_at_all(self) -> set[str]:
+        """Returns what is found beyond what has been found already."""
+        changed = self._files.look_at_all()
+        self._found |= changed
+        return changed
+
+    def _newcomers_have_stayed(self) -> bool:
+        if not self._files.newcomers:
+            self._newcomers_count_at = None
+            return False
+        if self._newcomers_count_at is None:
+            self._newcomers_count_at = time.monotonic() + NEWCOMER_SECONDS
+        return time.monotonic() >= self._newcomers_count_at
+
+    def _patience_with_newcomers(self) -> float | None:
+        at = self._newcomers_count_at
+        return None if at is None else max(0.0, at - time.monotonic())
+
+    def _take_in_more(self) -> None:
         self._has_more.clear()
-        changed: set[str] = set()
         while not self._more.empty():
             more = self._more.get()
             if isinstance(more, Watched):
                 self._files.follow(more)
             else:
-                changed |= self._files.add(more.files, more.folders, more.since)
-        return changed
+                self._found |= self._files.add(more.files, more.folders, more.since)
 
-    def _at_rest(self, events: Events, changed: set[str]) -> set[str]:
-        """What has changed or changes next, with all that changes at about the same time."""
-        burst = Burst(self._files, changed)
-        while not burst.has_begun:
-            named = events.wait(None)
-            if not named:
-                return set()
-            burst.take_in(named)
-        deadline = time.monotonic() + BURST_LIMIT_SECONDS
-        while time.monotonic() < deadline:
-            named = events.wait(SETTLE_SECONDS if burst.is_one_save else REST_SECONDS)
-            if self._has_more.is_set():
-                burst.changed |= self._take_in_more()
-            elif not named:
-                break
-            burst.take_in(named)
-        return burst.changed if burst.is_one_save else burst.changed | self._files.look_at_all()
-
-    def _tell(self, changed: set[str]) -> None:
-        if changed:
-            self._changes.put(changed)
+    def _tell(self) -> None:
+        if self._found:
+            # The worker that comes is made from the newcomers too.
+            self._changes.put(self._found | self._files.admit_newcomers())
+            self._found = set()
             self._has_changes.set()
 
 
 class Burst:
     """Changes at about the same time."""
 
-    def __init__(self, files: WatchedFiles, changed: set[str]) -> None:
+    def __init__(self, files: WatchedFiles, found: set[str]) -> None:
         self._files = files
-        self.changed = changed
+        self._found = found
         self._under_way: set[str] = set()
+        self.has_moved_folders = False
 
     @property
     def has_begun(self) -> bool:
-        return bool(self.changed or self._under_way)
+        return bool(self._found or self._under_way)
 
     @property
     def is_one_save(self) -> bool:
-        return len(self.changed) == 1 and not self._under_way
+        return len(self._found) == 1 and not self._under_way
 
     def take_in(self, named: Mapping[str, bool]) -> None:
         """Look at what events have named."""
         # A file that is new may be about to replace another.
         at_rest = {path for path, rests in named.items() if rests and self._files.knows(path)}
+        self.has_moved_folders |= any(one in self._files.folders for one in named.keys() - at_rest)
         concerned = filter(self._files.concerns, self._under_way | named.keys())
         self._under_way = set(concerned) - at_rest
-        self.changed |= self._files.look_at(at_rest)
+        folders = at_rest & self._files.folders.keys()
+        self._found |= self._files.look_at(at_rest - folders)
+        if folders:
+            self._found |= self._files.look_into(folders)
