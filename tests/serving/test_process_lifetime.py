@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -295,3 +296,53 @@ def _parent(pid: int) -> int | None:
         return parent_of(pid)
     except OSError:  # gone meanwhile
         return None
+
+
+HOLDS_INTERPRETER = (
+    "print('held by', __import__('os').getpid(), flush=True)\n"
+    "__import__('re').match(r'(a+)+$', 'a' * 60 + 'b')"
+)
+"""For years: this pattern takes exponential time, and lets no other thread run."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of no other platform does it")
+@pytest.mark.parametrize("start", ["fresh", "warm"])
+def test_a_worker_that_holds_the_interpreter_ends_with_a_killed_supervisor(
+    project: Project, start: str
+) -> None:
+    holds = "\n\n@app.get('/hold')\ndef hold():\n" + textwrap.indent(HOLDS_INTERPRETER, "    ")
+    project.save("main.py", HELLO.format(text="one") + WORKER + holds)
+    with project.served("--preload", "off" if start == "fresh" else "auto") as served:
+        if start == "warm":
+            wait_for_warm_worker(project, served)
+        in_background(served.text, "/hold")
+        served.program.wait_for_line("held by")
+        served.program.signal(signal.SIGKILL)
+        served.program.assert_nothing_left(timeout=1)
+        assert not is_listening(port_of(served))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of no other platform does it")
+def test_a_fork_server_that_imports_ends_with_a_killed_supervisor(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = (
+        tmp_path_factory.mktemp("venv")
+        / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    )
+    folder.mkdir(parents=True)
+    # In the worker it is quick; the fork server says nothing while it imports.
+    slow = HOLDS_INTERPRETER.replace(
+        "print('held by', __import__('os').getpid(), flush=True)",
+        "open(__file__ + '.pid', 'w').close()",
+    )
+    (folder / "slow_package.py").write_text(
+        "import sys\nif 'main' not in sys.modules:\n" + textwrap.indent(slow, "    ")
+    )
+    project.save("main.py", "import slow_package\n" + HELLO.format(text="one"))
+    env = {"PYTHONUSERBASE": str(folder.parents[2]), "PYTHONPATH": str(folder)}
+    with project.served(env=env) as served:
+        wait_until((folder / "slow_package.py.pid").exists, message="the fork server imports")
+        served.program.signal(signal.SIGKILL)
+        served.program.assert_nothing_left(timeout=1)
+        assert not is_listening(port_of(served))

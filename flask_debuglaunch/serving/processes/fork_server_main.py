@@ -23,6 +23,7 @@ from flask_debuglaunch.serving.app.imported_files import ImportsSeen
 from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER
 from flask_debuglaunch.serving.ipc_messages import Exited, Fork, Forked, Preload, Preloaded, Unsafe
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
+from flask_debuglaunch.serving.processes.lifeline import tie_to
 from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance
 
 # OpenBLAS starts threads as soon as it is loaded, ends them before a fork and starts them anew
@@ -47,7 +48,8 @@ def run_fork_server(preload: Preload, inherited: Inheritance) -> Inheritance:
     channel = _fork_on_demand(inherited.channel)
     signal.signal(signal.SIGINT, interrupt)
     _be_like_new()
-    return Inheritance(inherited.listener, channel)
+    held = None if inherited.lifeline is None else tie_to(inherited.lifeline)
+    return Inheritance(inherited.listener, channel, held)
 
 
 class UnsafeToFork(Exception):

@@ -17,6 +17,7 @@ from typing import Any
 
 from flask_debuglaunch.serving.processes import CHILD_MARKER
 from flask_debuglaunch.serving.processes.ipc_channel import Channel, channel_to_child
+from flask_debuglaunch.serving.processes.lifeline import lifeline, tie_to
 from flask_debuglaunch.start_directory import START_DIRECTORY
 
 
@@ -26,6 +27,8 @@ class Inheritance:
 
     listener: socket.socket
     channel: Channel
+    lifeline: int | None = None
+    """As tie_to() takes it; None where there is none."""
 
 
 def spawn(
@@ -35,7 +38,7 @@ def spawn(
     if sys.platform == "win32":
         return _spawn_on_windows(command, environ, listener)
     ours, theirs = socket.socketpair()
-    descriptors = (listener.fileno(), theirs.fileno())
+    descriptors = (listener.fileno(), theirs.fileno(), lifeline())
     marker = {CHILD_MARKER: ",".join(map(str, descriptors))}
     with theirs, _interrupts_held_back():
         process = subprocess.Popen(
@@ -65,12 +68,13 @@ def inherit() -> Inheritance:
     marker = os.environ.pop(CHILD_MARKER)
     if sys.platform == "win32":
         return _inherit_on_windows(marker)
-    listener, channel = (socket.socket(fileno=int(one)) for one in marker.split(","))
+    *sockets, held = map(int, marker.split(","))
+    listener, channel = (socket.socket(fileno=one) for one in sockets)
     # The app's own children must neither hold the port nor keep the channel open.
     listener.set_inheritable(False)
     channel.set_inheritable(False)
     listener.setblocking(False)
-    return Inheritance(listener, Channel(channel))
+    return Inheritance(listener, Channel(channel), tie_to(held))
 
 
 # Windows has no descriptors to inherit: the child dials a port of ours, proves with a secret of its
