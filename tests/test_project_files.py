@@ -192,7 +192,6 @@ def test_all_or_none(launch_json: Path, tmp_path: Path) -> None:
 
 
 def test_what_was_put_in_place_is_taken_back(launch_json: Path, tmp_path: Path) -> None:
-    """The same file twice: the second finds it changed when the first is in its place already."""
     os.link(launch_json, tmp_path / "other")
     changes = [
         Change("new", None, "text"),

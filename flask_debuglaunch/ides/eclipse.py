@@ -15,6 +15,7 @@ from flask_debuglaunch.ides.ide_interface import (
     refuse_in_name,
     unless_there,
 )
+from flask_debuglaunch.ides.merge_arguments import Word, merged_line
 
 SCRIPT = "eclipse_launch.py"
 NATURE = "org.python.pydev.pythonNature"
@@ -63,6 +64,24 @@ def quoted(argument: str) -> str:
     return f'"{escaped}"'
 
 
+def split(line: str) -> Iterator[Word]:
+    """The arguments of a line, as PyDev splits it on POSIX."""
+    for word in _WORD.finditer(line):
+        parts = _PART.findall(word[0])
+        text = "".join(
+            re.sub(r'\\([\\"])', r"\1", double[1:-1]) + single + escaped + plain
+            for double, single, escaped, plain in parts
+        )
+        yield Word(*word.span(), text)
+
+
+_WORD = re.compile(r"""(?:"(?:\\[\\"]|[^"])*"|'[^']*'|\\.|[^\s"'\\])+""", re.DOTALL)
+_PART = re.compile(
+    r"""("(?:\\[\\"]|[^"])*")|'([^']*)'|\\(.)|([^\s"'\\])""",
+    re.DOTALL,
+)
+
+
 def _project_name(project: Project) -> str:
     """The name in the .project, which need not be the folder's."""
     name = re.search(r"<name>([^<]*)</name>", project.read(".project") or "")
@@ -73,8 +92,10 @@ def _launch_file(path: str, project: str, arguments: list[str]) -> File:
     def edit(present: str | None) -> str:
         from flask_debuglaunch.ides import eclipse_launch_file  # XML is for those who need it
 
-        line = " ".join(map(quoted, arguments))
-        return eclipse_launch_file.edited(project, SCRIPT, line, present)
+        def merge(line: str | None) -> str:
+            return merged_line(line, arguments, split, quoted)
+
+        return eclipse_launch_file.edited(project, SCRIPT, merge, present)
 
     return File(path, edit)
 

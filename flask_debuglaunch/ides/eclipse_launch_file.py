@@ -6,21 +6,32 @@ drops what it does not know without a word, and writes its entries in the order 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from flask_debuglaunch.ides.ide_interface import Refused, with_additions
+from flask_debuglaunch.ides.ide_interface import Refused
 from flask_debuglaunch.ides.xml_edit import Element, Style, XmlError, merge, parse, rendered
 
 LAUNCH_TYPE = "org.python.pydev.debug.regularLaunchConfigurationType"
-ARGUMENTS = "org.eclipse.ui.externaltools.ATTR_TOOL_ARGUMENTS"
+_TOOLS, _PYDEV = "org.eclipse.ui.externaltools.", "org.python.pydev.debug."
+ARGUMENTS = _TOOLS + "ATTR_TOOL_ARGUMENTS"
+FOLDER, OTHER_FOLDER = _TOOLS + "ATTR_WORKING_DIRECTORY", _TOOLS + "ATTR_OTHER_WORKING_DIRECTORY"
+PROJECT = _PYDEV + "ATTR_PROJECT"
 STYLE = Style(unit="    ", empty_end="/>", references="\U00010000-\U0010ffff")
 _HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="no"?>\n'
 
 
-def edited(project: str, script: str, arguments: str, present: str | None) -> str:
-    """The .launch that runs a script of the project. Raises Refused."""
+def edited(
+    project: str, script: str, merge_arguments: Callable[[str | None], str], present: str | None
+) -> str:
+    """The .launch that runs a script of the project; merge_arguments makes its line of arguments
+    from the one that is there. Raises Refused."""
     if present is None:
-        entries = [*_ours(project, script, arguments), *_initial()]
+        entries = [
+            *_ours(project, script),
+            *_folder(_folder_of(project)),
+            *_initial(),
+            _string(ARGUMENTS, merge_arguments(None)),
+        ]
         entries.sort(key=lambda entry: entry.identity)
         root = Element("launchConfiguration", {"type": LAUNCH_TYPE}, tuple(entries))
         return _HEAD + rendered(root, STYLE) + "\n"
@@ -28,29 +39,36 @@ def edited(project: str, script: str, arguments: str, present: str | None) -> st
         root = parse(present).whole()
         if root.attributes.get("type") != LAUNCH_TYPE:
             raise Refused(1, 1, f"not a PyDev launch configuration ({LAUNCH_TYPE})")
-        there = {entry.identity: entry.attributes.get("value") for entry in root.children}
-        arguments = with_additions(there.get(ARGUMENTS), arguments)
-        return merge(present, _ours(project, script, arguments), STYLE)
+        there = {one.attributes.get("key"): one.attributes.get("value") for one in root.children}
+        wanted = [
+            *_ours(project, script),
+            _string(ARGUMENTS, merge_arguments(there.get(ARGUMENTS))),
+        ]
+        if there.get(FOLDER) == _folder_of(there.get(PROJECT)):
+            wanted += _folder(_folder_of(project))  # the project's, whatever it was called
+        return merge(present, wanted, STYLE)
     except XmlError as error:
         raise Refused(error.line, error.column, error.message) from None
 
 
-def _ours(project: str, script: str, arguments: str) -> Iterator[Element]:
+def _folder_of(project: str | None) -> str:
+    return f"${{workspace_loc:{project}}}"
+
+
+def _folder(folder: str) -> Iterator[Element]:
+    """The working directory; Eclipse has it twice."""
+    yield _string(OTHER_FOLDER, folder)
+    yield _string(FOLDER, folder)
+
+
+def _ours(project: str, script: str) -> Iterator[Element]:
     """What makes it start the app: put right again if it differs."""
-    debug, tools, pydev = (
-        "org.eclipse.debug.core.",
-        "org.eclipse.ui.externaltools.",
-        "org.python.pydev.debug.",
-    )
-    folder = f"${{workspace_loc:{project}}}"
+    debug = "org.eclipse.debug.core."
     yield _list(debug + "MAPPED_RESOURCE_PATHS", f"/{project}/{script}")
     yield _list(debug + "MAPPED_RESOURCE_TYPES", "1")  # IResource.FILE
-    yield _string(tools + "ATTR_LOCATION", f"${{workspace_loc:{project}/{script}}}")
-    yield _string(tools + "ATTR_OTHER_WORKING_DIRECTORY", folder)
-    yield _string(ARGUMENTS, arguments)
-    yield _string(tools + "ATTR_WORKING_DIRECTORY", folder)
-    yield _string(pydev + "ATTR_PROJECT", project)
-    yield Element("intAttribute", {"key": pydev + "ATTR_RESOURCE_TYPE", "value": "1"})
+    yield _string(_TOOLS + "ATTR_LOCATION", f"${{workspace_loc:{project}/{script}}}")
+    yield _string(PROJECT, project)
+    yield Element("intAttribute", {"key": _PYDEV + "ATTR_RESOURCE_TYPE", "value": "1"})
 
 
 def _initial() -> Iterator[Element]:
@@ -62,10 +80,9 @@ def _initial() -> Iterator[Element]:
     yield _string(ui + "ATTR_CONSOLE_ENCODING", "UTF-8")
     yield _boolean(ui + "ATTR_LAUNCH_IN_BACKGROUND")
     yield _list(ui + "favoriteGroups", *groups)
-    yield _string("org.python.pydev.debug.ATTR_INTERPRETER", "__default")
+    yield _string(_PYDEV + "ATTR_INTERPRETER", "__default")
     # Without it PyDev rewrites the file when it is first launched.
-    factory = "org.python.pydev.debug.processfactory.PyProcessFactory"
-    yield _string("process_factory_id", factory)
+    yield _string("process_factory_id", _PYDEV + "processfactory.PyProcessFactory")
 
 
 def _string(key: str, value: str) -> Element:

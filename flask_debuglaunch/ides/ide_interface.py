@@ -109,10 +109,3 @@ def refuse_in_name(name: str | None, pattern: str, ide: str) -> None:
 def unless_there(text: str) -> Callable[[str | None], str]:
     """The edit that writes a file which is not there, and never changes one that is."""
     return lambda present: text if present is None else present
-
-
-def with_additions(present: str | None, wanted: str) -> str:
-    """The arguments that are there, if all that a person did was to add some at the end."""
-    if present is None:
-        return wanted
-    return present if not wanted or present.startswith(f"{wanted} ") else wanted

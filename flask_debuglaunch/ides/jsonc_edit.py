@@ -48,8 +48,9 @@ def merge(text: str, path: Path, value: Any) -> str:
     """Make the value at path equal to value; what is missing on the way is created.
 
     Objects are merged member by member, so that members which value does not name, and comments,
-    stay. Anything else is replaced if it differs. What is new comes last. Raises JsoncError if
-    the text can't be parsed, or if something on the way is there but of another kind.
+    stay; so are arrays that get no shorter, element by element. Anything else is replaced if it
+    differs. What is new comes last. Raises JsoncError if the text can't be parsed, or if something
+    on the way is there but of another kind.
     """
     node = parse(text)
     if node is None:
@@ -146,7 +147,24 @@ def _merging(text: str, node: Node, value: Any) -> Iterator[_Edit]:
         new = {key: member for key, member in value.items() if key not in children}
         if new:
             yield from _insertion(text, node, new)
-    elif not _same(node.value, value):
+    elif _is_longer_list(value, node.value):
+        for child, element in zip(node.children, value, strict=False):
+            yield from _replacing(text, child, element)
+        new_elements = value[len(node.children) :]
+        if new_elements:
+            yield from _insertion(text, node, new_elements)
+    else:
+        yield from _replacing(text, node, value)
+
+
+def _is_longer_list(value: Any, present: Any) -> bool:
+    """Or as long: an array that gets shorter is replaced as a whole."""
+    both = isinstance(value, list | tuple) and isinstance(present, list)
+    return both and len(value) >= len(present)
+
+
+def _replacing(text: str, node: Node, value: Any) -> Iterator[_Edit]:
+    if not _same(node.value, value):
         replaced = rendered(value, style_at(text, node), indent_at(text, node.start))
         yield _Edit(node.start, node.end, replaced)
 

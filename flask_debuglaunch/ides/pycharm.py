@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 
 from flask_debuglaunch.ides.ide_interface import MODULE, NOT_IN_XML, File, Project, refuse_in_name
+from flask_debuglaunch.ides.merge_arguments import Word, merged_line
 
 FOLDER = "$PROJECT_DIR$"
 
@@ -30,8 +31,9 @@ class PyCharm:
 
     def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:
         refuse_in_name(project.config, rf"\$\w+\$|{NOT_IN_XML}", "PyCharm")
-        arguments = " ".join(map(quoted, project.arguments))
-        yield _run_file("debuglaunch debug", _PYTHON, _started(arguments), _STARTED_INITIALLY)
+        yield _run_file(
+            "debuglaunch debug", _PYTHON, _STARTED, _STARTED_INITIALLY, project.arguments
+        )
         host, port = project.debug_address
         if port == 0:
             return
@@ -73,15 +75,14 @@ def quoted(argument: str) -> str:
     return f'"{head}"{escaped[len(head) :]}'
 
 
-def _started(arguments: str) -> dict[str, str]:
-    return {
-        "MODULE_MODE": "true",
-        "PARAMETERS": arguments,
-        "SCRIPT_NAME": MODULE,
-        "WORKING_DIRECTORY": FOLDER,
-    }
+def split(line: str) -> Iterator[Word]:
+    """The arguments of a line, as ParametersListUtil splits it."""
+    for word in re.finditer(r'(?:"(?:\\"|[^"])*(?:"|\Z)|\\"|[^\s"])+', line):
+        text = re.sub(r'(\\)?"', lambda quote: '"' if quote[1] else "", word[0])
+        yield Word(*word.span(), text)
 
 
+_STARTED = {"MODULE_MODE": "true", "SCRIPT_NAME": MODULE}
 _STARTED_INITIALLY = {
     "ADD_CONTENT_ROOTS": "true",
     "ADD_SOURCE_ROOTS": "true",
@@ -93,11 +94,16 @@ _STARTED_INITIALLY = {
     "REDIRECT_INPUT": "false",
     "SDK_HOME": "",
     "SHOW_COMMAND_LINE": "false",
+    "WORKING_DIRECTORY": FOLDER,
 }
 
 
 def _run_file(
-    name: str, kind: Mapping[str, str], ours: Mapping[str, str], initial: Mapping[str, str]
+    name: str,
+    kind: Mapping[str, str],
+    ours: Mapping[str, str],
+    initial: Mapping[str, str],
+    arguments: list[str] | None = None,
 ) -> File:
     """ours: the options that make it work, put right again if they differ. initial: what a new
     one has besides; from then on it is the user's."""
@@ -105,7 +111,11 @@ def _run_file(
     def edit(present: str | None) -> str:
         from flask_debuglaunch.ides import pycharm_run_file  # XML is for those who need it
 
+        def merge(line: str | None) -> str:
+            return merged_line(line, arguments or [], split, quoted)
+
         attributes = {"default": "false", "name": name, **kind}
-        return pycharm_run_file.edited(attributes, ours, initial, present)
+        parameters = None if arguments is None else merge
+        return pycharm_run_file.edited(attributes, ours, initial, parameters, present)
 
     return File(f".run/{name}.run.xml", edit)

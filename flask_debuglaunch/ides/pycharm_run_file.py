@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
-from flask_debuglaunch.ides.ide_interface import Refused, with_additions
+from flask_debuglaunch.ides.ide_interface import Refused
 from flask_debuglaunch.ides.xml_edit import Element, Place, Style, XmlError, merge, parse, rendered
 
 STYLE = Style(unit="  ", empty_end=" />")
@@ -15,12 +15,15 @@ def edited(
     kind: Mapping[str, str],
     ours: Mapping[str, str],
     initial: Mapping[str, str],
+    merge_parameters: Callable[[str | None], str] | None,
     present: str | None,
 ) -> str:
     """The file of a configuration. kind: its attributes, ours and initial: its options, those that
-    are put right again if they differ and those that a new one has besides. Raises Refused."""
+    are put right again if they differ and those that a new one has besides; merge_parameters makes
+    its line of arguments, where it has one, from the one that is there. Raises Refused."""
     if present is None:
-        options = tuple(_options({**ours, **initial}))
+        parameters = {"PARAMETERS": merge_parameters(None)} if merge_parameters else {}
+        options = tuple(_options({**ours, **initial, **parameters}))
         method = Element("method", {"v": "2"})
         configuration = Element("configuration", kind, (*options, method))
         manager = {"name": "ProjectRunConfigurationManager"}
@@ -28,13 +31,16 @@ def edited(
         return rendered(Element("component", manager, (configuration,)), STYLE)
     try:
         there = _configuration(kind["type"], parse(present)).whole()
-        values = {option.identity: option.attributes.get("value") for option in there.children}
-        if "PARAMETERS" in ours:
-            added = with_additions(values.get("PARAMETERS"), ours["PARAMETERS"])
-            ours = {**ours, "PARAMETERS": added}
+        if merge_parameters:
+            ours = {**ours, "PARAMETERS": merge_parameters(_value(there, "PARAMETERS"))}
         return merge(present, _options(ours), STYLE, partial(_configuration, kind["type"]))
     except XmlError as error:
         raise Refused(error.line, error.column, error.message) from None
+
+
+def _value(configuration: Element, name: str) -> str | None:
+    options = (one.attributes for one in configuration.children if one.tag == "option")
+    return next((one.get("value") for one in options if one.get("name") == name), None)
 
 
 def _configuration(kind: str, root: Place) -> Place:

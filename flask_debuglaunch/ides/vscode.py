@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from flask_debuglaunch.ides.ide_interface import MODULE, File, Project, Refused, refuse_in_name
+from flask_debuglaunch.ides.merge_arguments import merged
 
 LAUNCH_JSON = ".vscode/launch.json"
 FOLDER = "${workspaceFolder}"
@@ -57,15 +58,15 @@ def entries(project: Project, extras: Collection[str]) -> Iterator[Entry]:
         "request": "launch",
         "module": MODULE,
         "args": project.arguments,
-        "cwd": FOLDER,
     }
+    folder = {"cwd": FOLDER}
     host, port = project.debug_address
     attach = {"type": "debugpy", "request": "attach"}
     connect = {**attach, "connect": {"host": host, "port": port}}
 
-    yield Entry("debuglaunch: debug", launch, _initial(1))
+    yield Entry("debuglaunch: debug", launch, {**folder, **_initial(1)})
     if "browser" in extras:
-        browser = {"serverReadyAction": _OPEN_BROWSER}
+        browser = {**folder, "serverReadyAction": _OPEN_BROWSER}
         yield Entry("debuglaunch: debug with browser", launch, {**browser, **_initial(2)})
     if port == 0:
         return
@@ -125,7 +126,9 @@ def _by_name(launch_json: Any) -> dict[str, Mapping[str, Any]]:
 def _members(entry: Entry, present: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if present is None:
         return {**entry.ours, **entry.initial}
-    args, wanted = present.get("args"), entry.ours.get("args")
-    if wanted is not None and isinstance(args, list) and args[: len(wanted)] == wanted:
-        return {**entry.ours, "args": args}  # what a person has added at the end stays
+    args, ours = present.get("args"), entry.ours.get("args")
+    if isinstance(args, list) and ours is not None:
+        return {**entry.ours, "args": merged(args, ours)}
+    if isinstance(args, str):  # "${command:pickArgs}": they are asked for at each start
+        return {name: value for name, value in entry.ours.items() if name != "args"}
     return entry.ours

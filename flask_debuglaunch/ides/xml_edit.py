@@ -39,10 +39,11 @@ class Element:
     children: tuple[Element, ...] = ()
 
     @property
-    def identity(self) -> str:
-        """What tells it from its siblings: Eclipse's entries have a key, JetBrains' a name."""
-        named = self.attributes.get("key"), self.attributes.get("name")
-        return next((name for name in named if name is not None), self.tag)
+    def identity(self) -> tuple[str, str]:
+        """What tells it from its siblings: Eclipse's entries have a key of whatever type, so that
+        the tag may differ; JetBrains' options have a name, as other elements may have too."""
+        key = self.attributes.get("key")
+        return ("", key) if key is not None else (self.tag, self.attributes.get("name", ""))
 
 
 @dataclass(eq=False)
@@ -107,13 +108,13 @@ def _with_child(text: str, parent: Place, element: Element, style: Style) -> str
 
 
 def _end_of_earlier(text: str, parent: Place, element: Element) -> int:
-    """Eclipse keeps its entries in the order of their keys: where the one before ends."""
-    end = _end_of_start_tag(text, parent)
-    for child in parent.children:
-        if child.element.identity > element.identity:
-            break
-        end = child.end
-    return end
+    """The IDEs keep their entries in the order of their names: where the one before ends."""
+    kind, name = element.identity
+    alike = [child for child in parent.children if child.element.identity[0] == kind]
+    later = next((child for child in alike if child.element.identity[1] > name), None)
+    if later is not None:
+        alike = parent.children[: parent.children.index(later)]
+    return alike[-1].end if alike else _end_of_start_tag(text, parent)
 
 
 def _end_of_comments(text: str, position: int) -> int:

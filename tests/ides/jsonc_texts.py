@@ -258,7 +258,14 @@ def differing(old: Any, new: Any, path: IndexPath) -> list[IndexPath]:
     if isinstance(old, dict) and isinstance(new, dict):
         pairs = [(old[key], new[key], (*path, key)) for key in new if key in old]
         return [each for pair in pairs for each in differing(*pair)]
-    return [] if comparable(old) == comparable(new) else [path]
+    if isinstance(old, list) and isinstance(new, list) and len(old) <= len(new):
+        pairs = [(old[index], new[index], index) for index in range(len(old))]
+        return [(*path, index) for one, other, index in pairs if not same(one, other)]
+    return [] if same(old, new) else [path]
+
+
+def same(old: Any, new: Any) -> bool:
+    return bool(comparable(old) == comparable(new))
 
 
 # A second opinion on texts

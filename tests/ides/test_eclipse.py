@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_debuglaunch.ides.eclipse import quoted
+from flask_debuglaunch.ides.eclipse import quoted, split
 from flask_debuglaunch.ides.eclipse_launch_file import edited
 from tests.ides import real_eclipse
 from tests.ides.workspace import ROOT, Workspace, ide, written
@@ -96,13 +96,17 @@ def test_what_a_person_changed_in_the_dialog_stays(tmp_path: Path) -> None:
     text = text.replace('    <stringAttribute key="org.eclipse.debug.ui.ATTR_CONSOLE', environment
                         + '    <stringAttribute key="org.eclipse.debug.ui.ATTR_CONSOLE')  # fmt: skip
     text = text.replace('IN_BACKGROUND" value="true"', 'IN_BACKGROUND" value="false"')
-    text = text.replace('value="--config config.yaml"', 'value="--config config.yaml --port 8000"')
+    text = text.replace(
+        '="--config config.yaml"', '="-h &apos;::1&apos;  --config config.yaml -p80"'
+    )
+    text = re.sub(r'(WORKING_DIRECTORY" value="\$\{workspace_loc:eclipse)', r"\1/templates", text)
     launch.write_text(text)
     written(project, "eclipse")
     assert launch.read_text() == text
 
     [loaded] = real_eclipse.load(project, launch.name)
-    assert loaded.arguments == ["--config", "config.yaml", "--port", "8000"]
+    assert loaded.arguments == ["-h", "::1", "--config", "config.yaml", "-p80"]
+    assert loaded.working_directory == str(project / "templates")
     assert loaded.attributes[f"{DEBUG}environmentVariables"] == ("Map", {"SECRET": "a & b"})
 
 
@@ -185,7 +189,8 @@ def test_it_splits_arguments_as_they_were(tmp_path: Path) -> None:
     ]
     for number, arguments in enumerate(written_arguments):
         line = " ".join(map(quoted, arguments))
-        text = edited("eclipse", "eclipse_launch.py", line, None)
+        assert [word.text for word in split(line)] == arguments
+        text = edited("eclipse", "eclipse_launch.py", lambda _, line=line: line, None)
         (project / f"{number}.launch").write_text(text, newline="\n")
     launches = real_eclipse.load(project, *[f"{n}.launch" for n in range(300)])
     for arguments, launch in zip(written_arguments, launches, strict=True):

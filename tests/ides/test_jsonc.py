@@ -68,7 +68,7 @@ MERGES = {
         '{"a": [ // none\n]}',
         ["a"],
         [1],
-        '{"a": [1]}',
+        '{"a": [ // none\n    1\n]}',
     ),
     "element into an empty array of one line": (
         '{"a": [ // none\n]}',
@@ -82,7 +82,18 @@ MERGES = {
         1,
         '{\n  "a": {\n    "b": 1,\n  },\n}',
     ),
-    "block comment in an empty array": ('{"a": [/* none */]}', ["a"], [1], '{"a": [1]}'),
+    "block comment in an empty array": (
+        '{"a": [/* none */]}',
+        ["a"],
+        [1],
+        '{"a": [/* none */1]}',
+    ),
+    "comments between elements, of which one differs and one is new": (
+        '{"a": [\n  1, // one\n  2, /* two */\n  // last\n  3 // three\n]}',
+        ["a"],
+        [1, 0, 3, 4],
+        '{"a": [\n  1, // one\n  0, /* two */\n  // last\n  3, // three\n  4\n]}',
+    ),
     "end-of-line comment": (
         '{\n  "a": 1 // one\n}',
         ["b"],

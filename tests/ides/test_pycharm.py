@@ -6,6 +6,7 @@ PyCharm itself is not driven: what it makes of the options is rebuilt from its s
 
 from __future__ import annotations
 
+import re
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -131,7 +132,7 @@ SAVED = """\
 <component name="ProjectRunConfigurationManager">
   <configuration default="false" name="debuglaunch debug" type="PythonConfigurationType" \
 factoryName="Python" nameIsGenerated="false">
-    <module name="shop" />
+    <module name="PARAMETERS" />
     <option name="ENV_FILES" value="" />
     <option name="INTERPRETER_OPTIONS" value="-X dev" />
     <option name="PARENT_ENVS" value="true" />
@@ -142,7 +143,7 @@ factoryName="Python" nameIsGenerated="false">
     <option name="WORKING_DIRECTORY" value="/old" />
     <option name="IS_MODULE_SDK" value="true" />
     <option name="SCRIPT_NAME" value="flask_debuglaunch" />
-    <option name="PARAMETERS" value="--config config.yaml --port 8000" />
+    <option name="PARAMETERS" value="--debug  --config &quot;config.yaml&quot; --port 8000" />
     <option name="MODULE_MODE" value="true" />
     <method v="2">
       <option name="ToolBeforeRunTask" enabled="true" actionId="Tool_External Tools_x" />
@@ -157,8 +158,25 @@ def test_what_a_person_and_the_ide_have_changed_stays(tmp_path: Path) -> None:
     file.parent.mkdir()
     file.write_text(SAVED)
     written(tmp_path, "pycharm")
-    assert file.read_text() == SAVED.replace('value="/old"', 'value="$PROJECT_DIR$"')
+    assert file.read_text() == SAVED
     assert ide(tmp_path, "pycharm", "--check").status == 0
+    written(tmp_path, "pycharm", "--port=9000", "--no-reload")
+    assert file.read_text() == SAVED.replace("8000", "9000 --no-reload")
+
+
+def test_an_option_is_told_from_what_has_the_same_name(tmp_path: Path) -> None:
+    """The IDE names a configuration's module by an attribute `name`, too."""
+    module = '<module name="PARAMETERS" />'
+    file = run_file(tmp_path, "debuglaunch debug")
+    file.parent.mkdir()
+    file.write_text(
+        re.sub(r"<module .*|<option .*|<envs>[^$]*</envs>", "", SAVED).replace(
+            '<method v="2">', f'{module}\n    <method v="2">'
+        )
+    )
+    written(tmp_path, "pycharm", "--debug")
+    assert module in file.read_text()
+    assert options(tmp_path, "debuglaunch debug")["PARAMETERS"] == "--debug"
 
 
 def test_another_kind_of_configuration_is_refused(tmp_path: Path) -> None:

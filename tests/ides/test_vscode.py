@@ -136,14 +136,40 @@ def test_running_twice_changes_nothing(folder: Path) -> None:
     assert ide(folder, "vscode", "--check").status == 0
 
 
-def test_arguments_that_a_person_has_added_stay(folder: Path) -> None:
+def test_what_a_person_has_added_stays_wherever_it_stands(folder: Path) -> None:
     written(folder, "vscode")
     file = launch_json(folder)
-    text = file.read_text().replace(
-        '"config.yaml"', '"config.yaml",\n                "--port=8000"'
-    )
-    file.write_text(text)
+    text = file.read_text()
+    mine = text.replace(
+        """[
+                "--config",
+                "config.yaml"
+            ]""",
+        """[
+                "--port=8000", // in front
+                "--config", /* ours */
+                // why not
+                "config.yaml", // theirs, too
+                "--debug", 8
+            ]""",
+    ).replace('"${workspaceFolder}"', '"${workspaceFolder}/backend"')
+    assert "in front" in mine
+    file.write_text(mine)
     written(folder, "vscode")
+    assert file.read_text() == mine
+    written(folder, "vscode", "--port=9000", "--no-reload")
+    assert file.read_text() == mine.replace("=8000", "=9000").replace(
+        '"--debug", 8\n', '"--debug", 8,\n                "--no-reload"\n'
+    )
+
+
+def test_arguments_that_are_asked_for_at_each_start_stay(folder: Path) -> None:
+    written(folder, "vscode")
+    file = launch_json(folder)
+    text = re.sub(r'"args": \[[^]]*\]', '"args": "${command:pickArgs}"', file.read_text())
+    file.write_text(text)
+    assert "pickArgs" in text
+    written(folder, "vscode", "--port=8000")
     assert file.read_text() == text
 
 

@@ -53,7 +53,7 @@ def documents(draw: st.DrawFn) -> tuple[str, list[Element], list[str]]:
     return head + "".join(parts) + "</root>" + line_end, elements, texts
 
 
-def element_of(place: Place) -> dict[str, Element]:
+def element_of(place: Place) -> dict[tuple[str, str], Element]:
     return {child.element.identity: child.whole() for child in place.children}
 
 
@@ -77,7 +77,7 @@ def test_merging(
         assert own in merged or element.identity in asked
 
 
-def without(text: str, identities: set[str]) -> str:
+def without(text: str, identities: set[tuple[str, str]]) -> str:
     for place in reversed(parse(text).children):
         if place.element.identity in identities:
             text = text[: place.start] + text[place.end :]
@@ -97,7 +97,7 @@ def test_new_entries_stand_in_the_order_of_their_keys() -> None:
     text = '<root>\n    <e key="b"/>\n    <e key="d"/>\n</root>\n'
     new = [Element("e", {"key": key}) for key in "eca"]
     merged = merge(text, new, ECLIPSE)
-    assert [place.element.identity for place in parse(merged).children] == list("abcde")
+    assert [place.element.identity[1] for place in parse(merged).children] == list("abcde")
     assert merged == "<root>\n" + "".join(f'    <e key="{k}"/>\n' for k in "abcde") + "</root>\n"
 
 
