@@ -159,7 +159,7 @@ def test_what_a_person_has_added_stays_wherever_it_stands(folder: Path) -> None:
     assert file.read_text() == mine
     written(folder, "vscode", "--port=9000", "--no-reload")
     assert file.read_text() == mine.replace("=8000", "=9000").replace(
-        '"--debug", 8\n', '"--debug", 8,\n                "--no-reload"\n'
+        '"--debug", 8\n', '"--debug", 8, "--no-reload"\n'
     )
 
 
