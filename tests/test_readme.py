@@ -9,6 +9,8 @@ import pytest
 
 from flask_debuglaunch.configuration.settings import DECLARATIONS, Declaration, Settings
 
+from .readme.first_session import PICTURE, draw, play, words_of
+
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -36,8 +38,13 @@ def test_the_table_of_options_is_the_declaration() -> None:
     assert found[1] == table, f"the table should be:\n{table}"
 
 
-@pytest.mark.parametrize("extra", ["debugpy", "test"])
-def test_the_two_commands_set_everything_up(extra: str) -> None:
+@pytest.mark.parametrize("target", [".", '".[test]"'])
+def test_the_two_commands_set_everything_up(target: str) -> None:
     commands = re.findall(r"```sh\n(.*?)\n```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert len(commands) == 2
-    assert any(f'pip install -e ".[{extra}]"' in command for command in commands)
+    assert any(f"pip install -e {target} " in command for command in commands)
+
+
+def test_the_picture_is_a_session_of_today(tmp_path: Path) -> None:
+    """python -m tests.readme.first_session draws it anew."""
+    assert words_of(PICTURE.read_text(encoding="utf-8")) == words_of(draw(play(tmp_path)))
