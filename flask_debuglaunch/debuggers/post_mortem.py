@@ -13,6 +13,7 @@ import contextvars
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 # Kept before the app is imported: tools like Sentry's SDK put their own in this place, to report
 # what a thread dies of; this error they have already.
@@ -25,8 +26,11 @@ class PostMortemThread(threading.Thread):
     def __init__(self, error: BaseException) -> None:
         from concurrent.futures import Future  # takes a while to import: not at the top
 
-        super().__init__(name=threading.current_thread().name, daemon=True)
-        self._request_context = contextvars.copy_context()
+        context = contextvars.copy_context()
+        # From Python 3.14 on a thread calls its function in a context of its own.
+        given: dict[str, Any] = {"context": context} if sys.version_info >= (3, 14) else {}
+        super().__init__(name=threading.current_thread().name, daemon=True, **given)
+        self._request_context = context.copy()
         self._failed: Future[None] = Future()
         self._failed.set_exception(error)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, PathMappings, Presence
+from flask_debuglaunch.debuggers.pdb_tracing import let_pdb_trace
 from flask_debuglaunch.debuggers.post_mortem import stop_post_mortem
 from flask_debuglaunch.debuggers.pydevd_resume_patch import wake_at_once
 from flask_debuglaunch.debuggers.raw_thread import start_raw_thread
@@ -91,6 +92,7 @@ class PydevdBase:
         internals.hide_unlisted_threads()
         internals.keep_log_off_the_ide()
         wake_at_once()
+        let_pdb_trace()
 
     def _attach(self, endpoint: Endpoint) -> None:
         raise NotImplementedError

@@ -98,6 +98,11 @@ class Shop:
         before = 'if __name__ == "__main__":\n'
         self._save("main.py", MAIN.replace(before, f"{before}    {statement}\n"))
 
+    def add_view(self, code: str) -> None:
+        """Put it in front of `if __name__`; the lines above stay."""
+        before = '\n\nif __name__ == "__main__":\n'
+        self._save("main.py", MAIN.replace(before, f"{code}{before}"))
+
     def _save(self, name: str, text: str) -> Path:
         file = self.root / name
         unfinished = self.root.parent / f"{name}.unfinished"  # not in a folder that is watched

@@ -452,10 +452,7 @@ class PydevdStop(Stop):
         return self.session.process_id
 
     def stack(self) -> list[Frame]:
-        return [
-            Frame(_unquoted(_, "file"), int(_.attrib["line"]), _unquoted(_, "name"))
-            for _ in self._frames
-        ]
+        return [Frame(_unquoted(_, "file"), _line(_), _unquoted(_, "name")) for _ in self._frames]
 
     def variables(self, frame: int = 0) -> dict[str, str]:
         request = self._ide.frame_request(self._place(frame))
@@ -512,6 +509,12 @@ def _first_child(payload: str) -> ET.Element:
 
 def _unquoted(element: ET.Element, name: str) -> str:
     return html.unescape(unquote(element.attrib[name]))
+
+
+def _line(frame: ET.Element) -> int:
+    """0 where the frame has ended: Python 3.15 keeps no line then."""
+    line = frame.attrib["line"]
+    return 0 if line == "None" else int(line)
 
 
 def _value(variable: ET.Element) -> str:

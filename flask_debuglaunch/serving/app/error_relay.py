@@ -12,6 +12,9 @@ any. Three places see all that nobody handles:
 - The WSGI call: teardown functions, streamed responses, middleware around the app.
 - The import of the app.
 
+Of a group of errors (a TaskGroup's, Flask 3.2's of failing teardown functions) each member is
+shown where it was raised: the group itself was raised where they met.
+
 STOP_ON_ERRORS chooses: "unhandled" is all of these, "all" also stops at what an error handler of
 the app takes (HTTP errors excepted), "off" stops at nothing.
 """
@@ -53,8 +56,26 @@ def relay_errors(app: WSGIApplication, debugger: Debugger, mode: str) -> WSGIApp
 def relay_import_error(error: Exception, debugger: Debugger, mode: str) -> None:
     """Stop the IDE for an error of the app's import."""
     if mode != "off":
-        _shown_on_import.append(error)
-        debugger.stop_on_error(error)
+        for raised in raised_errors(error):
+            _shown_on_import.append(raised)
+            debugger.stop_on_error(raised)
+
+
+def raised_errors(error: BaseException) -> list[BaseException]:
+    """The error, or the members of a group that were raised themselves, at any depth.
+
+    A group of errors that nobody has raised is an error like any other.
+    """
+    if not _is_group(error):
+        return [error]
+    members: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    raised = [one for member in members for one in raised_errors(member)]
+    return [one for one in raised if one.__traceback__ is not None] or [error]
+
+
+def _is_group(error: BaseException) -> bool:
+    # By name: on Python 3.10 it is a class of the package exceptiongroup.
+    return any(one.__name__ == "BaseExceptionGroup" for one in type(error).__mro__)
 
 
 class _Relay:
@@ -64,9 +85,10 @@ class _Relay:
     def show(self, error: BaseException) -> None:
         """Stop the IDE for the error, unless it has been stopped for it before."""
         shown = _shown_in_request.get([])
-        if not any(one is error for one in (*_shown_on_import, *shown)):
-            shown.append(error)
-            self._debugger.stop_on_error(error)
+        for raised in raised_errors(error):
+            if not any(one is raised for one in (*_shown_on_import, *shown)):
+                shown.append(raised)
+                self._debugger.stop_on_error(raised)
 
     def forget_shown(self) -> None:
         """The request is over: let go of its errors, whose frames they keep alive."""
