@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import importlib
 import inspect
 import os
@@ -63,6 +64,18 @@ def session_of_this_process() -> Session | None:
         client_access_token=getattr(tokens, "client_access_token", None),
         parent=os.getpid(),
     )
+
+
+def debugger_folders() -> tuple[str, ...]:
+    """Where the debugger of this process was imported from, links resolved, each with a separator
+    at its end. Not the folder around debugpy: a project may hold a copy of it."""
+    files = [getattr(sys.modules.get(name), "__file__", None) for name in ("debugpy", "pydevd")]
+    return tuple(_real_folder_of(file) for file in files if file)
+
+
+@functools.cache
+def _real_folder_of(file: str) -> str:
+    return os.path.dirname(os.path.realpath(file)) + os.sep
 
 
 def preload(session: Session) -> None:
@@ -121,7 +134,23 @@ def _known_to(settrace: Callable[..., None], session: Session) -> dict[str, Any]
         "dont_trace_start_patterns": (internals.OUR_FOLDER,),
     }
     known = inspect.signature(settrace).parameters
-    return {name: value for name, value in arguments.items() if name in known}
+    taken = {name: value for name, value in arguments.items() if name in known}
+    if "ppid" not in known and internals.takes_parent():
+        taken["__setup_holder__"] = _setup_with_parent(session)
+    return taken
+
+
+def _setup_with_parent(session: Session) -> dict[str, Any]:
+    """What settrace would set up by itself, and the parent: debugpy before 1.8.15 takes it from a
+    command line only. By the fork server as our parent the IDE would not know us."""
+    return {
+        "client": session.host,
+        "server": False,
+        "port": session.port,
+        "multiprocess": True,
+        "skip-notify-stdin": True,
+        "ppid": session.parent,
+    }
 
 
 @contextlib.contextmanager

@@ -64,6 +64,11 @@ def follows_children() -> bool:
     return bool(setup.get("multiprocess") or setup.get("multiproc"))
 
 
+def takes_parent() -> bool:
+    """Does the debugger tell the IDE which process is the parent of this one?"""
+    return hasattr(_constants(), "ARGUMENT_PPID")
+
+
 def map_paths(mappings: PathMappings) -> None:
     """The IDE's folders and ours. Needs pydevd to be imported."""
     _call(sys.modules.get("pydevd_file_utils"), "setup_client_server_paths", list(mappings))

@@ -10,7 +10,7 @@ from typing import Any
 
 from flask_debuglaunch.detection import STALE_VARIABLES
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER, installed_folders
+from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER, is_installed
 
 
 def drop_stale_variables() -> None:
@@ -65,7 +65,7 @@ def place_in_user_code() -> str:
     """Where the user calls what would serve: an extension may stand between (flask_socketio)."""
     frames = [frame for frame, _ in traceback.walk_stack(None)]
     called = [one for one in frames if not one.f_code.co_filename.startswith(OUR_FOLDER)]
-    own = [one for one in called if not one.f_code.co_filename.startswith(installed_folders())]
+    own = [one for one in called if not is_installed(one.f_code.co_filename)]
     caller = (own or called)[0]
     return f"{caller.f_code.co_filename}:{caller.f_lineno}"
 

@@ -8,7 +8,8 @@ import traceback
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER, installed_folders
+from flask_debuglaunch.debuggers.child_sessions import debugger_folders
+from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER, is_installed
 from flask_debuglaunch.serving.ipc_messages import Watch
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ class ImportsSeen:
 
     def __init__(self, since: float) -> None:
         self._since = since
-        self._installed = (*installed_folders(), OUR_FOLDER)
         self._seen: set[str] = set()
         self._modules = 0
 
@@ -29,12 +29,13 @@ class ImportsSeen:
     ) -> Watch | None:
         """What the supervisor has to be told; quick when nothing was imported. Installed packages
         too: somebody may be looking for an error in one of them."""
-        files = more | {file for file in self._new_files() if not file.startswith(OUR_FOLDER)}
+        not_the_app = (OUR_FOLDER, *debugger_folders())
+        files = more | {one for one in self._new_files() if not one.startswith(not_the_app)}
         return Watch(files, folders, self._since) if files or folders else None
 
     def new_files(self) -> frozenset[str]:
         """Files outside the installed packages since the last call."""
-        return frozenset(one for one in self._new_files() if not one.startswith(self._installed))
+        return frozenset(one for one in self._new_files() if not is_installed(one))
 
     def _new_files(self) -> set[str]:
         if len(sys.modules) == self._modules:

@@ -5,6 +5,7 @@ The folders end with a separator: one whose name begins with another's is not be
 
 from __future__ import annotations
 
+import functools
 import os
 import site
 import sys
@@ -12,13 +13,33 @@ import sysconfig
 from pathlib import Path
 
 import flask_debuglaunch
+from flask_debuglaunch.debuggers.child_sessions import debugger_folders
 
 OUR_FOLDER = str(Path(flask_debuglaunch.__file__).parent) + os.sep
 
+PACKAGES_FOLDERS = ("site-packages", "dist-packages")
 
-def installed_folders() -> tuple[str, ...]:
-    """Where the standard library and installed packages are: what does not change by a save."""
+
+def is_installed(file: str) -> bool:
+    """Does the file belong to the interpreter, to an installed package, to this one, or to a
+    debugger, which an IDE may bring along from anywhere? It does not change by a save then."""
+    # Its folder's links, not its own: installers (uv) link single files to their cache, people
+    # link the folder of a package that they work on.
+    folder = _real_folder(os.path.dirname(file))
+    if any(f"{os.sep}{name}{os.sep}" in folder for name in PACKAGES_FOLDERS):
+        return True  # another environment's: a .pth, PYTHONPATH
+    return folder.startswith((*_installed_folders(), *debugger_folders()))
+
+
+@functools.cache
+def _installed_folders() -> tuple[str, ...]:
+    """Links are resolved: interpreters and virtual environments are often behind one."""
     paths = sysconfig.get_paths()
     folders = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
     folders |= {*site.getsitepackages(), site.getusersitepackages(), sys.base_prefix + "/lib"}
-    return tuple(str(Path(one).resolve()) + os.sep for one in folders)
+    return tuple(_real_folder(one) for one in (*folders, OUR_FOLDER))
+
+
+@functools.cache
+def _real_folder(path: str) -> str:
+    return os.path.join(os.path.realpath(path), "")

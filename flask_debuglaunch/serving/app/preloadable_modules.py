@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER, installed_folders
+from flask_debuglaunch.serving.app.installed_code import is_installed
 
 
 class ImportRecorder:
@@ -45,15 +45,14 @@ class ImportRecorder:
 def installed_modules(names: Sequence[str]) -> tuple[str, ...]:
     """Those of the names that are modules of installed packages (this one, however it is installed)
     or of the standard library."""
-    installed = (*installed_folders(), OUR_FOLDER)
-    return tuple(name for name in names if _is_installed(sys.modules.get(name), installed))
+    return tuple(name for name in names if _is_of_a_package(sys.modules.get(name)))
 
 
-def _is_installed(module: ModuleType | None, installed: tuple[str, ...]) -> bool:
+def _is_of_a_package(module: ModuleType | None) -> bool:
     spec = getattr(module, "__dict__", {}).get("__spec__")
     if spec is None:
         return False
-    return spec.origin in ("built-in", "frozen") or str(spec.origin).startswith(installed)
+    return spec.origin in ("built-in", "frozen") or is_installed(str(spec.origin))
 
 
 def why_not_fork(*, was_given: bool) -> str | None:

@@ -25,6 +25,7 @@ from flask_debuglaunch.serving.ipc_messages import Exited, Fork, Forked, Preload
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.lifeline import tie_to
 from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance
+from flask_debuglaunch.serving.self_pipe import SelfPipe
 
 # OpenBLAS starts threads as soon as it is loaded, ends them before a fork and starts them anew
 # after it (pthread_atfork in its driver/others/memory.c).
@@ -59,6 +60,8 @@ class UnsafeToFork(Exception):
 def _preload(preload: Preload) -> None:
     set_for_app(preload.plan, supervised=True)  # a package may read it while it is imported
     make_importable(find_target(preload.plan).path)
+    seen = ImportsSeen(0)
+    seen.new_files()  # what each interpreter begins with here: a sitecustomize, a .pth's imports
     with _silenced():
         if preload.session is not None:
             child_sessions.preload(preload.session)
@@ -69,8 +72,7 @@ def _preload(preload: Preload) -> None:
             _import_all([name])
             if _thread_count() > before:
                 raise UnsafeToFork(f"a thread starts while {name} is imported")
-    started_as = getattr(sys.modules["__main__"], "__file__", None)  # a console script, say
-    for file in ImportsSeen(0).new_files() - {started_as}:
+    for file in seen.new_files():
         raise UnsafeToFork(f"an installed package imports the project's {os.path.relpath(file)}")
 
 
@@ -113,41 +115,64 @@ def _files_to_check() -> frozenset[str]:
 
 def _fork_on_demand(channel: Channel) -> Channel:
     """Answer the supervisor; returns in each child, with the child's own channel."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(channel, selectors.EVENT_READ)
+    with _ChildExits() as exits, selectors.DefaultSelector() as selector:
+        for source in (channel, exits):
+            selector.register(source, selectors.EVENT_READ)
         while True:
             for key, _ in selector.select():
-                if key.data is not None:
-                    selector.unregister(key.fd)
-                    _report_exit(channel, key.fd, key.data)
-                elif (child := _forked(channel, selector)) is not None:
-                    selector.close()
+                if key.fileobj is exits:
+                    for pid, status in exits.reaped():
+                        channel.tell(Exited(pid, status))
+                elif (child := _forked(channel, exits)) is not None:
                     channel.close()
                     return child
 
 
-def _forked(channel: Channel, selector: selectors.DefaultSelector) -> Channel | None:
-    """Fork if asked to. Returns the channel in the child, None in the fork_server."""
+def _forked(channel: Channel, exits: _ChildExits) -> Channel | None:
+    """Fork if asked to. Returns the channel in the child, None in the fork server."""
     request = channel.receive()
     if not isinstance(request, Fork):  # the supervisor is gone, or needs us no more
         os._exit(0)
     _, (descriptor,), _, _ = socket.recv_fds(channel.socket, 1, 1)
     pid = os.fork()
     if pid == 0:
-        for key in [key for key in selector.get_map().values() if key.data is not None]:
-            os.close(key.fd)  # of the workers before
         os.set_inheritable(descriptor, False)
         return Channel(socket.socket(fileno=descriptor))
     os.close(descriptor)
-    selector.register(os.pidfd_open(pid), selectors.EVENT_READ, pid)
+    exits.pids.add(pid)
     channel.tell(Forked(pid))
     return None
 
 
-def _report_exit(channel: Channel, descriptor: int, pid: int) -> None:
-    os.close(descriptor)
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    channel.tell(Exited(pid, status))
+class _ChildExits:
+    """While entered, readable for a selector when children of ours have ended.
+
+    Not by os.pidfd_open, which is missing in Pythons built for old kernels (conda's, uv's).
+    """
+
+    def __init__(self) -> None:
+        self.pids: set[int] = set()
+        self._pipe = SelfPipe()
+
+    def fileno(self) -> int:
+        return self._pipe.fileno()
+
+    def reaped(self) -> Iterator[tuple[int, int]]:
+        """Those that have ended since the last call: pid, and exit status as in subprocess."""
+        self._pipe.clear()
+        for pid in [*self.pids]:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                self.pids.remove(pid)
+                yield pid, os.waitstatus_to_exitcode(status)
+
+    def __enter__(self) -> _ChildExits:
+        self._handler = signal.signal(signal.SIGCHLD, lambda number, frame: self._pipe.set())
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        signal.signal(signal.SIGCHLD, self._handler)
+        self._pipe.close()
 
 
 def _be_like_new() -> None:

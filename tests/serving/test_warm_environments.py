@@ -1,0 +1,123 @@
+"""Reloads are warm also where the debugger, the interpreter and the packages are not where pip puts
+them: brought along by an IDE, behind links, on PYTHONPATH; and with old debuggers."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from ..support.dap import Editor
+from ..support.processes import free_port, wait_until
+from ..support.requirements import require
+from .project import HELLO, Project, Served, launcher
+from .test_process_lifetime import WORKER, parent_of, wait_for_warm_worker
+
+if sys.platform != "linux":
+    pytest.skip("warm restarts need Linux", allow_module_level=True)
+
+APP = "at_import = 1\n" + HELLO.format(text="one") + WORKER
+NOT_WARM = ("starts a new interpreter", "Not kept imported")
+
+
+def debugpy_in_a_folder(version: str, cache: pytest.Cache) -> Path:
+    """Where an IDE would have it: outside site-packages. Two versions of debugpy can't be installed
+    beside each other, so pip unpacks an old one into pytest's cache, once."""
+    folder = cache.mkdir(f"debugpy-{version}-{sys.version_info[0]}.{sys.version_info[1]}")
+    if not (folder / "complete").exists():
+        wanted = ["--no-deps", "--upgrade", "--target", str(folder), f"debugpy=={version}"]
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", *wanted]
+        done = subprocess.run(pip, capture_output=True, text=True, timeout=100)
+        require("debugpy", missing=done.stderr if done.returncode else None)
+        (folder / "complete").touch()
+    return folder
+
+
+@pytest.fixture(params=["1.8.0", "1.8.14", "a copy of the installed one"])
+def bundled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The oldest that is allowed, the last that can't be told its parent by an argument, and what
+    is installed here."""
+    if request.param == "1.8.0" and sys.version_info >= (3, 12):
+        pytest.skip("debugpy 1.8.0 does not know this Python")
+    if request.param[0].isdigit():
+        return debugpy_in_a_folder(request.param, request.config.cache)
+    debugpy = pytest.importorskip("debugpy")
+    folder = tmp_path_factory.mktemp("bundled")
+    shutil.copytree(Path(debugpy.__file__).parent, folder / "debugpy")
+    return folder
+
+
+def test_breakpoints_hit_in_warm_workers_under_a_debugger_that_the_ide_brings_along(
+    project: Project, bundled: Path
+) -> None:
+    project.save("main.py", APP)
+    port = free_port()
+    command = [sys.executable, str(bundled / "debugpy"), "--listen", str(port), *launcher()[1:]]
+    env = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    with (
+        project.served(command=command, env=env) as served,
+        Editor.attach(port) as editor,
+    ):
+        editor.wait_for_session(2)
+        wait_for_warm_worker(project, served)
+        editor.set_breakpoints(project.main, [1])
+        for _ in range(2):
+            before = served.reloads
+            project.main.touch()
+            stop = editor.wait_for_stop()
+            assert stop.line == 1
+            assert parent_of(stop.process_id) != served.program.pid
+            stop.resume()
+            served.wait_for_reload(before + 1)
+        assert_nothing_was_in_the_way(served)
+
+
+def assert_nothing_was_in_the_way(served: Served) -> None:
+    assert not [line for line in served.program.lines if any(one in line for one in NOT_WARM)]
+
+
+def test_a_linked_environment_and_what_python_itself_imports_from_pythonpath(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """uv links the interpreter's folder, people their environments; PyDev puts a sitecustomize on
+    PYTHONPATH."""
+    folder = tmp_path_factory.mktemp("linked")
+    venv = folder / "real"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    lib = Path("lib") / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    (venv / lib / "installed.py").write_text("text = 'one'\n")
+    here = {sysconfig.get_path("purelib"), str(Path(__file__).parents[2])}
+    (venv / lib / "others.pth").write_text("".join(f"{path}\n" for path in here))
+    (folder / "link").symlink_to(venv)
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text("import beside_it\n")
+    (folder / "site" / "beside_it.py").write_text("")
+    project.save("main.py", "import installed, numpy\n" + APP)
+    command = [str(folder / "link" / "bin" / "python"), *launcher()[1:]]
+    env = {"PYTHONPATH": str(folder / "site")}
+    with project.served(command=command, env=env) as served:
+        wait_for_warm_worker(project, served)
+        assert_nothing_was_in_the_way(served)
+
+
+def test_a_python_without_pidfd_open(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """It is not in Pythons that were built on an old Linux, as conda's and uv's are."""
+    site = tmp_path_factory.mktemp("site")
+    (site / "sitecustomize.py").write_text("import os\ndel os.pidfd_open\n")
+    crash = "\n\n@app.get('/crash')\ndef crash():\n    import signal\n"
+    crash += "    os.kill(os.getpid(), signal.SIGSEGV)\n"
+    project.save("main.py", "import os\nassert not hasattr(os, 'pidfd_open')\n" + APP + crash)
+    with project.served(env={"PYTHONPATH": str(site)}) as served:
+        wait_for_warm_worker(project, served)
+        with pytest.raises((OSError, http.client.HTTPException)):
+            served.text("/crash")
+        served.program.wait_for_line("was ended by SIGSEGV")
+        project.main.touch()
+        wait_until(lambda: served.text() == "one")
