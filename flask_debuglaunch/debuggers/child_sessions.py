@@ -125,7 +125,7 @@ def _dial(session: Session) -> object:
 
 def _known_to(settrace: Callable[..., None], session: Session) -> dict[str, Any]:
     """The arguments that pydevd-pycharm does not have."""
-    arguments = {
+    arguments: dict[str, Any] = {
         "access_token": session.access_token,
         "client_access_token": session.client_access_token,
         "notify_stdin": False,
