@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.ides import IDES
+from flask_debuglaunch.ides.containers import GENERATORS
 from flask_debuglaunch.ides.ide_interface import File, Project, Refused
 from flask_debuglaunch.project_files import Change, apply, read
 
@@ -25,10 +26,12 @@ class Generated(NamedTuple):
     folder: Path
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
+    provide: Callable[[], None] = lambda: None
+    """Has on disk what the files name outside of the project. Raises LaunchError."""
 
 
 def generate(
-    names: Collection[str],
+    names: Sequence[str],
     with_extras: Collection[str],
     folder: Path,
     config: Path | None,
@@ -36,9 +39,15 @@ def generate(
 ) -> Generated:
     """What the IDEs need in the folder.
 
-    names: of IDES; none: those that the folder is opened in. with_extras: texts of `--with`.
+    names: of IDES; none: those that the folder is opened in; or one of containers.GENERATORS, and
+    what that is to be given. with_extras: texts of `--with`.
     config and given: `--config` and the flags that the files shall name. Raises LaunchError.
     """
+    if names and names[0] in GENERATORS:
+        _refuse_more(names[0], [*names[2:], *with_extras])
+        return _for_container(
+            names[0], next(iter(names[1:]), None), _project(folder, config, given)
+        )
     ides = _chosen_ides(names, folder)
     extras = _chosen_extras(with_extras, ides)
     project = _project(folder, config, given)
@@ -46,8 +55,20 @@ def generate(
     return Generated(folder, changed, tuple(_notes(ides, extras, project)))
 
 
+def _refuse_more(name: str, words: Collection[str]) -> None:
+    if words:
+        raise LaunchError(f"argv:{' '.join(words)}: `ide {name}` takes one name, and no --with")
+
+
+def _for_container(name: str, argument: str | None, project: Project) -> Generated:
+    made = GENERATORS[name](project, argument)
+    changed = tuple(changes(made.files, project.read))
+    return Generated(project.folder, changed, tuple(made.notes), made.provide)
+
+
 def write(generated: Generated) -> None:
     """Write what changes, all of it or nothing. Raises LaunchError."""
+    generated.provide()
     apply(generated.changes, generated.folder)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
+from flask_debuglaunch.ides.containers.attach_target import AttachTarget, attach_target
 from flask_debuglaunch.ides.ide_interface import MODULE, NOT_IN_XML, File, Project, refuse_in_name
 from flask_debuglaunch.ides.merge_arguments import Word, merged_line
 
@@ -37,16 +38,11 @@ class PyCharm:
         host, port = project.debug_address
         if port == 0:
             return
-        address = {"remoteAddress": f"[{host}]:{port}" if ":" in host else f"{host}:{port}"}
+        address = {"remoteAddress": _address(host, port)}
         here = {"localRoot": FOLDER, "remoteRoot": FOLDER}
         yield _run_file("debuglaunch attach", _DAP_ATTACH, address, here)
         if "docker" in extras:
-            local, remote = project.local_and_remote_root
-            roots = {
-                "localRoot": FOLDER if local == "." else f"{FOLDER}/{local}",
-                "remoteRoot": remote,
-            }
-            yield _run_file("debuglaunch attach to container", _DAP_ATTACH, address, roots)
+            yield _container_file(attach_target(project))
         if "wait" in extras:
             server = {"HOST": host, "PORT": str(port)}
             initial = {"REDIRECT_OUTPUT": "true", "SUSPEND_AFTER_CONNECT": "false"}
@@ -60,6 +56,22 @@ class PyCharm:
                 "wait: install the pydevd-pycharm of this PyCharm's version (its Debug Server"
                 " window names it), and give the app --debug-with pycharm"
             )
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _container_file(target: AttachTarget) -> File:
+    """This kind of configuration has one mapping; compose.debug.yaml's is put right again."""
+    local, remote = next(iter(target.mappings), (".", "/app"))
+    here = FOLDER if local == "." else f"{FOLDER}/{local}"
+    address = {"remoteAddress": _address(*target.address)}
+    roots = {"localRoot": here, "remoteRoot": remote}
+    name = "debuglaunch attach to container"
+    if target.up:
+        return _run_file(name, _DAP_ATTACH, {**address, **roots}, {})
+    return _run_file(name, _DAP_ATTACH, address, roots)
 
 
 def quoted(argument: str) -> str:

@@ -1,4 +1,4 @@
-"""VS Code, and the editors made of it: .vscode/launch.json.
+"""VS Code, and the editors made of it: .vscode/launch.json and tasks.json.
 
 Attributes: https://code.visualstudio.com/docs/python/debugging; all others are marked as wrong in
 the editor, so that there is no mark of ours in an entry: it is found by its name.
@@ -10,15 +10,33 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from flask_debuglaunch.ides.containers.attach_target import AttachTarget, attach_target
 from flask_debuglaunch.ides.ide_interface import MODULE, File, Project, Refused, refuse_in_name
 from flask_debuglaunch.ides.merge_arguments import merged
 
 LAUNCH_JSON = ".vscode/launch.json"
+TASKS_JSON = ".vscode/tasks.json"
 FOLDER = "${workspaceFolder}"
+UP = "debuglaunch: start the container"
+STOP = "debuglaunch: stop the container"
+
+
+class EntryFile(NamedTuple):
+    """A file with a list of entries, each with a name."""
+
+    path: str
+    version: str
+    entries: str
+    name: str
+
+
+CONFIGURATIONS = EntryFile(LAUNCH_JSON, "0.2.0", "configurations", "name")
+# https://code.visualstudio.com/docs/debugtest/tasks (the schema: "Appendix")
+TASKS = EntryFile(TASKS_JSON, "2.0.0", "tasks", "label")
 
 
 class Entry(NamedTuple):
-    """A configuration of launch.json."""
+    """A configuration of launch.json, or a task of tasks.json."""
 
     name: str
     ours: Mapping[str, Any]
@@ -37,17 +55,21 @@ class VSCode:
 
     def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:
         refuse_in_name(project.config, r"\$\{[^}]*\}?", "VS Code")
-        yield File(LAUNCH_JSON, partial(_edited, list(entries(project, extras))))
+        wanted = list(entries(project, extras))
+        yield File(LAUNCH_JSON, partial(_edited, CONFIGURATIONS, wanted))
+        tasks = list(_tasks(attach_target(project))) if "docker" in extras else []
+        if tasks:
+            yield File(TASKS_JSON, partial(_edited, TASKS, tasks))
 
     def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:
         if project.debug_address[1] == 0:
             yield "DEBUG_PORT is 0, any free port: there is no configuration that attaches to it"
-        if "docker" in extras:
+        if "docker" in extras and not attach_target(project).up:
             port = project.debug_address[1]
             yield (
-                "docker: in the container give --debug-with vscode --debug-host 0.0.0.0"
-                f" --allow-remote-debug, and publish the port to this machine alone"
-                f" (docker run -p 127.0.0.1:{port}:{port})"
+                "docker: with Compose, `ide compose SERVICE` first; else give --debug-with vscode"
+                " --debug-host 0.0.0.0 --published-on 127.0.0.1 in the container, and publish the"
+                f" port to this machine alone (docker run -p 127.0.0.1:{port}:{port})"
             )
 
 
@@ -72,8 +94,7 @@ def entries(project: Project, extras: Collection[str]) -> Iterator[Entry]:
         return
     yield Entry("debuglaunch: attach", connect, _initial(3))
     if "docker" in extras:
-        mappings = {"pathMappings": [_path_mapping(project)]}
-        yield Entry("debuglaunch: attach to container", connect, {**mappings, **_initial(4)})
+        yield _container_entry(attach_target(project))
     if "wait" in extras:
         listen = {**attach, "listen": {"host": host, "port": port}}
         yield Entry("debuglaunch: wait for the app", listen, _initial(5))
@@ -91,36 +112,72 @@ def _initial(order: int) -> dict[str, Any]:
     return {"jinja": True, "presentation": {"group": "debuglaunch", "order": order}}
 
 
-def _path_mapping(project: Project) -> dict[str, str]:
-    local, remote = project.local_and_remote_root
+def _container_entry(target: AttachTarget) -> Entry:
+    host, port = target.address
+    attach = {"type": "debugpy", "request": "attach", "connect": {"host": host, "port": port}}
+    mappings = {"pathMappings": [_path_mapping(*one) for one in target.mappings]}
+    name = "debuglaunch: attach to container"
+    if not target.up:
+        return Entry(name, attach, {**mappings, **_initial(4)})
+    tasks = {"preLaunchTask": UP, "postDebugTask": STOP}
+    return Entry(name, {**attach, **mappings, **tasks}, _initial(4))
+
+
+def _path_mapping(local: str, remote: str) -> dict[str, str]:
     return {"localRoot": FOLDER if local == "." else f"{FOLDER}/{local}", "remoteRoot": remote}
 
 
-def _edited(wanted: Sequence[Entry], present: str | None) -> str:
+def _tasks(target: AttachTarget) -> Iterator[Entry]:
+    if target.up:
+        ready = {"isBackground": True, "problemMatcher": _READY}
+        yield Entry(UP, {**_process(target.up), **ready}, {})
+        yield Entry(STOP, {**_process(target.stop), "problemMatcher": []}, {})
+
+
+def _process(command: Sequence[str]) -> dict[str, Any]:
+    # PWD is in the Compose file, and not what it is in the shell that VS Code was started from.
+    options = {"cwd": FOLDER, "env": {"PWD": FOLDER}}
+    return {"type": "process", "command": command[0], "args": [*command[1:]], "options": options}
+
+
+# The session begins when the launcher says that it serves; there are no problems to find.
+_READY = {
+    "owner": "debuglaunch",
+    "pattern": {"regexp": "^never$"},
+    "background": {
+        "activeOnStart": True,
+        "beginsPattern": "^never$",
+        "endsPattern": r"Running on https?://",
+    },
+}
+
+
+def _edited(file: EntryFile, wanted: Sequence[Entry], present: str | None) -> str:
     from flask_debuglaunch.ides import jsonc_edit
 
     text = present or ""
     try:
         root = jsonc_edit.parse(text)
-        there = _by_name(root.value if root else None)
+        there = _by_name(file, root.value if root else None)
         if root is None:
-            text = jsonc_edit.merge(text, [], {"version": "0.2.0"})
+            text = jsonc_edit.merge(text, [], {"version": file.version})
         for entry in wanted:
             present_entry = there.get(entry.name)
             members = _members(entry, present_entry)
             if present_entry is None or not members.items() <= present_entry.items():
-                place: jsonc_edit.Path = ["configurations", jsonc_edit.Where("name", entry.name)]
+                place: jsonc_edit.Path = [file.entries, jsonc_edit.Where(file.name, entry.name)]
                 text = jsonc_edit.merge(text, place, members)
     except jsonc_edit.JsoncError as error:
         raise Refused(error.line, error.column, error.message) from None
     return text
 
 
-def _by_name(launch_json: Any) -> dict[str, Mapping[str, Any]]:
-    """The configurations that are there; of those with the same name the first."""
-    found = launch_json.get("configurations") if isinstance(launch_json, dict) else None
+def _by_name(file: EntryFile, content: Any) -> dict[str, Mapping[str, Any]]:
+    """The entries that are there; of those with the same name the first."""
+    found = content.get(file.entries) if isinstance(content, dict) else None
     entries = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-    return {one["name"]: one for one in reversed(entries) if isinstance(one.get("name"), str)}
+    name = file.name
+    return {one[name]: one for one in reversed(entries) if isinstance(one.get(name), str)}
 
 
 def _members(entry: Entry, present: Mapping[str, Any] | None) -> Mapping[str, Any]:
