@@ -11,6 +11,8 @@ from flask_debuglaunch.configuration.origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.doctor.installed_versions import installed_version, written
+from flask_debuglaunch.plan import is_loopback
+from flask_debuglaunch.serving.watching.event_backends import polled_from_the_start
 
 _INOTIFY = Path("/proc/sys/fs/inotify")
 CLOCK_SECONDS = 2.0  # FAT and some network drives round a file's time up to so much
@@ -28,6 +30,34 @@ def _watches(evidence: Evidence) -> Iterator[Finding]:
             f" {(_INOTIFY / 'max_user_instances').read_text().strip()}): changes are polled",
             str(_INOTIFY),
             "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
+        )
+
+
+def _no_events(evidence: Evidence) -> Iterator[Finding]:
+    """WSL's drvfs, 9p, NFS, Docker Desktop: what is saved on their other side comes unannounced."""
+    for polled in polled_from_the_start([str(evidence.app_folder.absolute())]):
+        yield Finding(
+            Level.NOTE,
+            f"{polled.reason}: changes are polled, and seen a little later",
+            shown(evidence.app_folder),
+            "Move the project to a file system of this machine",
+        )
+
+
+def _container(evidence: Evidence) -> Iterator[Finding]:
+    plan, container = evidence.plan, evidence.facts.container
+    if container is None or plan is None or plan.connection.value != "listen":
+        return
+    port = plan.debug_port.value
+    # In a dev container the editor's own server is inside too.
+    is_editors = "REMOTE_CONTAINERS" in evidence.environ or "CODESPACES" in evidence.environ
+    if is_loopback(plan.debug_host.value) and not is_editors:
+        yield Finding(
+            Level.NOTE,
+            f"this is a container ({container.engine}): its 127.0.0.1 is not the IDE's",
+            str(plan.settings.debug_host.origin),
+            "python -m flask_debuglaunch --debug-host 0.0.0.0 --published-on 127.0.0.1"
+            f" (and: docker run -p 127.0.0.1:{port}:{port})",
         )
 
 
@@ -103,6 +133,19 @@ CHECKS = (
         "The kernel tells of no more changed files, and changes are polled",
         "`sudo sysctl fs.inotify.max_user_watches=524288`",
         _watches,
+    ),
+    Check(
+        "no-file-events",
+        "The project is on a file system that does not tell of every change (WSL, NFS, 9p, Docker"
+        " Desktop): changes are polled",
+        "move it, or live with it",
+        _no_events,
+    ),
+    Check(
+        "container",
+        "In a container, the debug port listens on the container's own 127.0.0.1",
+        "`--debug-host 0.0.0.0 --published-on 127.0.0.1`",
+        _container,
     ),
     Check("unreadable-files", "This user can't read the project's files", "`chown`", _unreadable),
     Check("clock", "The clock is behind the files' times", "`touch` the files", _clock),

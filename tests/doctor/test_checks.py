@@ -26,7 +26,9 @@ def launch_json(*configurations: dict[str, object]) -> dict[str, str]:
 def test_a_project_without_a_fault(tmp_path: Path) -> None:
     port = str(free_port())
     write(tmp_path, {"flask-debuglaunch.yaml": VSCODE})
-    assert findings(tmp_path, "--port", port, "--debug-port", str(free_port())) == []
+    in_editors_container = {"REMOTE_CONTAINERS": "true"}  # the tests may run in one
+    ports = ("--port", port, "--debug-port", str(free_port()))
+    assert findings(tmp_path, *ports, env=in_editors_container) == []
 
 
 def test_the_debugger_is_not_installed(tmp_path: Path) -> None:
@@ -145,6 +147,8 @@ def test_what_the_code_does_only_when_started_as_a_program(tmp_path: Path) -> No
         ({"config.yaml": "DEBUGLAUNCH:\n  APP: nope\n"}, {}, "app", "APP"),
         ({"main.py": APP}, {}, "app", "app.py is taken for the app, not main.py"),
         ({}, {"WERKZEUG_SERVER_FD": "3"}, "variables", "WERKZEUG_SERVER_FD is left over"),
+        ({}, {"WATCHFILES_FORCE_POLLING": "1"}, "no-file-events", "changes are polled"),
+        ({"config.yaml": VSCODE}, {"container": "podman"}, "container", "is not the IDE's"),
         ({}, {"FLASK_ENV": "development"}, "variables", "since Flask 2.3"),
         ({"config.yaml": VSCODE}, {"FLASK_DEBUG": "0"}, "debug-off", "off by the environment"),
         ({"config.yaml": "DEBUGLAUNCH:\n  EXTRA_FILES: [no.csv]\n"}, {}, "patterns", "no.csv is not"),

@@ -39,7 +39,7 @@ class BestEvents:
     def __call__(self, folders: Iterable[str], ended: SelfPipe) -> Events:
         """Events of these folders, the most important first; `ended` ends a wait."""
         folders = list(folders)
-        polled = list(_polled_from_the_start(folders))
+        polled = list(polled_from_the_start(folders))
         left = frozenset(folders).difference(*(one.folders for one in polled))
         kernel, unwatched = _kernel_events([one for one in folders if one in left], ended)
         polled += [unwatched] if unwatched else []
@@ -55,7 +55,8 @@ class BestEvents:
             say(f"Changed files are looked for several times a second: {polled.reason}")
 
 
-def _polled_from_the_start(folders: list[str]) -> Iterator[Polled]:
+def polled_from_the_start(folders: list[str]) -> Iterator[Polled]:
+    """The folders of which the kernel need not even be asked."""
     asked = os.environ.get("WATCHFILES_FORCE_POLLING", "")  # watchfiles' own switch
     if asked.lower() not in ("", "false", "disable", "disabled"):
         yield Polled(frozenset(folders), f"WATCHFILES_FORCE_POLLING is {asked}")
