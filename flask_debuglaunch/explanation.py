@@ -108,4 +108,5 @@ def _word(value: object) -> str:
 def _file_lines(plan: Plan) -> Iterator[str]:
     yield "files looked for"
     for one in plan.settings.lookups:
-        yield f"  {shown(one.path)}: {'read' if one.found else 'not there'}"
+        state = "passed over" if one.passed_over else "read" if one.found else "not there"
+        yield f"  {shown(one.path)}: {state}"

@@ -321,6 +321,7 @@ def _required(settings: Settings) -> Decision[bool]:
 
 def _notes(plan: Plan, facts: Facts) -> Iterator[str]:
     settings = plan.settings
+    yield from settings.notes
     for name in facts.stale_variables:
         yield f"env:{name}: left by another server, dropped"
     if not (is_loopback(settings.host.value) or plan.local_clients.value):
@@ -329,6 +330,8 @@ def _notes(plan: Plan, facts: Facts) -> Iterator[str]:
         )
     if plan.is_external and not settings.with_threads.value:
         yield f"{settings.with_threads.origin}: without threads a breakpoint blocks every request"
+    if settings.wait.value is not None and plan.connection.value in ("none", "present"):
+        yield f"{settings.wait.origin}: nothing waits: {plan.connection.reason}"
 
 
 def _refuse_unsafe(plan: Plan) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from flask_debuglaunch.configuration.environment_variables import (
     read_env_file,
     read_environment,
 )
-from flask_debuglaunch.configuration.origins import Value
+from flask_debuglaunch.configuration.origins import Value, shown
 from flask_debuglaunch.configuration.settings import FileLookup, Settings
 from flask_debuglaunch.errors import LaunchError
 
@@ -37,36 +38,77 @@ def load_settings(
     """
     from_argv = {**read_argv(given, folder), **(called_with or {})}
     from_environment = read_environment(environ, folder)
-    config_lookups = _config_lookups(config, environ, folder)
-    config_file = next((one.path for one in config_lookups if one.found), None)
-
     by_name = {**from_environment, **from_argv}
     block = by_name["block"].value if "block" in by_name else None
-    from_yaml = _from_yaml(config_file, block) if config_file else {}
+    configured = _read_config(_config_lookups(config, environ, folder), block)
 
-    env_lookups = _env_lookups({**from_yaml, **by_name}, environ, folder)
-    env_files = tuple(one.path for one in env_lookups if one.found)
+    env_lookups = _env_lookups({**configured.values, **by_name}, environ, folder)
+    env_files = tuple(one.path for one in env_lookups if one.found and not one.passed_over)
     by_file = {file: read_env_file(file) for file in reversed(env_files)}
     values: dict[str, Any] = {
-        **from_yaml,
+        **configured.values,
         **_from_env_files(by_file),
         **from_environment,
         **from_argv,
     }
+    lookups = (*configured.lookups, *env_lookups)
+    passed_over = [f"{shown(one.path)}: {one.passed_over}" for one in lookups if one.passed_over]
     return Settings(
         **values,
-        config_file=config_file,
+        config_file=configured.file,
         env_files=env_files,
         variables={name: text for one in by_file.values() for name, text in one.items()},
-        lookups=(*config_lookups, *env_lookups),
+        lookups=lookups,
+        notes=(*configured.notes, *passed_over, *_missing_files(values.get("extra_files"))),
     )
 
 
-def _from_yaml(file: Path, block: str | None) -> Values:
-    # Here, because importing PyYAML is a tenth of a launch that has no YAML.
-    from flask_debuglaunch.configuration.yaml_file import read_yaml
+@dataclass(frozen=True)
+class _Configured:
+    """What the YAML gives, where there is one."""
 
-    return read_yaml(file, block)
+    lookups: tuple[FileLookup, ...]
+    file: Path | None = None
+    values: Values = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def _read_config(lookups: tuple[FileLookup, ...], block: str | None) -> _Configured:
+    """The first that is for us. Another tool's config.yaml, found only by its name, is passed over
+    where it can't be read: it must not keep the app from being started."""
+    looked_at: list[FileLookup] = []
+    for index, lookup in enumerate(lookups):
+        if not lookup.found:
+            looked_at.append(lookup)
+            continue
+        # Here, because importing PyYAML is a tenth of a launch that has no YAML.
+        from flask_debuglaunch.configuration.yaml_file import is_meant_for_us, read_yaml
+
+        try:
+            content = read_yaml(lookup.path, block)
+        except LaunchError as error:
+            if not lookup.may_be_others or is_meant_for_us(lookup.path, block):
+                raise
+            looked_at.append(replace(lookup, passed_over=_why_passed_over(lookup.path, error)))
+            continue
+        seen = (*looked_at, *lookups[index:])
+        return _Configured(seen, lookup.path, content.values, content.notes)
+    return _Configured(tuple(looked_at))
+
+
+def _why_passed_over(file: Path, error: LaunchError) -> str:
+    reason = str(error).removeprefix(f"{shown(file)}:").strip()
+    return (
+        f"passed over as another tool's, for it has none of our blocks ({reason})."
+        f" Name yours {CONFIG_NAMES[0]}, or give it with --config"
+    )
+
+
+def _missing_files(extra_files: Value[tuple[str, ...]] | None) -> Iterator[str]:
+    for one in extra_files.value if extra_files else ():
+        if not os.path.exists(one):
+            assert extra_files is not None
+            yield f"{extra_files.origin}: EXTRA_FILES {one}: there is no such file or folder yet"
 
 
 def _config_lookups(
@@ -77,7 +119,10 @@ def _config_lookups(
         # Taken for found: reading it says in what way it is not.
         return (FileLookup(folder / os.path.expanduser(named), True),)
     candidates = (folder / name for name in CONFIG_NAMES)
-    return tuple(FileLookup(path, os.path.exists(path)) for path in candidates)
+    return tuple(
+        FileLookup(path, os.path.lexists(path), may_be_others=path.name != CONFIG_NAMES[0])
+        for path in candidates
+    )
 
 
 def _env_lookups(

@@ -55,7 +55,13 @@ class Value(Generic[T_co]):
         return self.origin == DEFAULT
 
 
-_SHORT = reprlib.Repr()
+class _Short(reprlib.Repr):
+    def repr_int(self, value: int, level: int) -> str:
+        # Python refuses to print one of more than 4,300 digits.
+        return super().repr_int(value, level) if value.bit_length() < 1000 else "a huge number"
+
+
+_SHORT = _Short()
 _SHORT.maxlevel = 2  # an alias bomb is small in memory and endless in print
 
 

@@ -103,6 +103,10 @@ class FileLookup:
 
     path: Path
     found: bool
+    may_be_others: bool = False
+    """Has it a name that other tools use too, and was not named by the user?"""
+    passed_over: str | None = None
+    """Why it is not read, though it is there."""
 
 
 @dataclass(frozen=True)
@@ -227,6 +231,8 @@ class Settings:
     variables: Mapping[str, str] = field(default_factory=dict)
     """What the env files define; the environment's own variables win over them."""
     lookups: tuple[FileLookup, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What is to be said about the sources."""
 
 
 DECLARATIONS: Mapping[str, Declaration] = {

@@ -8,7 +8,6 @@ They are plain classes: a dataclass costs half a millisecond at import, and `exp
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -166,7 +165,7 @@ class HostName(Text):
     """A host name or an address, IPv6 with or without brackets."""
 
     def __init__(self) -> None:
-        super().__init__("a host name or an IP address")
+        super().__init__("a host name or an IP address, without a port")
 
     def from_text(self, text: str, base: Path) -> str:
         host = super().from_text(text, base).strip()
@@ -174,7 +173,9 @@ class HostName(Text):
             host = host[1:-1]
         # A label of 64 characters or an empty one can't be encoded for a look-up (RFC 1035, 2.3.4).
         labels = host.rstrip(".").split(".")
-        if re.search(r"[\s/\[\]@]", host) or not all(0 < len(label) < 64 for label in labels):
+        has_port = re.fullmatch(r"[^:]*:[0-9]*", host) is not None
+        is_name = re.search(r"[\s/\[\]@${}]", host) is None
+        if has_port or not is_name or not all(0 < len(label) < 64 for label in labels):
             raise ValueError(text)
         return host
 
@@ -234,7 +235,7 @@ class Seconds:
         if not isinstance(raw, (int, float)):
             raise ValueError(raw)
         # A week is the longest wait that makes sense; far more overflows threading.TIMEOUT_MAX.
-        if not (math.isfinite(raw) and 0 < raw <= 7 * 24 * 3600):
+        if not 0 < raw <= 7 * 24 * 3600:
             raise ValueError(raw)
         return float(raw)
 

@@ -7,13 +7,15 @@ the rest of the file, with whatever tags the app's own loader knows, is the app'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from yaml.nodes import MappingNode, Node, ScalarNode
+import yaml.reader
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from flask_debuglaunch.configuration.origins import Origin, Value, found, shown
 from flask_debuglaunch.configuration.settings import DECLARATIONS, YAML_BLOCK
@@ -24,6 +26,12 @@ from flask_debuglaunch.regular_file import read_regular_file
 
 T = TypeVar("T")
 
+LARGEST_FILE = 256 * 1024
+"""Bytes: seconds of PyYAML's time. A configuration is never that long, a database dump is."""
+MOST_MERGED = 10_000
+"""Keys that "<<" may bring into a block: aliases of aliases double them each time."""
+NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+MERGE_TAG = "tag:yaml.org,2002:merge"
 PYTHON_TAGS = "tag:yaml.org,2002:python/"
 YAML_KEYS = {one.key: one for one in DECLARATIONS.values() if one.in_files}
 FLAGS = {flag: debugger for debugger in DEBUGGERS.values() for flag in debugger.flags}
@@ -49,8 +57,16 @@ class Entry:
         return f"{self.block}.{self.key}"
 
 
-def read_yaml(file: Path, block: str | None) -> dict[str, Value[Any]]:
-    """The settings that the file gives, by name.
+@dataclass(frozen=True)
+class YamlContent:
+    """The settings that a file gives, by name, and what is to be said about the file."""
+
+    values: dict[str, Value[Any]]
+    notes: tuple[str, ...] = ()
+
+
+def read_yaml(file: Path, block: str | None) -> YamlContent:
+    """Read the two blocks.
 
     ``block`` is the app's block where the environment or the command line names one; otherwise
     DEBUGLAUNCH.BLOCK does, otherwise it is FLASK.
@@ -58,26 +74,83 @@ def read_yaml(file: Path, block: str | None) -> dict[str, Value[Any]]:
     """
     text = _read_text(file)
     try:
-        return _values(file, yaml.SafeLoader(text), block)
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        return YamlContent({}) if root is None else _content(file, loader, root, block)
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(file, error) from None
     except yaml.reader.ReaderError as error:
         raise LaunchError(f"{shown(file)}: not a text file: {error.reason}") from None
     except RecursionError:
         raise LaunchError(f"{shown(file)}: nested too deeply to be a configuration") from None
+    except (ValueError, OverflowError) as error:  # of chr(), for "\UFFFFFFFF"
+        place = Origin.line(file, loader.get_mark().line + 1)
+        raise LaunchError(f"{place}: not valid YAML: {error}. Correct that character") from None
 
 
-def _values(file: Path, loader: yaml.SafeLoader, block: str | None) -> dict[str, Value[Any]]:
-    top = _top_level(file, loader)
+def is_meant_for_us(file: Path, block: str | None) -> bool:
+    """Does a file that can't be read as YAML have one of our blocks at the beginning of a line?"""
+    try:
+        content = read_regular_file(file, LARGEST_FILE)
+    except PermissionError:
+        return True  # nobody knows
+    except OSError:
+        return False
+    names = "|".join(map(re.escape, {YAML_BLOCK, "FLASK", block or "FLASK"}))
+    return re.search(rf"^[\"']?({names})[\"']?\s*:".encode(), content, re.MULTILINE) is not None
+
+
+def _content(file: Path, loader: yaml.SafeLoader, root: Node, block: str | None) -> YamlContent:
+    _refuse_python_tags(file, root)
+    if not isinstance(root, MappingNode):
+        raise LaunchError(
+            f"{Origin.line(file, _line(root))}: the file holds {_kind_of(root)}, expected a mapping"
+            " with blocks such as FLASK: and DEBUGLAUNCH:"
+        )
+    top = _entries(file, loader, root, "")
     values = dict(_launcher_values(loader, _block(file, loader, top, YAML_BLOCK)))
     asked_block = block or (values["block"].value if "block" in values else None)
-    app = _block(file, loader, top, asked_block or "FLASK", required=asked_block is not None)
-    return {**values, **dict(_app_values(loader, app, values.get("debug_with")))}
+    name = asked_block or "FLASK"
+    _refuse_duplicates(file, root, {name})
+    app = _block(file, loader, top, name, required=asked_block is not None)
+    values |= dict(_app_values(loader, app, values.get("debug_with")))
+    return YamlContent(values, tuple(_misplaced(top, name, app)))
+
+
+def _misplaced(top: Mapping[str, Entry], block: str, given: Mapping[str, Entry]) -> Iterator[str]:
+    """What looks as if it were for us, and stands where it does not count.
+
+    A DEBUG_WITH_... flag is nobody else's: LaunchError. DEBUG may be the app's own. given: what the
+    app's block has; it may have merged it from the place in question.
+    """
+    for key, entry in top.items():
+        if key in FLAGS:
+            raise LaunchError(f"{entry.origin}: {key} does not count here: move it below {block}:")
+        if key == "DEBUG" and block not in top:
+            yield f"{entry.origin}: DEBUG does not count here. If meant, move it below {block}:"
+        if key not in (block, YAML_BLOCK) and isinstance(entry.node, MappingNode):
+            yield from _misplaced_in(entry, block, given, has_block=block in top)
+
+
+def _misplaced_in(
+    other: Entry, block: str, given: Mapping[str, Entry], *, has_block: bool
+) -> Iterator[str]:
+    for node, _ in other.node.value:
+        key = node.value if isinstance(node, ScalarNode) else None
+        message = (
+            f"{Origin.line(other.file, _line(node))}: {other.key}.{key} does not count: the app's"
+            f" block is {block}. If {other.key} is meant, name it with"
+            f" {YAML_BLOCK}: {{BLOCK: {other.key}}}"
+        )
+        if key in FLAGS and key not in given:
+            raise LaunchError(message)
+        if key == "DEBUG" and not has_block:
+            yield message
 
 
 def _read_text(file: Path) -> str:
     try:
-        content = read_regular_file(file)
+        content = read_regular_file(file, LARGEST_FILE)
     except FileNotFoundError:
         raise LaunchError(
             f"{shown(file)}: no such file. Write one with: python -m flask_debuglaunch init"
@@ -91,19 +164,6 @@ def _read_text(file: Path) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise LaunchError(f"{shown(file)}:{line}: not UTF-8 text. Save the file as UTF-8") from None
-
-
-def _top_level(file: Path, loader: yaml.SafeLoader) -> dict[str, Entry]:
-    root = loader.get_single_node()
-    if root is None:
-        return {}
-    _refuse_python_tags(file, root)
-    if not isinstance(root, MappingNode):
-        raise LaunchError(
-            f"{Origin.line(file, _line(root))}: the file holds {_kind_of(root)}, expected a mapping"
-            " with blocks such as FLASK: and DEBUGLAUNCH:"
-        )
-    return _entries(file, loader, root, "")
 
 
 def _refuse_python_tags(file: Path, root: Node) -> None:
@@ -152,7 +212,7 @@ def _block(
 def _refuse_misspelt_block(top: Mapping[str, Entry], name: str) -> None:
     """A block "flask:" or "DEBUGLUNCH:" would be passed over without a word."""
     for key, entry in top.items():
-        if key.upper() == name or (name == YAML_BLOCK and nearest(key.upper(), [name], 0.85)):
+        if key.upper() == name or nearest(key.upper(), [name], 0.85):
             rename = (
                 "" if name == YAML_BLOCK else f", or name it with {YAML_BLOCK}: {{BLOCK: {key}}}"
             )
@@ -164,7 +224,8 @@ def _refuse_misspelt_block(top: Mapping[str, Entry], name: str) -> None:
 def _entries(
     file: Path, loader: yaml.SafeLoader, node: MappingNode, block: str
 ) -> dict[str, Entry]:
-    _refuse_duplicates(file, node)
+    _refuse_duplicates(file, node, OWN_KEYS)
+    _refuse_merge_bomb(file, node)
     loader.flatten_mapping(node)  # "<<: *base": the merged pairs come first, the own ones count
     return {
         key.value: Entry(file, block, key.value, _line(key), value)
@@ -173,11 +234,31 @@ def _entries(
     }
 
 
-def _refuse_duplicates(file: Path, node: MappingNode) -> None:
+def _refuse_merge_bomb(file: Path, node: MappingNode) -> None:
+    sizes: dict[int, int] = {}
+
+    def merged(one: Node) -> int:
+        if id(one) not in sizes:
+            sizes[id(one)] = 0  # an alias inside of itself
+            if isinstance(one, MappingNode):
+                merges = (value for key, value in one.value if key.tag == MERGE_TAG)
+                sizes[id(one)] = len(one.value) + sum(map(merged, merges))
+            elif isinstance(one, SequenceNode):
+                sizes[id(one)] = sum(map(merged, one.value))
+        return sizes[id(one)]
+
+    if merged(node) > MOST_MERGED:
+        raise LaunchError(
+            f"{Origin.line(file, _line(node))}: more than {MOST_MERGED} keys are merged into this"
+            " block with <<. Write the keys that it needs"
+        )
+
+
+def _refuse_duplicates(file: Path, node: MappingNode, names: Collection[str]) -> None:
     """PyYAML takes the last of two equal keys without a word; of ours, say it."""
     lines: dict[str, int] = {}
     for key, _ in node.value:
-        if not isinstance(key, ScalarNode) or key.value not in OWN_KEYS:
+        if not isinstance(key, ScalarNode) or key.value not in names:
             continue
         if key.value in lines:
             raise LaunchError(
@@ -207,30 +288,72 @@ def _unknown_key(key: str) -> str:
 
 
 def _value(loader: yaml.SafeLoader, entry: Entry, kind: Kind[T]) -> Value[T]:
+    _refuse_misread_number(entry)
     raw = _plain(loader, entry)
     if raw is None:
         raise LaunchError(
             f"{entry.origin}: {entry.label} is empty, expected {kind.expected}."
             " Remove the line for the default"
         )
+    _refuse_placeholder(entry, raw)
     try:
         return Value(kind.from_yaml(raw, entry.file.parent), entry.origin)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise _unfit(entry, raw, kind) from None
+
+
+def _refuse_misread_number(entry: Entry) -> None:
+    """YAML 1.1 reads 05000 as octal and 22:22 in base 60, which nobody means."""
+    node = entry.node
+    if not isinstance(node, ScalarNode) or node.style is not None or node.tag not in NUMBER_TAGS:
+        return
+    if re.fullmatch(r"[-+]?0[0-9_]+", node.value):
+        fix = f"an octal number. Write {node.value.lstrip('0') or '0'} without the leading 0"
+    elif ":" in node.value:
+        fix = "a number in base 60. Write a plain number"
+    else:
+        return
+    raise LaunchError(f"{entry.origin}: {entry.label}: {found(node.value)} is, to YAML, {fix}")
+
+
+def _refuse_placeholder(entry: Entry, raw: object) -> None:
+    texts = raw if isinstance(raw, list) else [raw]  # in PATH_MAPPINGS the IDE expands them
+    for text in texts:
+        if isinstance(text, str) and re.search(r"\$\{|\{\{", text):
+            raise LaunchError(
+                f"{entry.origin}: {entry.label}: placeholders such as {found(text)} are not"
+                f" expanded in the YAML. Write the value, or set {_variable(entry)} in the"
+                " environment or in .env"
+            )
+
+
+def _variable(entry: Entry) -> str:
+    declaration = YAML_KEYS.get(entry.key)
+    return declaration.env if declaration else "FLASK_DEBUG"
 
 
 def _plain(loader: yaml.SafeLoader, entry: Entry) -> object:
     try:
         return loader.construct_document(entry.node)
-    except yaml.MarkedYAMLError:
-        raise
-    except (ValueError, OverflowError, TypeError) as error:
-        # A date such as 2026-99-99, or a key that can't be hashed.
-        raise LaunchError(f"{entry.origin}: {entry.label} can't be read: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        raise _syntax_error(entry.file, error) from None
+    except RecursionError:
+        raise LaunchError(f"{entry.origin}: {entry.label} is nested too deeply") from None
+    except Exception as error:
+        # A date such as 2026-99-99 or a key that can't be hashed; and PyYAML raises whatever comes
+        # where an explicit tag does not fit: KeyError, IndexError, AttributeError.
+        raise LaunchError(
+            f"{entry.origin}: {entry.label} can't be read: {type(error).__name__}: {error}."
+            " Write a plain value, without a tag"
+        ) from None
 
 
 def _unfit(entry: Entry, raw: object, kind: Kind[Any]) -> LaunchError:
-    fix = ". Remove the quotes" if isinstance(raw, str) and _fits_unquoted(raw, kind) else ""
+    fix = ""
+    if isinstance(raw, str) and _fits_unquoted(raw, kind):
+        is_quoted = isinstance(entry.node, ScalarNode) and entry.node.style is not None
+        fix = ". Remove the quotes" if is_quoted else ""
+        fix = fix or (". Remove the leading 0" if raw.startswith("0") else "")
     return LaunchError(
         f"{entry.origin}: {entry.label} must be {kind.expected}, not {found(raw)}{fix}"
     )

@@ -151,3 +151,46 @@ def test_what_can_be_no_variable(line: str) -> None:
     Path(".env").write_text(line)
     with pytest.raises(LaunchError, match=r"^\.env: .* can't be a variable of the environment"):
         load()
+
+
+FOREIGN = {
+    "ansible": "- hosts: all\n  tasks: []\n",
+    "kubernetes": "apiVersion: v1\n---\nkind: Service\n",
+    "a template": "a: {{ b }}: c\n",
+    "python": "theme: !!python/name:material.theme x\n",
+    "large": "#" * 300_000,
+}
+
+
+@pytest.mark.parametrize("text", FOREIGN.values(), ids=FOREIGN)
+def test_another_tools_config_is_passed_over_and_said(text: str) -> None:
+    Path("config.yaml").write_text(text)
+    Path("config.yml").write_text("FLASK: {DEBUG: true}\n")
+    settings = load()
+    assert (settings.debug.value, settings.config_file) == (True, Path.cwd() / "config.yml")
+    (note,) = settings.notes
+    assert note.startswith(
+        "config.yaml: passed over as another tool's, for it has none of our blocks"
+    )
+    assert note.endswith("Name yours flask-debuglaunch.yaml, or give it with --config")
+    with pytest.raises(LaunchError):
+        load(config="config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("config.yaml", "FLASK: [\n"), ("config.yaml", "a: 1\n---\n'DEBUGLAUNCH': {}\n"),
+     ("flask-debuglaunch.yaml", "- hosts: all\n"), ("config.yaml", "FLASK: {DEBUG: 7}\n")],
+)  # fmt: skip
+def test_ours_with_a_mistake_is_never_passed_over(name: str, text: str) -> None:
+    Path(name).write_text(text)
+    with pytest.raises(LaunchError, match=rf"^{name}:"):
+        load()
+
+
+def test_extra_files_that_name_nothing_are_said() -> None:
+    Path("config.yaml").write_text("DEBUGLAUNCH:\n  EXTRA_FILES: [config.yaml, nosuch]\n")
+    gone = Path.cwd() / "nosuch"
+    assert load().notes == (
+        f"config.yaml:2: EXTRA_FILES {gone}: there is no such file or folder yet",
+    )

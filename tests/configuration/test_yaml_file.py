@@ -19,7 +19,7 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def read(text: str | bytes, block: str | None = None) -> dict[str, tuple[object, str]]:
     file = Path.cwd() / "config.yaml"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    values = read_yaml(file, block)
+    values = read_yaml(file, block).values
     return {name: (value.value, str(value.origin)) for name, value in values.items()}
 
 
@@ -154,13 +154,48 @@ def test_both_spellings_of_one_debugger_agree() -> None:
         ("FLASK:\n  DEBUG_WITH: vscode\n", r"config\.yaml:2: DEBUG_WITH is the launcher's: move.*"),
         ("DEBUGLAUNCH: {BLOCK: MYAP}\nMYAPP: {}\n",
          r"config\.yaml: there is no block MYAP\. Did you mean MYAPP\?"),
+        # Numbers as people write them, and as YAML 1.1 reads them.
+        ("DEBUGLAUNCH:\n  PORT: 05000\n",
+         r"config\.yaml:2: DEBUGLAUNCH\.PORT: '05000' is, to YAML, an octal number\. Write 5000 .*"),
+        ("DEBUGLAUNCH:\n  DEBUG_PORT: 22:22\n",
+         r"config\.yaml:2: DEBUGLAUNCH\.DEBUG_PORT: '22:22' is, to YAML, a number in base 60\..*"),
+        ("DEBUGLAUNCH:\n  WAIT: 1:30.5\n", r"config\.yaml:2: .*'1:30\.5' is, to YAML, .*"),
+        ("DEBUGLAUNCH:\n  PORT: 08080\n",
+         r"config\.yaml:2: .*PORT must be a port.*, not '08080'\. Remove the leading 0"),
+        # A block or a flag that would be lost.
+        ("FLASK:\n  DEBUG: true\nOTHER: 1\nFLASK:\n  TITLE: x\n",
+         r"config\.yaml:4: FLASK is given again; line 1 has it too\. Remove one of them"),
+        ("MINE: {DEBUG: true}\nMINE: {A: 1}\nDEBUGLAUNCH: {BLOCK: MINE}\n",
+         r"config\.yaml:2: MINE is given again; .*"),
+        ("DEBUG_WITH_VSCODE: true\nFLASK: {DEBUG: true}\n",
+         r"config\.yaml:1: DEBUG_WITH_VSCODE does not count here: move it below FLASK:"),
+        ("FLASK: {DEBUG: true}\nAPP:\n  DEBUG_WITH_VSCODE: true\n",
+         r"config\.yaml:3: APP\.DEBUG_WITH_VSCODE does not count: the app's block is FLASK\. If APP"
+         r" is meant, name it with DEBUGLAUNCH: \{BLOCK: APP\}"),
+        ("FLASKS:\n  DEBUG: true\n", r"config\.yaml:1: the block is FLASK, not FLASKS\. Write FLASK.*"),
+        # Placeholders.
+        ("DEBUGLAUNCH:\n  HOST: ${HOST}\n",
+         r"config\.yaml:2: DEBUGLAUNCH\.HOST: placeholders such as '\$\{HOST\}' are not expanded in"
+         r" the YAML\. Write the value, or set DEBUGLAUNCH_HOST in the environment or in \.env"),
+        ("FLASK:\n  DEBUG: ${DEBUG:-1}\n", r"config\.yaml:2: .* or set FLASK_DEBUG in .*"),
+        ("DEBUGLAUNCH:\n  EXTRA_FILES: [a, '{{ b }}']\n", r"config\.yaml:2: .*placeholders such as .*"),
+        ("DEBUGLAUNCH:\n  HOST: localhost:8000\n",
+         r"config\.yaml:2: .*HOST must be a host name or an IP address, without a port, not .*"),
+        # Values at which PyYAML itself raises something.
+        *[(f"DEBUGLAUNCH:\n  WAIT: {value}\n", r"config\.yaml:2:.*(can't be read|must be|not valid YAML:).*")
+          for value in ("!!int ''", "!!bool maybe", "!!float ''", "!!timestamp x", "!!binary ü",
+                        "1" + "0" * 400, "1" + "0" * 5000, "0x" + "f" * 5000, "!!set {a}", "!mine x")],
+        ('FLASK:\n  X: "\\UFFFFFFFF"\n', r"config\.yaml:2: not valid YAML: .*"),
+        ("".join(f"x{n}: &x{n} {{<<: [*x{n - 1}, *x{n - 1}], k{n}: 1}}\n" if n else "x0: &x0 {a: 1}\n"
+                 for n in range(60)) + "FLASK:\n  <<: *x59\n",
+         r"config\.yaml:62: more than 10000 keys are merged .*"),
         ("DEBUGLAUNCH:\n  PATH_MAPPINGS: [a]\n", r"config\.yaml:2: .*must be a mapping.*"),
         ("x: !!python/object/apply:os.system ['id']\n",
          r"config\.yaml:1: the tag !!python/object/apply:os\.system makes Python objects.*"),
         (b"FLASK:\n  DEBUG: \xff\n", r"config\.yaml:2: not UTF-8 text\..*"),
         (b"\0\1\2binary", r"config\.yaml: not a text file: .*"),
         ("[" * 100_000, r"config\.yaml: nested too deeply.*"),
-        ("#" * (1024 * 1024 + 1), r"config\.yaml: cannot be read: it is larger than 1024 KiB\. Name .* --config"),
+        ("#" * (256 * 1024 + 1), r"config\.yaml: cannot be read: it is larger than 256 KiB\. Name .* --config"),
     ],
 )  # fmt: skip
 def test_bad_files(text: str | bytes, message: str) -> None:
@@ -168,6 +203,28 @@ def test_bad_files(text: str | bytes, message: str) -> None:
         read(text)
     assert re.fullmatch(message, str(caught.value)), str(caught.value)
     assert caught.value.exit_status == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (
+            "DEBUG: true\n",
+            "config.yaml:1: DEBUG does not count here. If meant, move it below FLASK:",
+        ),
+        (
+            "APP:\n  DEBUG: true\n",
+            "config.yaml:2: APP.DEBUG does not count: the app's block is FLASK.",
+        ),
+    ],
+)
+def test_a_debug_that_does_not_count_is_said(text: str, note: str) -> None:
+    """It may be the app's own: no error. Beside the app's block it certainly is."""
+    Path("config.yaml").write_text(text)
+    (said,) = read_yaml(Path.cwd() / "config.yaml", None).notes
+    assert said.startswith(note)
+    Path("config.yaml").write_text(text + "FLASK: {}\n")
+    assert read_yaml(Path.cwd() / "config.yaml", None).notes == ()
 
 
 def test_missing_file(tmp_path: Path) -> None:
