@@ -1,4 +1,4 @@
-"""Eclipse with PyDev, LiClipse and Aptana Studio: .launch files, and what a PyDev project needs.
+"""Eclipse with PyDev, and LiClipse: .launch files, and what a PyDev project needs.
 
 A .launch can start a file but no module, so that a script of two lines comes with it.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
+from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.ides.ide_interface import (
     NOT_IN_XML,
     File,
@@ -18,6 +19,7 @@ from flask_debuglaunch.ides.ide_interface import (
 from flask_debuglaunch.ides.merge_arguments import Word, merged_line
 
 SCRIPT = "eclipse_launch.py"
+ENCODING_FILE = ".settings/org.eclipse.core.resources.prefs"
 NATURE = "org.python.pydev.pythonNature"
 FORBIDDEN_IN_NAMES = r'[@&\\/:*?"<>|]'  # org.eclipse.debug.core.ILaunchManager
 
@@ -38,6 +40,7 @@ class Eclipse:
         yield File(SCRIPT, unless_there(_SCRIPT_TEXT))
         yield File(".project", unless_there(_PROJECT_TEXT.format(name=_escaped(project.name))))
         yield File(".pydevproject", unless_there(_PYDEVPROJECT_TEXT))
+        yield File(ENCODING_FILE, unless_there(_ENCODING_TEXT))
 
     def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:
         yield from _missing(project)
@@ -46,8 +49,8 @@ class Eclipse:
             ' "Suspend on uncaught exceptions"'
         )
         yield (
-            "Aptana Studio 3 reads the same files and runs the app; its own debugger ends with"
-            " Python 3.8, so install a current PyDev in it to debug"
+            "Aptana Studio 3's own PyDev can't debug Python 3.9 or newer, and a newer PyDev was not"
+            " tried in it: debug with Eclipse and PyDev, or LiClipse"
         )
 
 
@@ -83,9 +86,16 @@ _PART = re.compile(
 
 
 def _project_name(project: Project) -> str:
-    """The name in the .project, which need not be the folder's."""
-    name = re.search(r"<name>([^<]*)</name>", project.read(".project") or "")
-    return _unescaped(name[1].strip()) if name else project.name
+    """The name in the .project, which need not be the folder's. Raises LaunchError if it can't be
+    read."""
+    from xml.etree import ElementTree  # here, because the other IDEs need no XML
+
+    text = project.read(".project")
+    try:
+        name = ElementTree.fromstring(text).findtext("name") if text else None
+    except ElementTree.ParseError as error:
+        raise LaunchError(f".project: Eclipse can't read it: {error}. Mend it first") from None
+    return (name or project.name).strip(_JAVA_BLANKS)
 
 
 def _launch_file(path: str, project: str, arguments: list[str]) -> File:
@@ -117,12 +127,12 @@ def _missing(project: Project) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """As the text of an element; a parser would make a line feed of a bare carriage return."""
+    known = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+    return re.sub(r"[&<>\r\n\t]", lambda one: known.get(one[0], f"&#{ord(one[0])};"), text)
 
 
-def _unescaped(text: str) -> str:
-    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-
+_JAVA_BLANKS = "".join(map(chr, range(0x21)))  # Eclipse reads the name with String.trim()
 
 _SCRIPT_TEXT = """\
 # Eclipse starts files, not modules: this is `python -m flask_debuglaunch` for it.
@@ -152,7 +162,7 @@ _PROJECT_TEXT = """\
 </projectDescription>
 """
 
-# "python 3.0" is the one version that PyDev 13 and Aptana's PyDev both take; it means Python 3.
+# PyDev 13.1 takes no other version than "python interpreter": it writes the file anew on import.
 _PYDEVPROJECT_TEXT = """\
 <?xml version="1.0" encoding="UTF-8" standalone="no"?>
 <?eclipse-pydev version="1.0"?><pydev_project>
@@ -160,6 +170,12 @@ _PYDEVPROJECT_TEXT = """\
 <path>/${PROJECT_DIR_NAME}</path>
 </pydev_pathproperty>
 <pydev_property name="org.python.pydev.PYTHON_PROJECT_INTERPRETER">Default</pydev_property>
-<pydev_property name="org.python.pydev.PYTHON_PROJECT_VERSION">python 3.0</pydev_property>
+<pydev_property name="org.python.pydev.PYTHON_PROJECT_VERSION">python interpreter</pydev_property>
 </pydev_project>
+"""
+
+# Without one Eclipse warns; this is what its own fix, "Set project encoding to UTF-8", writes.
+_ENCODING_TEXT = """\
+eclipse.preferences.version=1
+encoding/<project>=UTF-8
 """

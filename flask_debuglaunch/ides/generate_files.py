@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from flask_debuglaunch.configuration.command_line_flags import Given, read_argv, to_argv
+from flask_debuglaunch.configuration.command_line_flags import Given
 from flask_debuglaunch.configuration.environment_variables import CONFIG_ENV
 from flask_debuglaunch.configuration.load_settings import load_settings
-from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.ides import IDES
 from flask_debuglaunch.ides.containers import GENERATORS
 from flask_debuglaunch.ides.ide_interface import File, Project, Refused
+from flask_debuglaunch.ides.shareable_flags import shareable_flags
 from flask_debuglaunch.project_files import Change, apply, read
 
 MODELINE = "# yaml-language-server: $schema="
@@ -102,11 +102,10 @@ def _project(folder: Path, config: Path | None, given: Mapping[str, Given]) -> P
     # What this shell's environment says is left out: the files are for every start, and shared.
     environ = {name: text for name, text in os.environ.items() if name == CONFIG_ENV}
     settings = load_settings(config, given, environ, folder)
-    # Relative to nothing, so that they stay as they were typed: the IDE starts in this folder.
-    values: dict[str, Any] = dict(read_argv(given, Path()))
-    flags = to_argv(Settings(**values))
     yaml = _relative(settings.config_file, folder) if settings.config_file else None
-    return Project(folder, yaml, tuple(flags), settings, lambda path: read(folder / path))
+    return Project(
+        folder, yaml, shareable_flags(given, folder), settings, lambda path: read(folder / path)
+    )
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -172,6 +172,36 @@ def test_the_flags_that_are_given(folder: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", IDES)
+def test_the_files_are_the_same_on_two_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    found = []
+    for user, umask in (("ann", 0o022), ("bob", 0o077)):
+        home = tmp_path / user
+        project = home / user / "shop"
+        (project / "src").mkdir(parents=True)
+        (project / "config.yaml").write_text("DEBUGLAUNCH: {DEBUG_PORT: 7000}\n")
+        for file in (home / "my.env", project / "src" / "key.pem"):
+            file.write_text("")
+        monkeypatch.setenv("HOME", str(home))
+        monkeypatch.setenv("LC_ALL", {"ann": "C", "bob": "C.UTF-8"}[user])
+        monkeypatch.setenv("PYTHONHASHSEED", str(umask))
+        before = os.umask(umask)
+        written(
+            project, name, "--config", str(project / "config.yaml"), "--env-file", f"{home}/my.env",
+            f"--key={project}/src/key.pem", "--extra-files", f"{project}/a:{home}/b:/etc/hosts",
+            f"--app={project}/src/shop.py:create('~')", "--path-mappings", f"{project}=/srv",
+        )  # fmt: skip
+        os.umask(before)
+        found.append(files(project))
+    assert found[0] == found[1]
+    text = b"".join(found[0].values())
+    assert b"ann" not in text
+    assert b"~/my.env" in text
+    assert b"=src/shop.py:create(" in text
+
+
 def test_nothing_of_this_shells_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(folder, "vscode")
     monkeypatch.setenv("DEBUGLAUNCH_DEBUG_PORT", "7777")

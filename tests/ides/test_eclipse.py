@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import re
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,41 @@ def test_project_files_that_are_there_are_not_touched(tmp_path: Path) -> None:
 
 def test_the_aptana_limits_are_said(tmp_path: Path) -> None:
     assert "Aptana Studio 3" in written(tmp_path, "eclipse", "--dry-run").stderr
+
+
+def test_what_pydev_keeps_and_eclipse_asks_for(tmp_path: Path) -> None:
+    """Seen in Eclipse 4.26 with PyDev 13.1: it writes a .pydevproject with another version anew,
+    and warns of a project without an encoding."""
+    written(tmp_path, "eclipse")
+    pydev = (tmp_path / ".pydevproject").read_text()
+    assert re.findall(r"VERSION\">(.*)<", pydev) == ["python interpreter"]
+    settings = tmp_path / ".settings" / "org.eclipse.core.resources.prefs"
+    assert settings.read_text().splitlines()[1:] == ["encoding/<project>=UTF-8"]
+    settings.write_text("encoding/<project>=latin-1\n")
+    written(tmp_path, "eclipse")
+    assert settings.read_text() == "encoding/<project>=latin-1\n"
+
+
+@pytest.mark.parametrize("name", ["a\rb", "a\nb\tc", "R&D <1>", 'say "so"', " edge "])
+def test_a_folders_name_comes_back_from_the_project(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    written(folder, "eclipse")
+    project = ET.parse(folder / ".project").getroot().findtext("name")
+    assert project == name
+    [file] = folder.glob("* debug.launch")
+    before = file.read_bytes()
+    [launch] = real_eclipse.load(folder, file.name)
+    assert launch.working_directory == str(folder)
+    assert ide(folder, "eclipse", "--check").status == 0
+    assert file.read_bytes() == before
+
+
+def test_a_project_file_that_eclipse_can_t_read(tmp_path: Path) -> None:
+    (tmp_path / ".project").write_text("<projectDescription><name>")
+    outcome = ide(tmp_path, "eclipse")
+    assert outcome.status == 2
+    assert ".project: Eclipse can't read it: no element found: line 1" in outcome.stderr
 
 
 def test_a_variable_of_eclipse_in_a_name_is_refused(tmp_path: Path) -> None:
