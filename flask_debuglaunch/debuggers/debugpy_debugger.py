@@ -87,11 +87,7 @@ class Debugpy(PydevdBase):
         if not hasattr(debugpy, "trigger_exception_handler"):  # before 1.8.22
             super()._stop_on(error)
             return
-        # An error that never went through the person's own code (an extension's) is filtered out
-        # by "just my code": shown all the same, for else the 500 would come without a word.
-        is_shown = internals.shows_unhandled(internals.live_debugger(), error)
-        excinfo = (type(error), error, error.__traceback__)
-        debugpy.trigger_exception_handler(excinfo, as_uncaught=is_shown)
+        debugpy.trigger_exception_handler((type(error), error, error.__traceback__))
 
 
 def _is_listened_by_program() -> bool:

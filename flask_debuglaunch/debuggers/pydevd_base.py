@@ -65,7 +65,8 @@ class PydevdBase:
         if debugger is None or not internals.is_attached(debugger):
             return
         if internals.wants_stop(debugger, error):
-            self._stop_on(error)
+            with internals.visible(error):
+                self._stop_on(error)
 
     def forget_error(self, error: BaseException) -> None:
         internals.forget(error)
@@ -88,6 +89,7 @@ class PydevdBase:
         internals.no_delay()
         internals.hide_frames(internals.OUR_FOLDER)
         internals.stop_once()
+        internals.let_libraries_be_shown()
         internals.let_exit()
         internals.hide_unlisted_threads()
         internals.keep_log_off_the_ide()

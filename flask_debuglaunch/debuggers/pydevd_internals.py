@@ -31,6 +31,9 @@ unlisted_threads: set[int] = set()
 _stopped: deque[tuple[BaseException, TracebackType | None]] = deque(maxlen=8)
 """The latest errors that the debugger has stopped at, each with its innermost traceback entry."""
 
+_shown_frames: list[FrameType] = []
+"""Frames of libraries that are to be shown now."""
+
 
 def live_debugger() -> Any | None:
     """The debugger object that traces this process; None where pydevd was merely imported."""
@@ -117,6 +120,54 @@ def let_exit() -> None:
         )
 
 
+def let_libraries_be_shown() -> None:
+    """From now on, show frames of libraries that "just my code" hides while we ask for them.
+
+    pydevd-pycharm hides none.
+    """
+    debugger = live_debugger()
+    hides, excludes = (
+        getattr(debugger, name, None)
+        for name in ("apply_files_filter", "exclude_exception_by_filter")
+    )
+    if debugger is None or hides is None or excludes is None or hasattr(hides, "is_ours"):
+        return
+
+    def apply_files_filter(frame: FrameType, *how: Any) -> bool:
+        return frame not in _shown_frames and bool(hides(frame, *how))
+
+    def exclude_exception_by_filter(box: Any, trace: TracebackType | None) -> bool:
+        is_shown = trace is not None and trace.tb_frame in _shown_frames
+        return not is_shown and bool(excludes(box, trace))
+
+    vars(apply_files_filter)["is_ours"] = True
+    debugger.apply_files_filter = apply_files_filter
+    debugger.exclude_exception_by_filter = exclude_exception_by_filter
+
+
+@contextlib.contextmanager
+def visible(error: BaseException) -> Iterator[None]:
+    """While this lasts, a stop at the error has frames to show, were they all of libraries.
+
+    An error that never went through the person's own code (a view that returns None) would stop
+    with an empty stack, or not at all, and the 500 would come without a word.
+    """
+    debugger = live_debugger()
+    frames: list[FrameType] = []
+    if hasattr(debugger, "exclude_exception_by_filter") and not _shows_unhandled(debugger, error):
+        frames = [
+            entry.tb_frame
+            for entry in _entries(error.__traceback__)
+            if not entry.tb_frame.f_code.co_filename.startswith(OUR_FOLDER)
+        ]
+    _shown_frames.extend(frames)
+    try:
+        yield
+    finally:
+        for frame in frames:
+            _shown_frames.remove(frame)
+
+
 def _was_stopped_at(trace: TracebackType) -> bool:
     """Does the traceback belong to an error that the debugger has stopped at?
 
@@ -141,7 +192,7 @@ def forget(error: BaseException) -> None:
             _stopped.remove(stopped)
 
 
-def shows_unhandled(debugger: Any, error: BaseException) -> bool:
+def _shows_unhandled(debugger: Any, error: BaseException) -> bool:
     """Would a stop at the unhandled error find a frame that the IDE does not filter out?"""
     box = _box_for(error, debugger.break_on_uncaught_exceptions)
     return any(

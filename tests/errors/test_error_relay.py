@@ -119,13 +119,31 @@ def test_an_error_object_that_is_raised_again(tmp_path: Path) -> None:
         assert [len(meeting.get("/")[1]) for _ in range(3)] == [1, 1, 1]
 
 
-def test_an_error_without_a_frame_of_the_apps(tmp_path: Path) -> None:
-    """One of an extension's: "just my code" would filter every frame out, and show nothing."""
-    setting_up = "import functools, json\napp.before_request(functools.partial(json.loads, '{'))"
-    app = write_app(tmp_path, setting_up, "return ''")
-    with meet("debugpy", "listen", app) as meeting:
+@pytest.mark.parametrize(
+    ("setting_up", "view", "kind"),
+    [
+        (
+            "import functools, json\napp.before_request(functools.partial(json.loads, '{'))",
+            "",
+            "JSON",
+        ),
+        ("", "return None", "TypeError"),
+    ],
+)
+@pytest.mark.parametrize(("debugger", "way"), [("debugpy", "listen"), ("pydevd", "connect")])
+def test_an_error_without_a_frame_of_the_apps(
+    tmp_path: Path, debugger: str, way: str, setting_up: str, view: str, kind: str
+) -> None:
+    """One that only libraries raised: "just my code" would filter every frame out, and show
+    nothing; then the libraries' frames are shown, of this stop alone."""
+    app = write_app(tmp_path, setting_up, view or "return ''")
+    with meet(debugger, way, app) as meeting:
         _, [stop] = meeting.get("/")
-        assert stop.exception_info().type == "JSONDecodeError"
+        assert kind in stop.exception_info().type
+        assert Path(stop.file).suffix == ".py"
+        files = {Path(frame.file) for frame in stop.stack()}
+        assert any(file.parts[-2:] == ("flask", "app.py") for file in files)
+        assert not any("flask_debuglaunch" in file.parts[:-1] for file in files)
 
 
 # STOP_ON_ERRORS, and the two handlers that are told of everything
@@ -152,6 +170,76 @@ def test_a_handler_of_500_is_told_of_an_unhandled_error(
         assert response is not None
         assert (response.status, response.text) == (500, "sorry")
         assert [stop.exception_info().type for stop in stops] == ["ValueError"]
+
+
+LAST_RESORT = """
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+class Known(Exception): pass
+
+@app.errorhandler(Exception)
+def sorry(error): return "sorry", getattr(error, "code", 500)
+
+@app.errorhandler(Known)
+def known(error): return "known", 503
+
+@app.get("/known")
+def raising_known(): raise Known
+
+application = ProxyFix(app)
+"""
+
+
+@pytest.mark.parametrize(("mode", "stops"), [("unhandled", [1, 0, 0]), ("all", [1, 1, 0])])
+def test_a_handler_of_exception_that_answers_500_is_the_last_resort(
+    tmp_path: Path, mode: str, stops: list[int]
+) -> None:
+    """Also in an app that is wrapped. The handler of a class handles, whatever it answers."""
+    app = write_app(tmp_path, LAST_RESORT, "raise ValueError")
+    target = f"{app.name}:application"
+    flags = ("--app", target, "--stop-on-errors", mode)
+    with meet("debugpy", "listen", app, *flags) as meeting:
+        found = {path: meeting.get(path) for path in ("/", "/known", "/no-such-page")}
+        assert [len(stopped) for _, stopped in found.values()] == stops
+        statuses = [response and response.status for response, _ in found.values()]
+        assert statuses == [500, 503, 404]
+        [stop] = found["/"][1]
+        assert (Path(stop.file), stop.line) == (app, len(app.read_text().splitlines()))
+
+
+RESTX = "from flask_restx import Api, Resource, abort, reqparse"
+RESTFUL = "from flask_restful import Api, Resource, abort, reqparse"
+RESOURCES = """
+parser = reqparse.RequestParser()
+parser.add_argument("size", type=int, required=True, location="args")
+api = Api(app)
+
+@api.resource("/abort") if hasattr(api, "resource") else api.route("/abort")
+class Aborts(Resource):
+    def get(self): abort(404)
+
+@api.resource("/parse") if hasattr(api, "resource") else api.route("/parse")
+class Parses(Resource):
+    def get(self): return parser.parse_args()
+
+@api.resource("/fail") if hasattr(api, "resource") else api.route("/fail")
+class Fails(Resource):
+    def get(self): raise ValueError
+"""
+
+
+@pytest.mark.parametrize("extension", [RESTX, RESTFUL], ids=["RESTX", "RESTful"])
+@pytest.mark.parametrize("debug", [True, False])
+def test_what_abort_raises_in_an_extension_is_no_error(
+    tmp_path: Path, extension: str, debug: bool
+) -> None:
+    """They send Flask's signal for it, and for arguments that can't be parsed."""
+    pytest.importorskip(extension.split()[1])
+    app = write_app(tmp_path, f"{extension}\n{RESOURCES}", "return 'fine'")
+    with meet("debugpy", "listen", app, debug=debug) as meeting:
+        found = {path: meeting.get(path) for path in ("/abort", "/parse?size=x", "/fail")}
+        assert [len(stops) for _, stops in found.values()] == [0, 0, 1]
+        assert [response and response.status for response, _ in found.values()] == [404, 400, 500]
 
 
 # A client that has gone
@@ -183,6 +271,39 @@ def test_a_client_that_leaves_during_the_response() -> None:
             client.recv(1000)
         meeting.program.wait_for_line("the endless response is closed")
         assert meeting.get("/")[1] == []
+
+
+WEBSOCKET = """
+from flask_socketio import SocketIO
+SocketIO(app)
+
+def middleware(inner):
+    def call(environ, start_response):
+        if environ["PATH_INFO"] == "/refused":
+            raise ConnectionRefusedError("the database")
+        return inner(environ, start_response)
+    return call
+
+app.wsgi_app = middleware(app.wsgi_app)
+"""
+
+
+def test_the_end_of_a_websocket(tmp_path: Path) -> None:
+    """Flask-SocketIO ends it with a ConnectionError, to be dropped by the server."""
+    pytest.importorskip("flask_socketio")
+    websocket = pytest.importorskip("simple_websocket")
+    app = write_app(tmp_path, WEBSOCKET, "return 'fine'")
+    with meet("debugpy", "listen", app) as meeting:
+        address = urlsplit(meeting.url).netloc
+        client = websocket.Client(f"ws://{address}/socket.io/?EIO=4&transport=websocket")
+        assert client.receive(TIMEOUT).startswith("0")
+        client.close()
+        response, stops = meeting.get("/refused")  # one of the app's own is one
+        assert response is not None
+        assert response.status == 500
+        assert [stop.exception_info().type for stop in stops] == ["ConnectionRefusedError"]
+        wait_until(lambda: "websocket" in meeting.program.output)
+        assert meeting.program.output.count("Traceback (most recent call last)") == 1
 
 
 # The import

@@ -6,11 +6,15 @@ any. Three places see all that nobody handles:
 - Flask's signal `got_request_exception`: views, before- and after-request functions, templates,
   and error handlers that fail themselves. Flask sends it for what it turns into a 500, also where
   a handler for 500 or InternalServerError is then told of the error: that error is unhandled. It
-  does not send it for what `abort()` raises, nor where a handler for the error's class answers;
-  one for `Exception` handles everything. In debug mode it does for a missing key of a form, to
-  have it debugged (TRAP_BAD_REQUEST_ERRORS).
+  does not send it for what `abort()` raises, nor where a handler for the error's class answers. In
+  debug mode it does for a missing key of a form, to have it debugged (TRAP_BAD_REQUEST_ERRORS).
 - The WSGI call: teardown functions, streamed responses, middleware around the app.
 - The import of the app.
+
+Of some errors only the response tells whether they were handled: those are doubtful until then.
+A handler for `Exception` takes every error, on purpose or as the last resort: where it answers
+with a 5xx, the error is unhandled. Flask-RESTX and Flask-RESTful send the signal also for what
+`abort()` raises: unhandled where the response does not have the status that was asked for.
 
 Of a group of errors (a TaskGroup's, Flask 3.2's of failing teardown functions) each member is
 shown where it was raised: the group itself was raised where they met.
@@ -21,22 +25,33 @@ the app takes (HTTP errors excepted), "off" stops at nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, got_request_exception
-from werkzeug.exceptions import ClientDisconnected, HTTPException
+from flask import Flask, got_request_exception, request, request_started
+from werkzeug.exceptions import HTTPException
 
 from flask_debuglaunch.debuggers import Debugger
+from flask_debuglaunch.serving.app.expected_errors import is_expected
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _shown_on_import: list[BaseException] = []
-# An error passes several of the places. What was shown is kept for each request, not marked on the
-# error: a program may raise one and the same object again and again.
-_shown_in_request: ContextVar[list[BaseException]] = ContextVar("shown_in_request")
+
+
+@dataclass
+class RequestErrors:
+    """The errors of one request. An error passes several of the places; it is not marked on the
+    error itself, for a program may raise one and the same object again and again."""
+
+    shown: list[BaseException] = field(default_factory=list)
+    doubtful: list[BaseException] = field(default_factory=list)
+
+
+_of_request: ContextVar[RequestErrors] = ContextVar("errors_of_request")
 
 
 def relay_errors(app: WSGIApplication, debugger: Debugger, mode: str) -> WSGIApplication:
@@ -46,10 +61,10 @@ def relay_errors(app: WSGIApplication, debugger: Debugger, mode: str) -> WSGIApp
     """
     if mode == "off":
         return app
-    relay = _Relay(debugger)
+    relay = _Relay(debugger, mode)
     got_request_exception.connect(relay.on_signal, weak=False)
-    if mode == "all" and isinstance(app, Flask):
-        relay.watch_handlers(app)
+    # Not the app at hand: it may be wrapped, or be several.
+    request_started.connect(relay.on_request, weak=False)
     return relay.around(app)
 
 
@@ -79,12 +94,13 @@ def _is_group(error: BaseException) -> bool:
 
 
 class _Relay:
-    def __init__(self, debugger: Debugger) -> None:
+    def __init__(self, debugger: Debugger, mode: str) -> None:
         self._debugger = debugger
+        self._mode = mode
 
     def show(self, error: BaseException) -> None:
         """Stop the IDE for the error, unless it has been stopped for it before."""
-        shown = _shown_in_request.get([])
+        shown = _errors().shown
         for raised in raised_errors(error):
             if not any(one is raised for one in (*_shown_on_import, *shown)):
                 shown.append(raised)
@@ -92,41 +108,87 @@ class _Relay:
 
     def forget_shown(self) -> None:
         """The request is over: let go of its errors, whose frames they keep alive."""
-        for error in _shown_in_request.get([]):
+        for error in _errors().shown:
             self._debugger.forget_error(error)
-        _shown_in_request.set([])
+        _of_request.set(RequestErrors())
 
-    def on_signal(self, sender: object, *, exception: BaseException, **_: object) -> None:
-        self.show(exception)
+    def on_signal(self, sender: Flask, *, exception: BaseException, **_: object) -> None:
+        if isinstance(exception, HTTPException) and not sender.trap_http_exception(exception):
+            _errors().doubtful.append(exception)
+        else:
+            self.show(exception)
 
     def on_escape(self, error: Exception) -> None:
-        """An error has left the app. A client that has gone is none of the app's."""
-        if not isinstance(error, ClientDisconnected):
+        """An error has left the app."""
+        if not is_expected(error):
             self.show(error)
 
-    def watch_handlers(self, app: Flask) -> None:
-        """Show also what Flask is about to find a handler for."""
-        handle = app.handle_user_exception
+    def on_status(self, status: str) -> None:
+        """The response begins: it tells what became of the doubtful errors."""
+        code, errors = int(status.split()[0]), _errors()
+        for error in errors.doubtful:
+            if code >= 500 and code != getattr(error, "code", None):
+                self.show(error)
+        errors.doubtful.clear()
+
+    def on_request(self, sender: Flask, **_: object) -> None:
+        """Look on, from now on, at what this app finds a handler for."""
+        handle = sender.handle_user_exception
+        if hasattr(handle, "is_watched"):
+            return
 
         # The error is the last argument; Flask 3.2 puts its context in front of it.
         def handle_user_exception(*args: Any) -> Any:
-            if not isinstance(args[-1], HTTPException):
-                self.show(args[-1])
+            self.on_user_exception(sender, args[-1])
             return handle(*args)
 
-        app.handle_user_exception = handle_user_exception  # type: ignore
+        handle_user_exception.is_watched = True  # type: ignore[attr-defined]
+        sender.handle_user_exception = handle_user_exception  # type: ignore
+
+    def on_user_exception(self, app: Flask, error: Exception) -> None:
+        """Flask is about to find a handler for the error."""
+        if isinstance(error, HTTPException):
+            return
+        if self._mode == "all":
+            self.show(error)
+        elif _handled_class(app, error) is Exception:
+            _errors().doubtful.append(error)
 
     def around(self, app: WSGIApplication) -> WSGIApplication:
         def relayed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            _shown_in_request.set([])
+            _of_request.set(RequestErrors())
             try:
-                return _Response(app(environ, start_response), self)
+                return _Response(app(environ, self._telling(start_response)), self)
             except Exception as error:
                 self.on_escape(error)
                 self.forget_shown()
                 raise
 
         return relayed
+
+    def _telling(self, start_response: StartResponse) -> StartResponse:
+        def start(status: str, *more: Any) -> Callable[[bytes], object]:
+            self.on_status(status)
+            return start_response(status, *more)
+
+        return start
+
+
+def _errors() -> RequestErrors:
+    return _of_request.get(RequestErrors())
+
+
+def _handled_class(app: Flask, error: Exception) -> type[BaseException] | None:
+    """The class that the handler which Flask will find was registered for; None if there is none.
+
+    In the order of Flask's own search (Flask._find_error_handler), for what is no HTTP error.
+    """
+    for name in (*request.blueprints, None):
+        handlers = app.error_handler_spec.get(name, {}).get(None, {})
+        for kind in type(error).__mro__:
+            if kind in handlers:
+                return kind
+    return None
 
 
 class _Response:

@@ -27,6 +27,7 @@ from werkzeug.wrappers import Request, Response
 from flask_debuglaunch.debuggers import PathMappings
 from flask_debuglaunch.editor_links import EDITORS
 from flask_debuglaunch.serving.app.app_finder import without_our_frames
+from flask_debuglaunch.serving.app.expected_errors import is_expected
 from flask_debuglaunch.serving.app.missing_module_hint import without_import_for_hint
 
 if TYPE_CHECKING:
@@ -164,6 +165,8 @@ def _show(
         finally:
             getattr(response, "close", lambda: None)()
     except Exception as error:
+        if is_expected(error):  # the server knows what to do
+            raise
         page = _response(error, links, environ)
         shown = page(environ, _replacing(start_response))
         environ["wsgi.errors"].write(_traceback_of(error).render_traceback_text())
