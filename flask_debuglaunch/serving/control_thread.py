@@ -14,6 +14,7 @@ from flask_debuglaunch.serving.attach_debugger import debugger_of
 from flask_debuglaunch.serving.ipc_messages import Resumed, Retire, Stopped, Task
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.server.http_server import AppServer
+from flask_debuglaunch.terminal import say
 
 STOP_POLL_SECONDS = 0.02
 REPORT_SECONDS = 0.05
@@ -51,7 +52,7 @@ class ControlThread:
             if select([self._channel], [], [], self._patience())[0]:
                 self._obey(self._channel.receive())
             elif self._server is not None and self._report is not None:
-                self._report()
+                self._tell_report(self._report)
                 self._report = None
             if self._retiring:
                 self._look_on()
@@ -60,6 +61,13 @@ class ControlThread:
         if self._retiring:
             return STOP_POLL_SECONDS
         return REPORT_SECONDS if self._server is None or self._report is not None else None
+
+    def _tell_report(self, report: Callable[[], None]) -> None:
+        """It looks at objects of the app's, which may raise anything; this thread must live on."""
+        try:
+            report()
+        except Exception as error:
+            say(f"What the app is made from is not all known: {type(error).__name__}: {error}")
 
     def _obey(self, message: object) -> None:
         if message is None:  # whatever has killed the supervisor: leave no orphan, no port

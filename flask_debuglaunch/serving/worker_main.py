@@ -43,6 +43,7 @@ from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance
 from flask_debuglaunch.serving.server.http_server import AppServer, make_server
 from flask_debuglaunch.serving.server.tls import ssl_context_of
+from flask_debuglaunch.terminal import say
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -141,11 +142,19 @@ def _report(
 ) -> None:
     """Tell the supervisor what to watch, and what the next worker could have ready."""
     imports = ImportsSeen(since)
-    _send(channel, imports.news(template_folders(loaded.app), loaded.mended_by))
+    _send(channel, imports.news(_folders_to_watch(loaded.app), loaded.mended_by))
     server.after_request = lambda: _send(channel, imports.news())
     if not loaded.failed:
         unsafe = why_not_fork(was_given=loaded.was_given)
         channel.tell(Preloadable(installed_modules(recorder.names), unsafe))
+
+
+def _folders_to_watch(app: WSGIApplication) -> frozenset[str]:
+    try:
+        return template_folders(app)
+    except Exception as error:  # a loader of the app's own
+        say(f"No template restarts the app: its loader has raised {type(error).__name__}: {error}")
+        return frozenset()
 
 
 def _send(channel: Channel, news: Watch | None) -> None:

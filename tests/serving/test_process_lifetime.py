@@ -346,3 +346,44 @@ def test_a_fork_server_that_imports_ends_with_a_killed_supervisor(
         served.program.signal(signal.SIGKILL)
         served.program.assert_nothing_left(timeout=1)
         assert not is_listening(port_of(served))
+
+
+RAISING_LOADER = """
+class Broken(Flask):
+    @property
+    def jinja_loader(self):
+        raise RuntimeError("no loader")
+
+
+app.__class__ = Broken
+app.config["TEMPLATES_AUTO_RELOAD"] = False
+"""
+RAISING_MODULE = """
+import sys
+
+
+class Module:
+    @property
+    def __dict__(self):
+        raise RuntimeError("no names")
+
+
+sys.modules["raising"] = Module()
+"""
+
+
+@pytest.mark.parametrize("code", [RAISING_LOADER, RAISING_MODULE], ids=["loader", "module"])
+def test_what_raises_when_it_is_looked_at_does_not_end_the_thread_that_obeys(
+    project: Project, code: str
+) -> None:
+    more = (
+        "\n\nimport atexit\natexit.register(print, 'cleaned up', flush=True)\n"
+        "\n\n@app.get('/import')\ndef late():\n    import colorsys\n    return 'imported'\n"
+    )
+    project.save("main.py", HELLO.format(text="one") + code + more)
+    with project.served() as served:
+        assert served.text("/import") == "imported"  # looked at again
+        project.save("main.py", HELLO.format(text="two") + code)
+        served.program.wait_for_line("cleaned up")  # it has obeyed; killed, it says nothing
+        served.wait_for_text("two")
+        assert "Traceback" not in served.program.output

@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask_debuglaunch.debuggers.child_sessions import debugger_folders
 from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER, is_installed
@@ -47,10 +47,21 @@ class ImportsSeen:
         return new
 
 
+def namespace_of(module: object) -> dict[str, Any]:
+    """The names of what stands in sys.modules. A program may put anything there: what fails when it
+    is looked at has none."""
+    try:
+        # Not getattr for each name: a lazy module would import what it stands for.
+        names = module.__dict__
+    except Exception:
+        return {}
+    return names if isinstance(names, dict) else {}
+
+
 def _file_of(module: object) -> str | None:
-    # Not getattr: a lazy module would import what it stands for.
-    names = getattr(module, "__dict__", {})
-    archive = getattr(names.get("__loader__"), "archive", None)  # zipimport's
+    names = namespace_of(module)
+    # Of zipimport's loaders; others may be objects of any kind.
+    archive = namespace_of(names.get("__loader__")).get("archive")
     file = archive or names.get("__file__")
     return os.path.abspath(file) if isinstance(file, str) else None
 
@@ -84,7 +95,10 @@ def _missing_files(error: ImportError) -> Iterator[str]:
 
 
 def template_folders(app: WSGIApplication) -> frozenset[str]:
-    """The template folders of a Flask app that does not reload them by itself."""
+    """The template folders of a Flask app that does not reload them by itself.
+
+    Raises whatever the app's own loaders raise.
+    """
     from flask import Flask
 
     if not isinstance(app, Flask) or app.config.get("TEMPLATES_AUTO_RELOAD") is not False:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from flask_debuglaunch.serving.app.imported_files import namespace_of
 from flask_debuglaunch.serving.app.installed_code import is_installed
 
 
@@ -49,10 +50,8 @@ def installed_modules(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _is_of_a_package(module: ModuleType | None) -> bool:
-    spec = getattr(module, "__dict__", {}).get("__spec__")
-    if spec is None:
-        return False
-    return spec.origin in ("built-in", "frozen") or is_installed(str(spec.origin))
+    origin = namespace_of(namespace_of(module).get("__spec__")).get("origin")
+    return origin in ("built-in", "frozen") or is_installed(str(origin))
 
 
 def why_not_fork(*, was_given: bool) -> str | None:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from flask_debuglaunch.debuggers import child_sessions
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
 from flask_debuglaunch.serving.app.environ_for_app import set_for_app
-from flask_debuglaunch.serving.app.imported_files import ImportsSeen
+from flask_debuglaunch.serving.app.imported_files import ImportsSeen, namespace_of
 from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER
 from flask_debuglaunch.serving.ipc_messages import Exited, Fork, Forked, Preload, Preloaded, Unsafe
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
@@ -108,7 +108,7 @@ def _thread_count() -> int:
 
 def _files_to_check() -> frozenset[str]:
     """A package that was changed or newly installed shows in one of these."""
-    files = {getattr(m, "__dict__", {}).get("__file__") for m in list(sys.modules.values())}
+    files = {namespace_of(m).get("__file__") for m in list(sys.modules.values())}
     folders = {path for path in sys.path if os.path.isdir(path) and "-packages" in path}
     return frozenset({one for one in files if one and not one.startswith(OUR_FOLDER)} | folders)
 
