@@ -68,10 +68,10 @@ def port_of(served: Served) -> int:
     return int(served.url.rpartition(":")[2])
 
 
-def assert_all_gone(served: Served) -> None:
-    served.program.assert_nothing_left(timeout=5)
+def assert_all_gone(served: Served, within: float = 5) -> None:
+    served.program.assert_nothing_left(timeout=within)
     # A process that ends closes its files a moment after it has left the list of processes.
-    wait_until(lambda: not is_listening(port_of(served)), 5, "nobody listens any more")
+    wait_until(lambda: not is_listening(port_of(served)), within, "nobody listens any more")
 
 
 @pytest.mark.parametrize("number", END_SIGNALS)
@@ -318,8 +318,7 @@ def test_a_worker_that_holds_the_interpreter_ends_with_a_killed_supervisor(
         in_background(served.text, "/hold")
         served.program.wait_for_line("held by")
         served.program.signal(signal.SIGKILL)
-        served.program.assert_nothing_left(timeout=1)
-        assert not is_listening(port_of(served))
+        assert_all_gone(served, within=1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of no other platform does it")
@@ -344,8 +343,7 @@ def test_a_fork_server_that_imports_ends_with_a_killed_supervisor(
     with project.served(env=env) as served:
         wait_until((folder / "slow_package.py.pid").exists, message="the fork server imports")
         served.program.signal(signal.SIGKILL)
-        served.program.assert_nothing_left(timeout=1)
-        assert not is_listening(port_of(served))
+        assert_all_gone(served, within=1)
 
 
 RAISING_LOADER = """
