@@ -89,3 +89,5 @@ class ControlThread:
         # Without a server the app is still being imported, from files that have changed again.
         if where is None and (self._server is None or is_overdue):
             os._exit(0)
+        if where is None and self._server is not None:
+            self._server.cut_off()

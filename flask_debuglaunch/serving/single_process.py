@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -58,7 +58,8 @@ def _serve(plan: Plan, app: WSGIApplication | None) -> int:
         threads = plan.settings.with_threads.value
         server = make_server(listener, around(app, plan), tls, threads=threads)
         say(f"Running on {url_of(listener, tls=tls is not None)}")
-        server.serve()
+        with closing(server):
+            server.serve()
         return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import socket
@@ -9,14 +10,22 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer
 
 from flask_debuglaunch.serving.self_pipe import SelfPipe
+from flask_debuglaunch.serving.server.request_handler import Connection, RequestHandler
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+
+CUT_OFF_SECONDS = 0.2
+"""How long a reload waits for connections that the app is not at work for: time enough for an
+answer to be sent, and for the rest of a request to come."""
+DRAIN_STEP_SECONDS = 0.02
 
 
 class AppServer(BaseWSGIServer):
@@ -26,7 +35,9 @@ class AppServer(BaseWSGIServer):
         self, listener: socket.socket, app: WSGIApplication, ssl_context: ssl.SSLContext | None
     ) -> None:
         host, port = listener.getsockname()[:2]
-        super().__init__(host, port, app, ssl_context=ssl_context, fd=listener.fileno())
+        super().__init__(
+            host, port, app, RequestHandler, ssl_context=ssl_context, fd=listener.fileno()
+        )
         if hasattr(os, "register_at_fork"):  # its socket is a copy of the listener
             os.register_at_fork(after_in_child=self.socket.close)
         if ssl_context is not None:
@@ -35,9 +46,10 @@ class AppServer(BaseWSGIServer):
             vars(self.socket)["do_handshake_on_connect"] = False
         self.after_request: Callable[[], None] = lambda: None
         self.timeout = 0  # another process may have taken the connection
-        self._under_way: set[socket.socket] = set()
+        self._open: dict[socket.socket, Connection] = {}
         self._changed = threading.Condition()
         self._stopped = SelfPipe()
+        self._cut_off_at = math.inf
 
     def serve(self) -> None:
         """Accept requests until stop() is called."""
@@ -51,22 +63,45 @@ class AppServer(BaseWSGIServer):
 
     def stop(self) -> None:
         """Accept no more: what comes now waits in the socket for the next worker."""
+        self._cut_off_at = time.monotonic() + CUT_OFF_SECONDS
         self._stopped.set()
 
-    def drain(self, seconds: float, held: Callable[[], bool]) -> bool:
-        """Wait until the requests under way have been answered.
+    def close(self) -> None:
+        """When it no longer serves, and nobody will stop it."""
+        self.server_close()
+        self._stopped.close()
 
-        Returns False if some were not within the seconds; the time does not run while `held`
-        (a thread is stopped in the debugger).
+    def drain(self, seconds: float, held: Callable[[], bool]) -> bool:
+        """Wait until the app has answered what it is working on, and CUT_OFF_SECONDS for the other
+        connections: streams, websockets, requests that have not wholly come.
+
+        Returns False if some connections are open still; the time does not run while `held` (a
+        thread is stopped in the debugger).
         """
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            with self._changed:
-                if self._changed.wait_for(lambda: not self._under_way, 0.05):
-                    return True
+        began = time.monotonic()
+        while True:
             if held():
-                deadline = time.monotonic() + seconds
-        return False
+                began = time.monotonic()
+            waited = time.monotonic() - began
+            with self._changed:
+                at_work = any(one.is_app_at_work for one in self._open.values())
+                if not self._open or waited > (seconds if at_work else CUT_OFF_SECONDS):
+                    return not self._open
+                self._changed.wait(DRAIN_STEP_SECONDS)
+
+    def cut_off(self) -> None:
+        """To be called again and again after stop(), by a thread that serves no request: end what
+        keeps `serve` from returning, if it is a connection that need not be waited for."""
+        if time.monotonic() < self._cut_off_at:
+            return
+        with self._changed:
+            idle = [one for one in self._open.values() if not one.is_app_at_work]
+        for one in idle:
+            with suppress(OSError):  # it has just ended
+                socket.socket.shutdown(one.socket, socket.SHUT_RDWR)  # not TLS' own, which talks
+
+    def connection_of(self, request: socket.socket) -> Connection:
+        return self._open[request]
 
     def get_request(self) -> tuple[socket.socket, Any]:
         request, address = super().get_request()
@@ -75,19 +110,22 @@ class AppServer(BaseWSGIServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._changed:
-            self._under_way.add(request)
+            self._open[request] = Connection(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
         super().shutdown_request(request)
         self.after_request()
         with self._changed:
-            self._under_way.discard(request)
+            self._open.pop(request, None)
             self._changed.notify_all()
 
 
 class ThreadedAppServer(AppServer, ThreadedWSGIServer):
     """Each request in a thread of its own, so that a breakpoint does not block the others."""
+
+    def cut_off(self) -> None:
+        """They end with the process."""
 
 
 def make_server(
