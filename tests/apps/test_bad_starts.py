@@ -23,6 +23,9 @@ try:
         getattr(module, sys.argv[2])()
 except Exception as error:
     error.__traceback__ = error.__traceback__.tb_next
+    # Python 3.15 would import the package once more for a hint, and fail once more.
+    if "." in (getattr(error, "name", None) or ""):
+        error.name = None
     traceback.print_exception(error)
 """
 IMPORTS_A_MISSING_MODULE = {

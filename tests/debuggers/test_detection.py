@@ -44,7 +44,8 @@ def test_present_before_an_ide_attaches(shop: Shop, reload: bool) -> None:
 
 MODULE = ["-m", "flask_debuglaunch", "explain", "--json"]
 CODE = "from flask_debuglaunch.cli import main; main(['explain', '--json'])"
-TRACING = "import sys; assert sys.gettrace()"
+# From Python 3.14 on pdb traces by sys.monitoring, as its tool 0.
+TRACING = "import sys; assert sys.gettrace() or sys.monitoring.get_tool(0)"
 VSCODE_TERMINAL = {
     "TERM_PROGRAM": "vscode",
     "VSCODE_DEBUGPY_ADAPTER_ENDPOINTS": "/tmp/.noConfigDebugAdapterEndpoints/endpoint.txt",

@@ -12,7 +12,7 @@ from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_finder import load_app, set_debug, without_our_frames
 from flask_debuglaunch.serving.app.environ_for_app import app_run_ignored, set_for_app
 from flask_debuglaunch.serving.app.error_relay import relay_import_error
-from flask_debuglaunch.serving.app.missing_module_hint import without_import_for_hint
+from flask_debuglaunch.serving.app.missing_module_hint import look_only_in_imported_packages
 from flask_debuglaunch.serving.attach_debugger import debugger_of
 from flask_debuglaunch.terminal import say
 
@@ -24,6 +24,7 @@ def take_over(app: WSGIApplication, plan: Plan, *, supervised: bool) -> None:
     """An app that its own program has made: what is set for an imported one, as far as it can be
     now. Under a supervisor the process was started with it already."""
     set_for_app(plan, supervised=supervised)
+    look_only_in_imported_packages()
     set_debug(app, plan.debug.value)
 
 
@@ -39,6 +40,7 @@ def import_app(
     Raises LaunchError, or what the app's own code raises; for its SystemExit a RuntimeError.
     """
     set_for_app(plan, supervised=supervised)
+    look_only_in_imported_packages()
     try:
         tell = _tell_of_app_run if first else lambda place: None
         with app_run_ignored(tell), recorder or nullcontext():
@@ -57,7 +59,7 @@ def import_app(
 def print_error(error: BaseException) -> None:
     """The app's error as Python would have printed it, had it run the app alone."""
     trace = without_our_frames(error.__traceback__)
-    traceback.print_exception(type(error), without_import_for_hint(error), trace, file=sys.stderr)
+    traceback.print_exception(type(error), error, trace, file=sys.stderr)
 
 
 def _tell_of_app_run(place: str) -> None:

@@ -28,7 +28,6 @@ from flask_debuglaunch.debuggers import PathMappings
 from flask_debuglaunch.editor_links import EDITORS
 from flask_debuglaunch.serving.app.app_finder import without_our_frames
 from flask_debuglaunch.serving.app.expected_errors import is_expected
-from flask_debuglaunch.serving.app.missing_module_hint import without_import_for_hint
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -211,7 +210,6 @@ def render_page(error: BaseException, links: EditorLinks) -> str:
 
 
 def _traceback_of(error: BaseException) -> DebugTraceback:
-    error = without_import_for_hint(error)
     return DebugTraceback(error.with_traceback(without_our_frames(error.__traceback__)))
 
 

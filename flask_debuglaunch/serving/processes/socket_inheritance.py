@@ -4,7 +4,6 @@ environment variable, which it forgets before the app can see it."""
 from __future__ import annotations
 
 import contextlib
-import hmac
 import os
 import secrets
 import signal
@@ -15,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask_debuglaunch.serving.processes import CHILD_MARKER
+from flask_debuglaunch.serving.processes import CHILD_MARKER, windows_handover
 from flask_debuglaunch.serving.processes.ipc_channel import Channel, channel_to_child
 from flask_debuglaunch.serving.processes.lifeline import lifeline, tie_to
 from flask_debuglaunch.start_directory import START_DIRECTORY
@@ -77,40 +76,32 @@ def inherit() -> Inheritance:
     return Inheritance(listener, Channel(channel), tie_to(held))
 
 
-# Windows has no descriptors to inherit: the child dials a port of ours, proves with a secret of its
-# environment that it is the one, and is given a copy of the listener. (Written by the
-# documentation of socket.share; not run, for want of a Windows machine.)
+# On Windows the child asks for both.
 
 
 def _spawn_on_windows(
     command: list[str], environ: Mapping[str, str], listener: socket.socket
 ) -> tuple[subprocess.Popen[bytes], Channel]:
-    secret = secrets.token_hex(32)
+    secret = secrets.token_bytes(windows_handover.SECRET_BYTES)
     with socket.create_server(("127.0.0.1", 0)) as door:
-        marker = {CHILD_MARKER: f"{door.getsockname()[1]},{secret}"}
+        marker = {CHILD_MARKER: f"{door.getsockname()[1]},{secret.hex()}"}
         process = subprocess.Popen(command, env={**environ, **marker}, cwd=START_DIRECTORY)
-        door.settimeout(60)
-        channel = _admit(door, secret)
+        try:
+            connection, pid = windows_handover.admit(
+                door, secret, is_there=lambda: process.poll() is None
+            )
+        except OSError:
+            process.kill()
+            raise
+    channel = channel_to_child(connection)
     shared: Any = listener
-    channel.send(shared.share(process.pid))
+    channel.tell(shared.share(pid))
     return process, channel
-
-
-def _admit(door: socket.socket, secret: str) -> Channel:
-    while True:
-        connection, _ = door.accept()
-        connection.settimeout(10)
-        # Compared as bytes: nothing of a stranger's may reach pickle.
-        if hmac.compare_digest(connection.recv(len(secret)), secret.encode()):
-            return channel_to_child(connection)
-        connection.close()
 
 
 def _inherit_on_windows(marker: str) -> Inheritance:
     port, secret = marker.split(",")
-    connection = socket.create_connection(("127.0.0.1", int(port)))
-    connection.sendall(secret.encode())
-    channel = Channel(connection)
+    channel = Channel(windows_handover.ask(int(port), bytes.fromhex(secret)))
     from_share: Any = getattr(socket, "fromshare")  # noqa: B009  (not on other platforms)
     listener: socket.socket = from_share(channel.receive())
     listener.setblocking(False)
