@@ -56,6 +56,9 @@ class ReloadablePlan:
         except LaunchError as error:
             say(f"{error}. The configuration stays as it was")
             return
+        except Exception as error:  # whatever the files say, what runs goes on
+            say(f"{type(error).__name__}: {error}. The configuration stays as it was")
+            return
         self.plan = self._with_what_stays(new)
         self.watched, self.certificate = watched, certificate
         if has_moved:

@@ -294,6 +294,48 @@ def test_a_change_of_the_yaml_resolves_the_plan_anew(project: Project) -> None:
         served.wait_for_text("0False")
 
 
+def test_a_running_launcher_survives_whatever_the_yaml_says(project: Project) -> None:
+    good = "FLASK: {DEBUG: true}\n"
+    project.save("config.yaml", good)
+    command = [sys.executable, "-m", "flask_debuglaunch", "--port", "0"]
+    bad = (
+        'X: "\\UFFFFFFFF"',
+        "X: !!int ''",
+        "X: !!bool maybe",
+        "X: !!float ''",
+        "X: !!timestamp x",
+        "DEBUGLAUNCH: {WAIT: 1" + "0" * 400 + "}",
+        "X: &x [*x]\nFLASK: *x",
+        "[" * 5000,
+        "\x00",
+    )
+    with project.served(command=command) as served:
+        for number, text in enumerate(bad, 1):
+            project.save("config.yaml", f"{good}{text}\n")
+            served.wait_for_reload(number)
+        project.save("config.yaml", "FLASK: {DEBUG: false}\n")
+        served.wait_for_reload(number + 1)
+        assert served.text() == "one"
+        assert "Traceback" not in served.program.output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limits of another process need Linux")
+def test_a_running_launcher_survives_that_no_worker_can_be_started(project: Project) -> None:
+    import resource
+
+    with project.served() as served:
+        pid = served.program.pid
+        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        open_now = len(os.listdir(f"/proc/{pid}/fd"))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_now, limits[1]))
+        project.say("two")
+        served.program.wait_for_line("could not be started: .*Too many open files.*The next save")
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        project.say("three")
+        served.wait_for_text("three")
+        assert "Traceback" not in served.program.output
+
+
 def test_a_change_of_the_port_in_the_yaml_moves_the_server(project: Project) -> None:
     first, second = free_port(), free_port()
     project.save("config.yaml", f"FLASK: {{DEBUG: true}}\nDEBUGLAUNCH: {{PORT: {first}}}\n")

@@ -63,10 +63,13 @@ class WorkerStarter:
         self.forget()
         modules = tuple(dict.fromkeys((*known, *learned.modules)))
         preload = Preload(modules, plan, session)
-        self._fork_server = start_fork_server(self._command, self._environ, listener, preload)
-        self._selector.register(
-            self._fork_server.channel, selectors.EVENT_READ, self._fork_server_said
-        )
+        try:
+            fork_server = start_fork_server(self._command, self._environ, listener, preload)
+        except OSError as error:
+            self._give_up(f"a fork server can't be started: {error}")
+            return
+        self._fork_server = fork_server
+        self._selector.register(fork_server.channel, selectors.EVENT_READ, self._fork_server_said)
 
     def forget(self) -> None:
         """Start no more workers from the fork server at hand."""
