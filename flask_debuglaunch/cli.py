@@ -18,6 +18,7 @@ from flask_debuglaunch.configuration.command_line_flags import Given, is_repeata
 from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.configuration.settings import DECLARATIONS, Declaration
 from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.redaction import redact
 
 if TYPE_CHECKING:
     from flask_debuglaunch.plan import Plan
@@ -47,6 +48,8 @@ class LaunchGroup(click.Group):
         except LaunchError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(error.exit_status)
+        except click.UsageError as error:
+            raise click.UsageError(redact(error.format_message()), error.ctx) from None
         except KeyboardInterrupt:
             ctx.exit(130)
 
@@ -190,7 +193,7 @@ def ide(
         generate_files.write(generated)
     click.echo(change_report.text(generated.changes, mode), nl=False)
     for note in generated.notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {redact(note)}", err=True)
     if mode == "check" and change_report.something_changes(generated.changes):
         ctx.exit(1)
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from flask_debuglaunch.redaction import redact
+
 
 class LaunchError(Exception):
-    """The launch can't go on; the message says where, what was found, and how to fix it.
+    """The launch can't go on; the message says where, what was found, and how to fix it. Secrets
+    are taken out of it.
 
     ``exit_status`` is 2 for usage, configuration and import errors, 1 for what fails at run time
     (a busy port). It is never 3: Werkzeug's reloader takes 3 for "restart me".
     """
 
     def __init__(self, message: str, exit_status: int = 2) -> None:
-        super().__init__(message)
+        super().__init__(redact(message))
         self.exit_status = exit_status
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,21 +10,9 @@ from flask_debuglaunch.configuration.origins import shown
 from flask_debuglaunch.configuration.settings import DECLARATIONS, Declaration, values_of
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.plan import Plan, decisions_of
+from flask_debuglaunch.redaction import redact
 
 JSON_SCHEMA = 1  # the number changes when a name or a meaning does, not when one is added
-
-# A password in a URL, and an argument or a key whose name says that it is a secret.
-_URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@'\"]*):[^/\s@'\"]+@")
-_SECRET_ARGUMENT = re.compile(
-    r"(\w*(?:secret|password|passwd|token|api_?key|credential)\w*['\"]?\s*[=:]\s*)"
-    r"('[^']*'|\"[^\"]*\"|[^\s,)&]+)",
-    re.IGNORECASE,
-)
-
-
-def redact(text: str) -> str:
-    """The text without the passwords, tokens and keys in it."""
-    return _SECRET_ARGUMENT.sub(r"\1***", _URL_PASSWORD.sub(r"\1:***@", text))
 
 
 def as_json(plan: Plan, key: str | None = None) -> dict[str, Any]:
@@ -102,7 +89,7 @@ def _word(value: object) -> str:
         return "-"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return redact(str(value))
 
 
 def _file_lines(plan: Plan) -> Iterator[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from flask_debuglaunch.redaction import redact
+
 
 def say(text: str) -> None:
     """One line, marked as Werkzeug marks its own, and at once: another process may be next."""
-    print(f" * {text}", file=sys.stderr, flush=True)
+    print(f" * {redact(text)}", file=sys.stderr, flush=True)

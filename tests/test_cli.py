@@ -82,15 +82,41 @@ def test_explain_unknown_key(project: Path) -> None:
     assert done.stderr == "Error: argv:relaod: no such setting or decision. Did you mean reload?\n"
 
 
-def test_secrets_are_redacted(project: Path) -> None:
-    app = (
-        "main:create_app('postgres://me:hunter2@db/x', secret_key='hunter2', api_token=\"hunter2\")"
-    )
-    for arguments in (["explain"], ["explain", "--json"]):
-        done = launch(*arguments, "--app", app, cwd=project)
-        assert done.returncode == 0
-        assert "hunter2" not in done.stdout + done.stderr
-        assert "me:***@db" in done.stdout
+SECRET_FLAGS = (
+    "--app=main:create_app('postgres://me:hunter2@db/x', secret_key='hunter2', pwd=\"hunter2\")",
+    '--extra-files=["https://u:hunter2@h/"]',
+    '--path-mappings={"https://u:hunter2@h/": "/b"}',
+)
+
+
+@pytest.mark.parametrize("arguments", [["explain"], ["explain", "--json"]])
+def test_explain_shows_no_secret(project: Path, arguments: list[str]) -> None:
+    done = launch(*arguments, *SECRET_FLAGS, cwd=project)
+    assert done.returncode == 0
+    assert "hunter2" not in done.stdout + done.stderr
+    assert "me:***@db" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--app", "main:create_app(password='hunter2' + x)"],
+        ["run", "main:create_app(password='hunter2')"],
+        ["main:create_app(password='hunter2')"],
+        ["run", "--config", "https://u:hunter2@h/config.yaml"],
+        ["run", "--env-file", "auth=hunter2"],
+        ["run", "--extra-files", "https://u:hunter2@h/"],
+        ["run", "--editor", "javascript:" + "x" * 50 + "?password=" + "hunter2" * 3],
+        ["explain", "password=hunter2"],
+        ["ide", "vscode", "--app", "main:create_app(password='hunter2')"],
+    ],
+)
+def test_messages_show_no_secret(project: Path, arguments: list[str]) -> None:
+    done = launch(*arguments, cwd=project)
+    assert done.returncode == 2
+    assert "Error: " in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+    assert not (project / ".vscode").exists()
 
 
 @pytest.mark.parametrize(

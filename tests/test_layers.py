@@ -31,6 +31,7 @@ LAYERS = [
         "start_directory",
         "terminal",
     ],
+    ["redaction"],
 ]
 # The same inside serving, the largest room.
 SERVING_LAYERS = [

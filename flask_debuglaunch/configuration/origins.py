@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from flask_debuglaunch.redaction import redact
+
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -56,6 +58,9 @@ class Value(Generic[T_co]):
 
 
 class _Short(reprlib.Repr):
+    def repr_str(self, value: str, level: int) -> str:
+        return super().repr_str(redact(value), level)  # of a part nobody knows what it was
+
     def repr_int(self, value: int, level: int) -> str:
         # Python refuses to print one of more than 4,300 digits.
         return super().repr_int(value, level) if value.bit_length() < 1000 else "a huge number"

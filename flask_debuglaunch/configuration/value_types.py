@@ -324,6 +324,8 @@ class Paths:
     def from_text(self, text: str, base: Path) -> tuple[str, ...]:
         if text.lstrip().startswith("["):
             return self.from_yaml(_from_json(text), base)
+        if "://" in text:  # a URL would be torn apart, and is no path
+            raise ValueError(text)
         return self.from_yaml([part for part in text.split(os.pathsep) if part], base)
 
     def to_text(self, value: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flask_debuglaunch.doctor.findings import Finding, Level
-from flask_debuglaunch.explanation import redact
+from flask_debuglaunch.redaction import redact
 
 JSON_SCHEMA = 1  # the number changes when a name or a meaning does, not when one is added
 Diagnosis = Sequence[tuple[str, Finding]]

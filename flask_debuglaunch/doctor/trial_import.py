@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import sys
@@ -14,6 +15,7 @@ from flask_debuglaunch.doctor.findings import Finding, Level
 from flask_debuglaunch.plan import Plan
 
 IMPORT_SECONDS = 60.0
+LONGEST_ANSWER = 16 * 1024 * 1024  # bytes
 
 
 def findings_of_import(plan: Plan, line: Line | None) -> Iterator[Finding]:
@@ -46,9 +48,12 @@ def _imported_files(plan: Plan) -> frozenset[Path] | None:
     child.start()
     theirs.close()
     try:
-        return ours.recv() if ours.poll(IMPORT_SECONDS) else None
-    except EOFError:  # it has ended without a word: a SystemExit, a crash, an error
-        return None
+        if not ours.poll(IMPORT_SECONDS):
+            return None
+        # Not recv(), which would unpickle: whatever the app has become says this.
+        return frozenset(Path(str(one)) for one in json.loads(ours.recv_bytes(LONGEST_ANSWER)))
+    except (EOFError, OSError, ValueError, TypeError):  # it has ended without a word: a SystemExit,
+        return None  # a crash, an error; or it has said something else
     finally:
         child.kill()
         child.join()
@@ -64,4 +69,5 @@ def _import(plan: Plan, channel: Connection) -> None:
         print_error(error)
         return
     files = [getattr(one, "__dict__", {}).get("__file__") for one in list(sys.modules.values())]
-    channel.send(frozenset(Path(one).resolve() for one in files if isinstance(one, str)))
+    paths = [str(Path(one).resolve()) for one in files if isinstance(one, str)]
+    channel.send_bytes(json.dumps(paths).encode())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from flask_debuglaunch.configuration.value_types import (
     PathMappings,
     Paths,
 )
+from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.redaction import holds_secret
 
 
 def shareable_flags(given: Mapping[str, Given], folder: Path) -> tuple[str, ...]:
@@ -28,7 +30,20 @@ def shareable_flags(given: Mapping[str, Given], folder: Path) -> tuple[str, ...]
         name: replace(value, value=_shareable(DECLARATIONS[name].kind, value.value, folder))
         for name, value in read_argv(given, Path()).items()
     }
-    return tuple(to_argv(Settings(**values)))
+    flags = tuple(to_argv(Settings(**values)))
+    _refuse_secrets(flags)
+    return flags
+
+
+def _refuse_secrets(flags: Iterable[str]) -> None:
+    """The files are shared, and *** in them would start nothing."""
+    for flag in flags:
+        if holds_secret(flag):
+            name = flag.partition("=")[0]
+            raise LaunchError(
+                f"argv:{name}: a secret would be written into the IDE's files: {flag}. Let the app"
+                " read it from a variable, set in .env"
+            )
 
 
 def _shareable(kind: Kind[Any], value: Any, folder: Path) -> Any:
