@@ -27,5 +27,11 @@ def _compose(project: Project, service: str | None) -> ContainerFiles:
     return ContainerFiles([file], notes, launcher_folder.provide)
 
 
-GENERATORS: Mapping[str, Generator] = {"compose": _compose}
+def _kubernetes(project: Project, manifest: str | None) -> ContainerFiles:
+    from flask_debuglaunch.ides.containers import kubernetes
+
+    return kubernetes.kubernetes_files(project, manifest)
+
+
+GENERATORS: Mapping[str, Generator] = {"compose": _compose, "kubernetes": _kubernetes}
 """By the word after `ide`; the word after that is theirs."""

@@ -7,9 +7,12 @@ from the environment that this runs in: what is compiled is an extra, named for 
 
 from __future__ import annotations
 
+import base64
 import importlib.util
+import io
 import os
 import shutil
+import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -55,6 +58,27 @@ def provide(folder: Path | None = None) -> None:
                 _replace(folder, new, Path(temporary) / "old")
     except OSError as error:
         raise LaunchError(f"{folder}: can't be written: {error.strerror}", exit_status=1) from None
+
+
+def packed() -> str:
+    """The folder as a .tar.xz in base64, always the same bytes for the same files; without what is
+    compiled for one Python, as Kubernetes has 1 MiB for it."""
+    with tempfile.TemporaryDirectory() as temporary, io.BytesIO() as archive:
+        folder = Path(temporary) / "new"
+        _fill(folder, dict(_sources()))
+        with tarfile.open(fileobj=archive, mode="w:xz") as tar:
+            for path in sorted(folder.rglob("*")):
+                if not path.name.endswith(".so") or "cpython" not in path.name:
+                    tar.add(path, path.relative_to(folder), recursive=False, filter=_anonymous)
+        return base64.b64encode(archive.getvalue()).decode()
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mtime = 0
+    member.mode = 0o755 if member.isdir() else 0o644
+    return member
 
 
 def _sources() -> Iterator[tuple[str, Path]]:

@@ -1,0 +1,253 @@
+"""The overlay of `ide kubernetes`: kustomize takes it, and what comes out runs in real containers.
+
+No cluster is here: what the kubelet makes of a pod is done by hand, container by container.
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import os
+import select
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ..support.dap import Editor
+from ..support.processes import TIMEOUT, Program, http_get, in_background
+from ..support.requirements import require
+from ..support.sources import marked_line
+from .compose_shop import ENGINE, Shop, engine
+
+MANIFEST = """\
+    apiVersion: v1
+    kind: Service
+    metadata: {name: shop}
+    spec: {selector: {app: shop}, ports: [{port: 80, targetPort: 8000}]}
+    ---
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata: {name: shop}
+    spec:
+      replicas: 3
+      selector: {matchLabels: {app: shop}}
+      template:
+        metadata: {labels: {app: shop}}
+        spec:
+          containers:
+            - name: web
+              image: IMAGE
+              env: [{name: SHOP_MODE, value: cod}]
+              ports: [{containerPort: 8000}]
+              securityContext: {runAsUser: 1000, readOnlyRootFilesystem: true}
+              livenessProbe: {httpGet: {path: /mode, port: 8000}, periodSeconds: 2}
+              readinessProbe: {exec: {command: [cat, /tmp/ready]}}
+    """
+RIGHTS = ["--user=1000", "--read-only", "--cap-drop=all"]
+
+
+@pytest.fixture
+def kubectl() -> None:
+    missing = None if shutil.which("kubectl") else "kubectl is not on PATH"
+    require("kubectl", missing=missing)
+
+
+def kustomized(folder: Path) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, timeout=TIMEOUT
+    )
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def of_kind(documents: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    return next(one for one in documents if one["kind"] == kind)
+
+
+@pytest.mark.usefixtures("kubectl")
+def test_the_overlay_runs_and_is_debugged_through_a_forwarded_port(
+    shop: Shop, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    image = f"localhost/debuglaunch-kubernetes-{shop.port}"
+    shop.write({"kubernetes/deployment.yaml": MANIFEST.replace("IMAGE", image)})
+    assert engine("podman", "build", "-q", "-t", image, ".", cwd=shop.folder).returncode == 0
+    done = shop.ide("kubernetes", "kubernetes/deployment.yaml", f"--debug-port={shop.debug_port}")
+    assert done.returncode == 0, done.stderr
+    assert f"port-forward deployment/shop 8000:8000 {shop.debug_port}:" in done.stderr
+
+    documents = kustomized(shop.folder)
+    deployment = of_kind(documents, "Deployment")
+    assert deployment["spec"]["replicas"] == 1
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"] == image
+    assert container["securityContext"] == {"runAsUser": 1000, "readOnlyRootFilesystem": True}
+    assert container["livenessProbe"] == {"tcpSocket": {"port": 8000}, "periodSeconds": 2}
+    assert container["readinessProbe"] == {"tcpSocket": {"port": 8000}}
+
+    volumes = volumes_of(pod, documents, tmp_path_factory.mktemp("pod"))
+    with ExitStack() as cleanup:
+        cleanup.callback(engine, "podman", "rmi", "--force", image)
+        prepared = engine("podman", "run", "--rm", *run(pod["initContainers"][0], volumes))
+        assert prepared.returncode == 0, prepared.stderr
+        name = f"kubernetes{shop.port}"
+        cleanup.callback(engine, "podman", "rm", "--force", "--time", "0", name)
+        argv = [ENGINE, "podman", "run", f"--name={name}", *run(container, volumes)]
+        program = cleanup.enter_context(Program(argv))
+        program.wait_for_line("Running on")
+        pid = int(engine("podman", "inspect", "--format", "{{.State.Pid}}", name).stdout)
+        forwarded = replace(
+            shop,
+            port=cleanup.enter_context(port_forwarded(pid, 8000)),
+            debug_port=cleanup.enter_context(port_forwarded(pid, shop.debug_port)),
+        )
+        stops_at_the_breakpoint_and_takes_a_sync(forwarded, program, volumes)
+
+
+def volumes_of(
+    pod: dict[str, Any], documents: list[dict[str, Any]], folder: Path
+) -> dict[str, Path]:
+    """Each as the kubelet has it: an empty folder for all, or a file for each of a map's keys."""
+    found = {}
+    for volume in pod["volumes"]:
+        path = found[volume["name"]] = folder / volume["name"]
+        path.mkdir()
+        path.chmod(0o777)
+        if "configMap" in volume:
+            for name, content in of_kind(documents, "ConfigMap")["binaryData"].items():
+                (path / name).write_bytes(base64.b64decode(content))
+                assert (path / name).stat().st_size < 2**20  # Kubernetes' limit
+    folder.parent.chmod(0o755)
+    folder.chmod(0o755)
+    return found
+
+
+def run(container: dict[str, Any], volumes: dict[str, Path]) -> list[str]:
+    """The arguments of `podman run` for a container of the pod."""
+    mounts = [
+        f"--volume={volumes[one['name']]}:{one['mountPath']}" for one in container["volumeMounts"]
+    ]
+    variables = [f"--env={one['name']}={one['value']}" for one in container.get("env", ())]
+    entrypoint, *command = container["command"]
+    return [
+        *RIGHTS, *mounts, *variables, f"--entrypoint={entrypoint}",
+        container["image"], *command, *container.get("args", ()),
+    ]  # fmt: skip
+
+
+def stops_at_the_breakpoint_and_takes_a_sync(
+    shop: Shop, program: Program, volumes: dict[str, Path]
+) -> None:
+    source = shop.folder / "shop.py"
+    mapping = {"localRoot": str(shop.folder), "remoteRoot": "/app"}
+    with Editor.attach(
+        shop.debug_port,
+        configuration={"pathMappings": [mapping]},
+        workspace=shop.folder,
+        breakpoints={source: [marked_line(source)]},
+    ) as editor:
+        editor.wait_for_session(2)
+        for word in ("Hello", "Again"):
+            response = in_background(http_get, shop.url("/hello/World"))
+            stop = editor.wait_for_stop()
+            assert Path(stop.file) == source
+            stop.resume()
+            assert response.result(TIMEOUT).text == f"{word}, World!"
+            if word == "Hello":
+                # The same bytes, written as the container's user, are what `tar -xf` leaves.
+                shop.edit("Hello,", "Again,")
+                (volumes["flask-debuglaunch-source"] / "shop.py").write_text(source.read_text())
+                program.wait_for_line("Reloaded in")
+    assert shop.text("/mode") == "cod"
+    assert f"vscode://file{shop.folder}/shop.py:" in shop.text("/fail")
+
+
+@contextmanager
+def port_forwarded(pid: int, port: int) -> Iterator[int]:
+    """A port here that leads to 127.0.0.1 where the process is, as the kubelet dials it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as cleanup:
+
+        def serve() -> None:
+            enter_network_of(pid)  # of this thread alone
+            while True:
+                try:
+                    client, _ = listener.accept()
+                    inside = socket.create_connection(("127.0.0.1", port))
+                except OSError:
+                    return
+                for one in (client, inside):
+                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    cleanup.callback(one.close)
+                threading.Thread(target=relay, args=(client, inside), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+def enter_network_of(pid: int) -> None:
+    descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+    result = ctypes.CDLL(None, use_errno=True).setns(descriptor, 0)
+    os.close(descriptor)
+    assert result == 0, os.strerror(ctypes.get_errno())
+
+
+def relay(one: socket.socket, other: socket.socket) -> None:
+    ends = {one: other, other: one}
+    while True:
+        for ready in select.select([one, other], [], [])[0]:
+            data = ready.recv(65536)
+            if not data:
+                for end in ends:
+                    end.close()
+                return
+            ends[ready].sendall(data)
+
+
+@pytest.mark.usefixtures("kubectl")
+def test_over_a_kustomization_of_the_projects_own(shop: Shop) -> None:
+    files = {
+        "kubernetes/deployment.yaml": MANIFEST.replace("IMAGE", "shop:1"),
+        "kubernetes/kustomization.yaml": "resources: [deployment.yaml]\nimages: [{name: shop, newTag: '2'}]\n",
+    }
+    shop.write(files)
+    done = shop.ide("kubernetes", "kubernetes/deployment.yaml")
+    assert done.returncode == 0, done.stderr
+    deployment = of_kind(kustomized(shop.folder / "kubernetes-debug"), "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    containers = [*pod["containers"], *pod["initContainers"]]
+    assert {one["image"] for one in containers} == {"shop:2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "argv:k8s/shop.yaml: there is no such file"),
+        ("kind: [", "k8s/shop.yaml:1:8: not valid YAML"),
+        ("kind: Service\n", "k8s/shop.yaml: has no Flask app: it has no Deployment"),
+        (
+            MANIFEST.replace("IMAGE", "redis"),
+            "Deployment shop: container web starts what its image says",
+        ),
+    ],
+)
+def test_a_manifest_that_is_none(shop: Shop, text: str | None, message: str) -> None:
+    (shop.folder / "Dockerfile").unlink()
+    if text is not None:
+        shop.write({"k8s/shop.yaml": text})
+    before = sorted(shop.folder.rglob("*"))
+    done = shop.ide("kubernetes", "k8s/shop.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert sorted(shop.folder.rglob("*")) == before
