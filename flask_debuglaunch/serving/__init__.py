@@ -28,7 +28,7 @@ from flask_debuglaunch.serving.app.environ_for_app import (
 )
 from flask_debuglaunch.serving.processes import CHILD_MARKER
 from flask_debuglaunch.serving.processes.init_process import below_init, needs_init
-from flask_debuglaunch.terminal import say
+from flask_debuglaunch.terminal import fill_standard_descriptors, say
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -116,6 +116,7 @@ def serve(
 
 
 def _serve(plan: Plan, app: WSGIApplication | None, resolve: Callable[[], Plan] | None) -> int:
+    fill_standard_descriptors()
     drop_stale_variables()
     for line in (*banner(plan), *plan.notes):
         say(line)

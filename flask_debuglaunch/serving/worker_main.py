@@ -6,6 +6,7 @@ The main thread does all of that; another one obeys the supervisor meanwhile (co
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -182,5 +183,6 @@ def end_process(orders: ControlThread) -> int:
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
-            stream.flush()
+            with contextlib.suppress(OSError, ValueError):  # nobody reads it, or it is closed
+                stream.flush()
     os._exit(0)

@@ -20,6 +20,7 @@ from ..support.processes import (
     http_get,
     in_background,
     is_listening,
+    wait_for_port,
     wait_until,
 )
 from .project import HELLO, Project, Served, launcher
@@ -385,3 +386,20 @@ def test_what_raises_when_it_is_looked_at_does_not_end_the_thread_that_obeys(
         served.program.wait_for_line("cleaned up")  # it has obeyed; killed, it says nothing
         served.wait_for_text("two")
         assert "Traceback" not in served.program.output
+
+
+@pytest.mark.parametrize("closed", ["<&- >&-", "| true"])
+def test_nobody_has_to_read_what_it_says(project: Project, closed: str) -> None:
+    port = free_port()
+    shell = [
+        "sh",
+        "-c",
+        f'exec "$@" {closed}' if "|" not in closed else f'"$@" 2>&1 {closed}; wait',
+    ]
+    with Program([*shell, "sh", *launcher(), "--port", str(port)], cwd=project.root) as program:
+        served = Served(program, f"http://127.0.0.1:{port}")
+        wait_for_port(port)
+        for text in ("two", "three", "four"):  # the last ones are forked
+            project.say(text)
+            served.wait_for_text(text)
+        assert "Traceback" not in program.output

@@ -62,6 +62,53 @@ def test_a_stage_that_can_be_overdue_says_what_then() -> None:
     assert overdue == set(Stage) - patient
 
 
+def test_the_ide_is_asked_again_after_it_has_failed_and_has_longer_once_it_has_not() -> None:
+    state, now = State(), 0.0
+    asked: list[bool] = []
+    patience: list[float] = []
+
+    def take(event: states.Event) -> None:
+        nonlocal state
+        decided = states.step(state, event, now)
+        state = decided.state
+        asked.extend(
+            one.use_debugger for one in decided.effects if isinstance(one, states.StartWorker)
+        )
+
+    def overdue() -> None:
+        nonlocal now
+        assert state.deadline is not None
+        patience.append(state.deadline - now)
+        now = state.deadline
+        take(states.Overdue())
+
+    def serve(*messages: Attaching | Attached) -> None:
+        for message in (*messages, Ready(failed=False)):
+            take(states.Said(state.worker, message))
+
+    def replace() -> None:
+        take(states.Saved(frozenset({"main.py"})))
+        take(states.Ended(state.worker, "ended"))
+
+    take(states.Begin())
+    take(states.Said(state.worker, Attaching()))
+    overdue()
+    take(states.Ended(state.worker, "was killed"))
+    serve(Attached())
+    assert asked == [True, False]
+    replace()
+    serve(Attaching(), Attached(by_ide=True))
+    replace()
+    take(states.Said(state.worker, Attaching()))
+    overdue()  # said, and it may go on
+    overdue()
+    take(states.Ended(state.worker, "was killed"))
+    serve(Attached())
+    replace()
+    assert asked == [True, False, True, True, False, True]
+    assert patience == [10, 10, 50]
+
+
 @dataclass
 class Process:
     """A worker of the simulation."""
