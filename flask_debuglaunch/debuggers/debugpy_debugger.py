@@ -6,6 +6,7 @@ https://github.com/microsoft/debugpy/wiki/API-Reference
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.child_sessions import children_left_alone
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, Presence
 from flask_debuglaunch.debuggers.debugpy_lifeline import Lifeline
+from flask_debuglaunch.debuggers.ide_connection import IdeServer
 from flask_debuglaunch.debuggers.pydevd_base import PydevdBase
 from flask_debuglaunch.errors import DebuggerUnavailable
 from flask_debuglaunch.port_owner import owner_of_port
@@ -31,7 +33,11 @@ class Debugpy(PydevdBase):
     package = "debugpy"
     module = "debugpy"
     library = "debugpy.server.api"  # `import debugpy` puts it off
-    start_the_ide = 'Start its attach configuration with "listen" first'
+    ide_server = IdeServer(
+        "debug server of a debugpy client",
+        re.compile(rb'Content-Length: .*"request"', re.DOTALL),
+        'Start its attach configuration with "listen" first',
+    )
 
     def presence(self) -> Presence | None:
         presence = super().presence()

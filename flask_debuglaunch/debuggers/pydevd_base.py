@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, PathMappings, Presence
+from flask_debuglaunch.debuggers.ide_connection import IdeServer, dial
 from flask_debuglaunch.debuggers.pdb_tracing import let_pdb_trace
 from flask_debuglaunch.debuggers.post_mortem import stop_post_mortem
 from flask_debuglaunch.debuggers.pydevd_resume_patch import wake_at_once
@@ -26,8 +27,8 @@ class PydevdBase:
     """Its name on sys.path."""
     library: str
     """What is to be imported for its pydevd to be there."""
-    start_the_ide: str
-    """What to do when no IDE listens."""
+    ide_server: IdeServer
+    """Where it connects to."""
     has_one_connection = False
 
     def presence(self) -> Presence | None:
@@ -52,7 +53,7 @@ class PydevdBase:
         # A connection of our own, handed over: pydevd's own attempt would print a traceback and
         # leave a half-made debugger behind, and asking first whether somebody listens would look
         # to the IDE like a client that left.
-        internals.hand_over(self._dial(endpoint, seconds))
+        internals.hand_over(dial(self.ide_server, endpoint, seconds))
         with self._refused_if_too_old():
             self._attach(endpoint)
 
@@ -126,24 +127,6 @@ class PydevdBase:
                 f"{sys.version_info[1]} or for this launcher ({type(error).__name__}: {error}):"
                 f" {sys.executable} -m pip install --upgrade {self.package}"
             ) from error
-
-    def _dial(self, endpoint: Endpoint, seconds: float) -> object:
-        import socket
-        import time
-
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                connection = socket.create_connection((endpoint.host, endpoint.port), timeout=10)
-                connection.settimeout(None)
-                return connection
-            except OSError as error:
-                if time.monotonic() >= deadline:
-                    raise DebuggerUnavailable(
-                        f"no IDE listens on {endpoint} ({error.strerror or error})."
-                        f" {self.start_the_ide}, or set DEBUG_HOST and DEBUG_PORT to where it is"
-                    ) from error
-            time.sleep(0.05)
 
 
 def is_installed(module: str) -> bool:

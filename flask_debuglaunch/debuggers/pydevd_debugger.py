@@ -5,7 +5,10 @@ https://www.pydev.org/manual_adv_remote_debugger.html
 
 from __future__ import annotations
 
+import re
+
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint
+from flask_debuglaunch.debuggers.ide_connection import IdeServer
 from flask_debuglaunch.debuggers.pydevd_base import PydevdBase, is_installed
 
 
@@ -16,7 +19,11 @@ class Pydevd(PydevdBase):
     connections = ("connect",)
     package = "pydevd"
     module = library = "pydevd"
-    start_the_ide = 'Start it there first (the Debug perspective: PyDev > "Start Debug Server")'
+    ide_server = IdeServer(
+        "debug server of PyDev",
+        re.compile(rb"50\d\t"),
+        'Start it there first (the Debug perspective: PyDev > "Start Debug Server")',
+    )
 
     def installed(self) -> bool:
         # pydevd-pycharm ships a pydevd.py too; its own module tells the two apart.

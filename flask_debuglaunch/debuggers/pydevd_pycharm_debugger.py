@@ -5,10 +5,12 @@ https://www.jetbrains.com/help/pycharm/remote-debugging-with-product.html
 
 from __future__ import annotations
 
+import re
 import threading
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint
+from flask_debuglaunch.debuggers.ide_connection import IdeServer
 from flask_debuglaunch.debuggers.post_mortem import PostMortemThread
 from flask_debuglaunch.debuggers.pydevd_base import PydevdBase
 
@@ -20,7 +22,11 @@ class PydevdPycharm(PydevdBase):
     connections = ("connect",)
     package = "pydevd-pycharm"
     module = library = "pydevd_pycharm"
-    start_the_ide = 'Start its "Python Debug Server" configuration first'
+    ide_server = IdeServer(
+        "debug server of PyCharm",
+        re.compile(rb"50\d\t"),
+        'Start its "Python Debug Server" configuration first',
+    )
 
     def _attach(self, endpoint: Endpoint) -> None:
         import pydevd_pycharm

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ..support.debugging import DEBUGGERS
-from ..support.processes import Program, free_port, http_get
+from ..support.processes import Program, free_port, http_get, in_background
 from ..support.pydevd_ide import PyDev
 from ..support.requirements import is_installed, require_debugger
 from .debug_session import READY, Shop, refusing_port
@@ -145,3 +145,40 @@ def test_the_debug_port_is_taken(shop: Shop, reload: str) -> None:
             rf"debugpy can't listen on 127.0.0.1:{port}: {whose}\. .*set DEBUG_PORT to a free port"
         )
         try_all(Attempt(shop, "debugpy", reason, {}, port), reload)
+
+
+WRONG_SERVERS = {
+    "silent": (b"", "it says nothing"),
+    "another's greeting": (b"SSH-2.0-OpenSSH\r\n", "it says 'SSH-2.0-OpenSSH.*'"),
+    "debugpy's own port": (
+        b'Content-Length: 42\r\n\r\n{"seq": 1, "type": "event", "event": "output"}',
+        "it is debugpy's own port, where an IDE attaches",
+    ),
+}
+
+
+@pytest.mark.parametrize("debugger", DEBUGGERS)
+@pytest.mark.parametrize("server", WRONG_SERVERS)
+def test_what_listens_is_no_debug_server(shop: Shop, debugger: str, server: str) -> None:
+    """The debugger would wait for it for ever."""
+    require_debugger(debugger)
+    greeting, says = WRONG_SERVERS[server]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        in_background(greet_all, listener, greeting)
+        whose = rf"\(\S+ \(process {os.getpid()}\) listens there\)"
+        reason = rf"127.0.0.1:{port} is no debug server of .*: {says} {whose}\. Start .*DEBUG_PORT"
+        attempt = Attempt(shop, debugger, reason, {}, port)
+        if debugger == "debugpy":  # it connects only where that is insisted on
+            is_fatal(attempt, "--debug-connection", "connect", "--wait", "3")
+        else:
+            is_served_without(attempt, "--reload")
+            is_fatal(attempt, "--wait", "3")
+
+
+def greet_all(listener: socket.socket, greeting: bytes) -> None:
+    kept = []
+    while True:
+        connection, _ = listener.accept()
+        connection.sendall(greeting)
+        kept.append(connection)
