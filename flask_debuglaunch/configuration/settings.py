@@ -25,6 +25,7 @@ from flask_debuglaunch.configuration.value_types import (
     PathMapping,
     PathMappings,
     Paths,
+    Patterns,
     Port,
     Seconds,
     Text,
@@ -189,7 +190,7 @@ class Settings:
         flask_env="FLASK_RUN_EXTRA_FILES",
     )  # fmt: skip
     exclude_patterns: Value[tuple[str, ...]] = setting(
-        Paths(patterns=True), (), "Files that do not restart the app (fnmatch patterns).",
+        Patterns(), (), "Files that do not restart the app (names, or fnmatch patterns).",
         flask_env="FLASK_RUN_EXCLUDE_PATTERNS",
     )  # fmt: skip
     env_file: Value[Path | None] = setting(

@@ -302,13 +302,13 @@ class Certificate:
 class Paths:
     """Several paths: a list in YAML; as text a JSON list, or joined as in PATH (Flask's form)."""
 
-    def __init__(self, patterns: bool = False) -> None:
-        self.patterns = patterns
+    what = "paths"
 
     @property
     def expected(self) -> str:
-        what = "patterns" if self.patterns else "paths"
-        return f'a list of {what} (on the command line joined by "{os.pathsep}", or a JSON list)'
+        return (
+            f'a list of {self.what} (on the command line joined by "{os.pathsep}", or a JSON list)'
+        )
 
     def from_yaml(self, raw: object, base: Path) -> tuple[str, ...]:
         items = [raw] if isinstance(raw, str) else raw
@@ -317,9 +317,7 @@ class Paths:
         return tuple(self._one(item, base) for item in items)
 
     def _one(self, item: object, base: Path) -> str:
-        path = FilePath().from_yaml(item, base)
-        # A pattern is matched against absolute paths (fnmatch), "*/generated/*" stays as it is.
-        return str(item) if self.patterns else str(path)
+        return str(FilePath().from_yaml(item, base))
 
     def from_text(self, text: str, base: Path) -> tuple[str, ...]:
         if text.lstrip().startswith("["):
@@ -334,6 +332,30 @@ class Paths:
     def schema(self) -> Schema:
         item: Schema = {"type": "string", "minLength": 1}
         return {"anyOf": [item, {"type": "array", "items": item}]}
+
+
+class Patterns(Paths):
+    """Several patterns of whole paths (fnmatch). A name alone is meant in every folder; another
+    relative one is made absolute."""
+
+    what = "patterns"
+
+    def _one(self, item: object, base: Path) -> str:
+        whole = str(FilePath().from_yaml(item, Path()))  # the home directory for ~
+        if whole.startswith("*") or os.path.isabs(whole):
+            return whole
+        if "/" not in whole and os.sep not in whole:
+            return f"*/{whole}"
+        from glob import escape  # rarely needed, and `explain` is quick
+
+        return os.path.normpath(os.path.join(escape(str(base)), whole))
+
+    @staticmethod
+    def matches(pattern: str, path: str) -> bool:
+        """Is the path, or a folder that it is in, one of the pattern's?"""
+        from fnmatch import fnmatch
+
+        return fnmatch(path, pattern) or fnmatch(path, pattern.rstrip("/") + "/*")
 
 
 PathMapping = tuple[tuple[str, str], ...]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fnmatch
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
 from flask_debuglaunch.configuration.origins import shown
+from flask_debuglaunch.configuration.value_types import Patterns
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.serving.app.app_finder import SEARCHED_FILES
@@ -103,12 +103,12 @@ def _matching_nothing(evidence: Evidence) -> Iterator[Finding]:
             fix = "Name a file or folder that is there, or delete the entry"
             yield Finding(Level.WARNING, what, str(settings.extra_files.origin), fix)
     for pattern in settings.exclude_patterns.value:
-        if not any(fnmatch.fnmatch(str(one.path), pattern) for one in evidence.sources):
+        if not any(Patterns.matches(pattern, str(one.path)) for one in evidence.sources):
             yield Finding(
                 Level.NOTE,
                 f"EXCLUDE_PATTERNS: {pattern} matches no Python file of the project",
                 str(settings.exclude_patterns.origin),
-                "Write it as for fnmatch, such as */generated/*, or delete the entry",
+                "Write a name, such as generated, or a pattern as for fnmatch, or delete the entry",
             )
 
 

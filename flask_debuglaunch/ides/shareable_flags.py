@@ -17,6 +17,7 @@ from flask_debuglaunch.configuration.value_types import (
     Kind,
     PathMappings,
     Paths,
+    Patterns,
 )
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.redaction import holds_secret
@@ -49,7 +50,7 @@ def _refuse_secrets(flags: Iterable[str]) -> None:
 def _shareable(kind: Kind[Any], value: Any, folder: Path) -> Any:
     if isinstance(kind, PathMappings):  # the remote paths are not of this machine
         return tuple((_path(local, folder), remote) for local, remote in value)
-    if isinstance(kind, Paths) and not kind.patterns:
+    if isinstance(kind, Paths) and not isinstance(kind, Patterns):
         return tuple(_path(one, folder) for one in value)
     if isinstance(kind, AppImport) and value:  # knows no ~, as Flask's --app
         return _below(folder, value.replace(os.sep, "/"), "")

@@ -12,6 +12,7 @@ from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.server.listening_socket import bind, url_of
 from flask_debuglaunch.serving.server.tls import certificate_of
+from flask_debuglaunch.serving.watching.unmatched_patterns import unmatched_patterns
 from flask_debuglaunch.serving.watching.watched import watched_for
 from flask_debuglaunch.serving.working_folder import WorkingFolder
 from flask_debuglaunch.terminal import say
@@ -30,6 +31,7 @@ class ReloadablePlan:
         self.listener = cleanup.enter_context(bind(plan))
         self.certificate = certificate_of(plan, cleanup)
         self.watched = watched_for(plan)
+        self._say_unmatched_patterns()
 
     @property
     def url(self) -> str:
@@ -59,12 +61,19 @@ class ReloadablePlan:
         except Exception as error:  # whatever the files say, what runs goes on
             say(f"{type(error).__name__}: {error}. The configuration stays as it was")
             return
+        is_watched_anew = watched != self.watched
         self.plan = self._with_what_stays(new)
         self.watched, self.certificate = watched, certificate
+        if is_watched_anew:
+            self._say_unmatched_patterns()
         if has_moved:
             self.listener.close()
             self.listener = listener
             say(f"Running on {self.url}")
+
+    def _say_unmatched_patterns(self) -> None:
+        for line in unmatched_patterns(self.plan.settings.exclude_patterns, self.watched):
+            say(line)
 
     def _with_what_stays(self, new: Plan) -> Plan:
         """A debugger can't be taken out of a running process, and what follows from it stays too:

@@ -208,6 +208,46 @@ def test_extra_files_and_excluded_ones(project: Project) -> None:
     assert not any("generated" in line for line in served.program.lines)
 
 
+def test_patterns_relate_to_the_yaml_and_what_matches_nothing_is_said(project: Project) -> None:
+    patterns = ["run/*", "./made/", "parameters.py", "slip/*.py"]
+    files = ["run/u1/one.py", "made/two.py", "deep/er/parameters.py"]
+    for file in files:
+        project.save(f"conf/{file}", "x = 1")
+    (project.root / "main.py").rename(project.root / "conf/main.py")
+    project.save(
+        "conf/config.yaml",
+        f"DEBUGLAUNCH:\n  EXCLUDE_PATTERNS: {patterns}\n  EXTRA_FILES: [locale, conf]\n",
+    )
+    with project.served("--config", "conf/config.yaml") as served:
+        served.program.wait_for_line(r"config.yaml:3: EXTRA_FILES \S*/conf/locale: there is no")
+        served.program.wait_for_line(r"config.yaml:2: EXCLUDE_PATTERNS conf/slip/\*.py matches no")
+        for file in files:
+            project.save(f"conf/{file}", "x = 22")
+        project.save("conf/main.py", HELLO.format(text="two"))
+        served.wait_for_text("two")
+        served.wait_for_reload(1)
+        served.program.wait_for_line(r"Reloaded in .* \(conf/main.py\)")
+        said = [line for line in served.program.lines if "config.yaml" in line]
+    assert len(said) == 3, said  # and EXTRA_FILES conf/conf
+
+
+def test_what_programs_write_into_an_extra_folder_does_not_count(project: Project) -> None:
+    project.save(".git/index", "1")
+    clutter = ["app.log", "data.sqlite3", "data.sqlite3-wal", "main.py~", ".main.py.swp"]
+    clutter += ["__pycache__/main.pyc", ".git/index", "node_modules/x.js"]
+    with project.served("--extra-files", ".") as served:
+        for name in clutter:
+            (project.root / name).parent.mkdir(exist_ok=True)
+            (project.root / name).write_text("22")
+        project.save("notes.txt", "22")
+        served.wait_for_reload(1)
+        served.program.wait_for_line(r"Reloaded in .* \(notes.txt\)")
+        project.say("two")
+        served.wait_for_text("two")
+        served.wait_for_reload(2)
+    assert served.reloads == 2
+
+
 def test_templates_are_left_to_flask(project: Project) -> None:
     project.save("templates/page.html", "one")
     project.save("main.py", _renders("page.html"))

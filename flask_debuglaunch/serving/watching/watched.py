@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import re
 from dataclasses import dataclass
 
+from flask_debuglaunch.configuration.value_types import Patterns
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_finder import source_folder
 
@@ -36,7 +36,7 @@ class Watched:
     """fnmatch patterns of paths, as Flask's --exclude-patterns; of a folder, all that is in it."""
 
     def excludes(self, path: str) -> bool:
-        return any(is_excluded_by(pattern, path) for pattern in self.excluded)
+        return any(Patterns.matches(pattern, path) for pattern in self.excluded)
 
     def is_skipped(self, folder: str) -> bool:
         """Is the folder, below a root, none of the project's?"""
@@ -57,10 +57,6 @@ class Watched:
 
     def is_in_folders(self, path: str) -> bool:
         return path.startswith(tuple(one + os.sep for one in self.folders))
-
-
-def is_excluded_by(pattern: str, path: str) -> bool:
-    return fnmatch.fnmatch(path, pattern) or fnmatch.fnmatch(path, pattern.rstrip("/") + "/*")
 
 
 def is_module(name: str) -> bool:
