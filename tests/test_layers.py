@@ -43,7 +43,7 @@ SERVING_LAYERS = [
     ["app"],
     ["ipc_messages"],
     ["attach_debugger", "server"],
-    ["self_pipe", "working_folder"],
+    ["self_pipe", "terminal_modes", "working_folder"],
 ]
 DEBUGGER_LIBRARIES = ("debugpy", "pydevd", "pydevd_pycharm", "_pydevd_bundle", "_pydev_bundle")
 

@@ -18,6 +18,7 @@ from types import FrameType, ModuleType, TracebackType
 from typing import Any
 
 from flask_debuglaunch.debuggers.debugger_interface import PathMappings
+from flask_debuglaunch.debuggers.frame_place import place_of
 
 OUR_FOLDER = str(Path(__file__).parents[1]) + os.sep
 """No one wants to step into this code."""
@@ -299,8 +300,7 @@ def _place_of(wait: dict[str, Any]) -> str:
         # Of the frames the error went through, one may stand elsewhere by now.
         lines = [one.tb_lineno for one in _entries(wait["arg"][2]) if one.tb_frame is frame]
         line = lines[-1] if lines else line
-    relative = os.path.relpath(file)
-    return f"{file if relative.startswith(os.pardir) else relative}:{line}"
+    return place_of(file, line)
 
 
 # The connection to the IDE

@@ -28,6 +28,7 @@ from flask_debuglaunch.serving.app.environ_for_app import (
 )
 from flask_debuglaunch.serving.processes import CHILD_MARKER
 from flask_debuglaunch.serving.processes.init_process import below_init, needs_init
+from flask_debuglaunch.serving.terminal_modes import terminal_restored
 from flask_debuglaunch.terminal import fill_standard_descriptors, say
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def _serve(plan: Plan, app: WSGIApplication | None, resolve: Callable[[], Plan] 
     _require_flask()
     from flask_debuglaunch.serving.single_process import serve_here
 
-    return serve_here(plan, app)
+    with terminal_restored():
+        return serve_here(plan, app)
 
 
 def _require_flask() -> None:

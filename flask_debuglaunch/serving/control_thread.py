@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from select import select  # the original: an app may patch the module (gevent)
 
+from flask_debuglaunch.debuggers.terminal_prompts import prompting_at
 from flask_debuglaunch.serving.attach_debugger import debugger_of
 from flask_debuglaunch.serving.ipc_messages import Resumed, Retire, Stopped, Task
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
@@ -41,7 +42,8 @@ class ControlThread:
         self._server = server
 
     def stopped_at(self) -> str | None:
-        return self._debugger.stopped_at()
+        """Where a thread is stopped, in the IDE's debugger or at a prompt in the terminal."""
+        return self._debugger.stopped_at() or prompting_at()
 
     def allow_exit(self, seconds: float) -> None:
         """From now on: end after these seconds, whatever holds the interpreter."""

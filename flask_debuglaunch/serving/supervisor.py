@@ -47,6 +47,7 @@ from flask_debuglaunch.serving.supervisor_states import (
     TellToRetire,
     step,
 )
+from flask_debuglaunch.serving.terminal_modes import TerminalModes
 from flask_debuglaunch.serving.watching.stale_bytecode import forget_bytecode
 from flask_debuglaunch.serving.watching.watcher import Watcher
 from flask_debuglaunch.terminal import say
@@ -64,6 +65,7 @@ class Supervisor:
         self._session = attach_supervisor(plan)
         # Only now: it may wait for an IDE, and Ctrl-C must end that at once.
         self._signals = cleanup.enter_context(TerminationSignals())
+        self._terminal = TerminalModes()
         self._watcher = cleanup.enter_context(closing(Watcher(self._current.watched)))
         serves_error = plan.settings.import_errors.value == "serve"
         self._state = State(serves_first_error=serves_error)
@@ -198,6 +200,7 @@ class Supervisor:
 
     def _start_worker(self, wanted: StartWorker) -> None:
         forget_bytecode(wanted.changed)
+        self._terminal.remember()
         try:
             worker = (
                 self._release_ahead(self._ahead)
@@ -236,6 +239,7 @@ class Supervisor:
         self._selector.unregister(worker.channel)
         worker.channel.close()
         self._worker = None
+        self._terminal.restore()
         return worker
 
 

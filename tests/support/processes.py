@@ -307,6 +307,14 @@ class Program:
         assert self._terminal is not None, "started without a terminal"
         os.write(self._terminal, keys.encode())
 
+    def terminal_echoes(self) -> bool:
+        """Does the terminal show what is typed, as a shell leaves it?"""
+        import termios
+
+        assert self._terminal is not None, "started without a terminal"
+        local_modes = termios.tcgetattr(self._terminal)[3]
+        return bool(local_modes & termios.ECHO and local_modes & termios.ICANON)
+
     def close_terminal(self) -> None:
         """Close the terminal's window: the program gets SIGHUP."""
         assert self._terminal is not None, "started without a terminal"

@@ -1,0 +1,47 @@
+"""Threads that are stopped at a prompt in the terminal: pdb's, where no IDE takes `breakpoint()`,
+ipdb's, pudb's, and that of `code.interact()`."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+
+from flask_debuglaunch.debuggers.frame_place import place_of
+
+# All of them are bdb.Bdb at heart, which calls these with the frame that is looked at.
+_BDB_CALLS = ("interaction", "user_line", "user_call", "user_return", "user_exception")
+
+
+def prompting_at() -> str | None:
+    """Where a thread is stopped at a prompt now, as "shop/views.py:12"."""
+    if "bdb" not in sys.modules and "code" not in sys.modules:
+        return None
+    found = (_place_in(frame) for frame in sys._current_frames().values())
+    return next((place for place in found if place is not None), None)
+
+
+def _place_in(frame: FrameType | None) -> str | None:
+    while frame is not None:
+        looked_at = _looked_at(frame)
+        if looked_at is not None:
+            return place_of(looked_at.f_code.co_filename, looked_at.f_lineno)
+        frame = frame.f_back
+    return None
+
+
+def _looked_at(frame: FrameType) -> FrameType | None:
+    """The frame that the prompt is about, if this is the frame of a prompt."""
+    name = frame.f_code.co_name
+    if name in _BDB_CALLS and _is_instance(frame, "bdb", "Bdb"):
+        looked_at = frame.f_locals.get("frame")
+        return looked_at if isinstance(looked_at, FrameType) else frame.f_back
+    if name == "interact" and _is_instance(frame, "code", "InteractiveConsole"):
+        caller = frame.f_back
+        is_shortcut = caller is not None and caller.f_globals.get("__name__") == "code"
+        return caller.f_back if is_shortcut and caller else caller
+    return None
+
+
+def _is_instance(frame: FrameType, module: str, name: str) -> bool:
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(frame.f_locals.get("self"), kind)
