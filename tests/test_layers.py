@@ -25,6 +25,7 @@ LAYERS = [
         "container",
         "editor_links",
         "errors",
+        "fixes",
         "port_owner",
         "regular_file",
         "shadowing",

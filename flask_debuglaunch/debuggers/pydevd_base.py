@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
+from flask_debuglaunch import fixes
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, PathMappings, Presence
 from flask_debuglaunch.debuggers.ide_connection import IdeServer, dial
@@ -109,7 +110,7 @@ class PydevdBase:
 
         if not self.installed():
             raise DebuggerUnavailable(
-                f"{self.name} is not installed here: {sys.executable} -m pip install {self.package}"
+                f"{self.name} is not installed here: {fixes.install(self.package)}"
             )
         # Else every start on Python 3.11 and later prints a warning about frozen modules.
         os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
@@ -125,7 +126,7 @@ class PydevdBase:
             raise DebuggerUnavailable(
                 f"the installed {self.name} is too old for Python {sys.version_info[0]}."
                 f"{sys.version_info[1]} or for this launcher ({type(error).__name__}: {error}):"
-                f" {sys.executable} -m pip install --upgrade {self.package}"
+                f" {fixes.upgrade(self.package)}"
             ) from error
 
 

@@ -23,6 +23,13 @@ def _readable(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(Level.ERROR, what, where, "python -m flask_debuglaunch explain")
 
 
+def _passed_over(evidence: Evidence) -> Iterator[Finding]:
+    for one in evidence.settings.lookups:
+        if one.passed_over:
+            fix = f"python -m flask_debuglaunch --config {shown(one.path)}"
+            yield Finding(Level.NOTE, one.passed_over, shown(one.path), fix)
+
+
 def _app_there(evidence: Evidence) -> Iterator[Finding]:
     plan = evidence.plan
     if plan is None:
@@ -112,6 +119,18 @@ def _matching_nothing(evidence: Evidence) -> Iterator[Finding]:
             )
 
 
+def _mapped_nowhere(evidence: Evidence) -> Iterator[Finding]:
+    """The second of each pair is a folder of this machine."""
+    for _, remote in evidence.settings.path_mappings.value:
+        if not Path(remote).exists():
+            yield Finding(
+                Level.WARNING,
+                f"PATH_MAPPINGS: {remote} is not there: no breakpoint below it is hit",
+                str(evidence.settings.path_mappings.origin),
+                f"--path-mappings LOCAL={shown(evidence.app_folder.absolute())}",
+            )
+
+
 CHECKS = (
     Check(
         "configuration",
@@ -119,6 +138,12 @@ CHECKS = (
         " of the wrong kind",
         "the message names the line and what to write",
         _readable,
+    ),
+    Check(
+        "passed-over",
+        "A configuration is passed over: it has none of our blocks, or is another user's",
+        "`--config FILE`, or name it `flask-debuglaunch.yaml`",
+        _passed_over,
     ),
     Check(
         "app", "There is no app, or another file is taken for it", "`--app main:app`", _app_there
@@ -134,6 +159,12 @@ CHECKS = (
         "FLASK_DEBUG turns off what the YAML turns on",
         "`unset FLASK_DEBUG`",
         _shadowed_debug,
+    ),
+    Check(
+        "path-mappings",
+        "A path mapping leads to a folder that is not there",
+        "correct PATH_MAPPINGS",
+        _mapped_nowhere,
     ),
     Check(
         "patterns",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flask_debuglaunch import fixes
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.plan import is_loopback
@@ -46,7 +47,7 @@ def _listening(evidence: Evidence, owner: PortOwner | None) -> Iterator[Finding]
             Level.ERROR,
             f"the debug port is taken by {owner}: the app is served without the debugger",
             where,
-            f"python -m flask_debuglaunch --debug-port {port + 1}",
+            f"python -m flask_debuglaunch {fixes.another_port('--debug-port', port)}",
         )
 
 
@@ -86,7 +87,7 @@ def _http_port(evidence: Evidence) -> Iterator[Finding]:
         Level.ERROR,
         f"the app's port is taken by {owner}",
         f"PORT {port}",
-        f"python -m flask_debuglaunch --port {port + 1}",
+        f"python -m flask_debuglaunch {fixes.another_port('--port', port)}",
     )
 
 

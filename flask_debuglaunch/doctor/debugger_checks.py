@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+from flask_debuglaunch import fixes
 from flask_debuglaunch.configuration.origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
@@ -26,7 +27,7 @@ def _installed(evidence: Evidence) -> Iterator[Finding]:
     if debugger.installed():
         yield Finding(Level.OK, f"{debugger.name} is installed", sys.executable)
     else:
-        fix = f"{sys.executable} -m pip install {debugger.package}"
+        fix = fixes.install(str(debugger.package))
         yield Finding(Level.ERROR, f"{debugger.name} is not installed", sys.executable, fix)
 
 
@@ -44,7 +45,7 @@ def _new_enough(evidence: Evidence) -> Iterator[Finding]:
     if installed >= needed:
         yield Finding(Level.OK, what, sys.executable)
         return
-    fix = f"{sys.executable} -m pip install --upgrade {debugger.package}"
+    fix = fixes.upgrade(str(debugger.package))
     yield Finding(
         Level.ERROR, f"{what} is too old: it needs {written(needed)} or newer", sys.executable, fix
     )
@@ -60,8 +61,7 @@ def _over_each_other(_: Evidence) -> Iterator[Finding]:
         Level.ERROR,
         "pydevd and pydevd-pycharm are both installed: each has overwritten files of the other",
         str(Path(spec.origin).parent) if spec and spec.origin else sys.prefix,
-        f"{sys.executable} -m pip uninstall -y pydevd pydevd-pycharm &&"
-        f" {sys.executable} -m pip install pydevd",
+        f"{sys.executable} -m pip uninstall -y pydevd pydevd-pycharm && {fixes.install('pydevd')}",
     )
 
 
@@ -126,7 +126,7 @@ def _no_gevent_support(evidence: Evidence) -> Iterator[Finding]:
     for source in evidence.sources:
         for line, text in enumerate(source.content.splitlines(), 1):
             words = text.strip()
-            if b"patch_all(" in words and b"monkey" in words and not words.startswith(b"#"):
+            if b"monkey" in words and b"patch" in words and b"(" in words and words[:1] != b"#":
                 yield Finding(
                     Level.WARNING,
                     "gevent or eventlet patches the app: without GEVENT_SUPPORT the debugger"

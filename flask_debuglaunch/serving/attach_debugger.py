@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flask_debuglaunch import fixes
 from flask_debuglaunch.debuggers import DEBUGGERS, Debugger, Endpoint, child_sessions
 from flask_debuglaunch.debuggers.child_sessions import Session
 from flask_debuglaunch.errors import DebuggerUnavailable, LaunchError
@@ -75,7 +76,7 @@ def _meet(plan: Plan) -> bool:
     except DebuggerUnavailable as error:
         if plan.required.value:
             raise
-        say(f"{error}. The app is served without it")
+        say(f"{error}. The app is served without it; {fixes.DOCTOR}")
         return False
     _wait_for_ide(plan, debugger, endpoint)
     return True

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from flask_debuglaunch.fixes import another_port
+
 from ..support.processes import Program, free_port, http_get
 from .project import LAUNCHER, RELOAD, ended, saying, served, without_rights, write
 
@@ -87,7 +89,8 @@ def test_a_host_that_is_not_ours(project: Path, host: str, message: str) -> None
 def test_what_is_no_host(project: Path, host: str) -> None:
     refused = ended(project, "--host", host)
     assert refused.status == 2
-    assert refused.message == f"argv:--host: must be a host name or an IP address, not {host!r}"
+    wanted = "a host name or an IP address, without a port"
+    assert refused.message == f"argv:--host: must be {wanted}, not {host!r}"
 
 
 # A port that can't be had
@@ -110,7 +113,7 @@ def test_a_busy_port_is_told_of_before_the_app_is_imported(
     name = Path(f"/proc/{os.getpid()}/comm").read_text().strip()
     assert refused.message == (
         f"argv:--port: port {busy_port} is in use by {name} (process {os.getpid()})."
-        " End that, or choose another with --port"
+        f" End that, or choose another with {another_port('--port', busy_port)}"
     )
 
 

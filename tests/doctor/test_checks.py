@@ -76,8 +76,14 @@ def test_vscode_takes_another_interpreter(tmp_path: Path) -> None:
     assert "is not there" in only(findings(tmp_path), "interpreter-of-the-ide")["what"]
 
 
-def test_gevent_patches_the_app(tmp_path: Path) -> None:
-    patch = "from gevent import monkey\nmonkey.patch_all()\n"
+@pytest.mark.parametrize(
+    "patch",
+    [
+        "from gevent import monkey\nmonkey.patch_all()\n",
+        "import eventlet\neventlet.monkey_patch()\n",
+    ],
+)
+def test_gevent_patches_the_app(tmp_path: Path, patch: str) -> None:
     write(tmp_path, {"app.py": patch + APP, "config.yaml": VSCODE})
     assert only(findings(tmp_path), "gevent-support")["where"] == "app.py:2"
     found = findings(tmp_path, env={"GEVENT_SUPPORT": "True"})
@@ -142,13 +148,15 @@ def test_what_the_code_does_only_when_started_as_a_program(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("files", "env", "check", "words"),
     [
-        ({"config.yaml": "flask:\n  DEBUG: True\n"}, {}, "configuration", "the block is FLASK, not flask"),
+        ({"config.yaml": "other: {}\n"}, {}, "passed-over", "another tool's"),
+        ({"flask-debuglaunch.yaml": "flask:\n  DEBUG: True\n"}, {}, "configuration", "the block is FLASK, not flask"),
         ({"config.yaml": "FLASK:\n  DEBUG: maybe\n"}, {}, "configuration", "must be true or false"),
         ({"config.yaml": "DEBUGLAUNCH:\n  APP: nope\n"}, {}, "app", "APP"),
         ({"main.py": APP}, {}, "app", "app.py is taken for the app, not main.py"),
         ({}, {"WERKZEUG_SERVER_FD": "3"}, "variables", "WERKZEUG_SERVER_FD is left over"),
         ({}, {"WATCHFILES_FORCE_POLLING": "1"}, "no-file-events", "changes are polled"),
         ({"config.yaml": VSCODE}, {"container": "podman"}, "container", "is not the IDE's"),
+        ({"config.yaml": "DEBUGLAUNCH:\n  PATH_MAPPINGS: {/home/me: /nowhere}\n"}, {}, "path-mappings", "/nowhere is not there"),
         ({}, {"FLASK_ENV": "development"}, "variables", "since Flask 2.3"),
         ({"config.yaml": VSCODE}, {"FLASK_DEBUG": "0"}, "debug-off", "off by the environment"),
         ({"config.yaml": "DEBUGLAUNCH:\n  EXTRA_FILES: [no.csv]\n"}, {}, "patterns", "no.csv is not"),

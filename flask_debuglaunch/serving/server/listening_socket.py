@@ -7,6 +7,7 @@ import socket
 import sys
 from typing import Any
 
+from flask_debuglaunch import fixes
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.port_owner import owner_of_port
@@ -75,7 +76,8 @@ def _why_not(error: OSError, plan: Plan) -> str:
     port, origin = plan.port.value, plan.settings.port.origin
     if error.errno == errno.EADDRINUSE:
         holder = _by_whom(port)
-        return f"{origin}: port {port} is in use{holder}. End that, or choose another with --port"
+        other = fixes.another_port("--port", port)
+        return f"{origin}: port {port} is in use{holder}. End that, or choose another with {other}"
     if error.errno == errno.EACCES:
         return f"{origin}: port {port} is not for this user. Choose one above 1023 with --port"
     why = f"{plan.settings.host.origin}: HOST {plan.host.value} can't be served on"
