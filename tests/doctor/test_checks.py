@@ -148,7 +148,7 @@ def test_what_the_code_does_only_when_started_as_a_program(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("files", "env", "check", "words"),
     [
-        ({"config.yaml": "other: {}\n"}, {}, "passed-over", "another tool's"),
+        ({"config.yaml": "flask: {}\n"}, {}, "passed-over", "another tool's"),
         ({"flask-debuglaunch.yaml": "flask:\n  DEBUG: True\n"}, {}, "configuration", "the block is FLASK, not flask"),
         ({"config.yaml": "FLASK:\n  DEBUG: maybe\n"}, {}, "configuration", "must be true or false"),
         ({"config.yaml": "DEBUGLAUNCH:\n  APP: nope\n"}, {}, "app", "APP"),
