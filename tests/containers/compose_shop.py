@@ -68,6 +68,13 @@ FILES = {
 }
 
 
+def write(folder: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+
+
 def require_engine() -> None:
     """Skip the test where there is no engine with its images."""
     missing = None
@@ -107,10 +114,7 @@ class Shop:
         return f"shop{self.port}_web_1"
 
     def write(self, files: Mapping[str, str]) -> None:
-        for name, text in files.items():
-            path = self.folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(textwrap.dedent(text), encoding="utf-8")
+        write(self.folder, files)
 
     def ide(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Give the `ide` command; the launcher's other words for the container come last."""

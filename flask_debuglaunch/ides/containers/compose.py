@@ -51,8 +51,20 @@ class Debugged:
 def compose_file(project: Project, name: str | None) -> tuple[File, list[str]]:
     """compose.debug.yaml for the service (None: the one that there is), and what there is to say
     of it. Raises LaunchError."""
-    compose = read_compose_project(project.folder)
+    return debug_file(read_compose_project(project.folder), project, name)
+
+
+def debug_file(
+    compose: ComposeProject, project: Project, name: str | None
+) -> tuple[File, list[str]]:
+    """The same for services that have been read."""
     debugged = _debugged(compose, name, project)
+    late = compose.late.get(debugged.service.name, frozenset()) & {"ports", "profiles"}
+    if late:
+        raise LaunchError(
+            f"{debugged.service.where}: has its {' and '.join(sorted(late))} from what it extends,"
+            f" and {' '.join(compose.engine)} can't replace those. Write them into the service"
+        )
     text = _text(debugged, compose, project)
     return File(FILE, partial(_unless_theirs, text)), list(_notes(debugged, compose))
 
@@ -354,16 +366,15 @@ def _config_in_container(debugged: Debugged, project: Project) -> str | None:
     return None
 
 
-def _ports(debugged: Debugged) -> _Override:
+def _ports(debugged: Debugged) -> list[Any]:
     ours = (debugged.port, debugged.debug_port)
     others = [one.written for one in debugged.service.ports if one.target not in ours]
-    return _Override(
-        [
-            f"{PUBLISHED_ON}:{debugged.published}:{debugged.port}",
-            f"{PUBLISHED_ON}:{debugged.debug_port}:{debugged.debug_port}",
-            *others,
-        ]
-    )
+    ports = [
+        f"{PUBLISHED_ON}:{debugged.published}:{debugged.port}",
+        f"{PUBLISHED_ON}:{debugged.debug_port}:{debugged.debug_port}",
+        *others,
+    ]
+    return _Override(ports) if debugged.service.ports else ports
 
 
 def _tamed(debugged: Debugged) -> Iterator[tuple[str, Any]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,21 @@ from flask_debuglaunch.errors import LaunchError
 # In Compose's order; the first that is there counts, with its override.
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 ENGINES = (("docker", "compose"), ("podman-compose",))
+COMMANDS = ("command", "entrypoint", "test")
+"""Lists that are replaced, and not added to."""
 SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class ComposeProject:
-    """engine: the words of its command. files: relative to the folder, with slashes."""
+    """engine: the words of its command. files: relative to the folder, with slashes. late: what
+    services get only when they are started, by `extends` under podman-compose: of it nothing can
+    be replaced."""
 
     engine: tuple[str, ...]
     files: tuple[str, ...]
     services: Mapping[str, Mapping[str, Any]]
+    late: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def command(self, *words: str, files: Iterable[str] = ()) -> list[str]:
         """Of the engine, for these files after the project's own."""
@@ -36,18 +42,70 @@ class ComposeProject:
 def read_compose_project(folder: Path) -> ComposeProject:
     """Ask the engine for the folder's services. Raises LaunchError if there is no engine, no file,
     or one that the engine does not take."""
-    files = compose_files(folder)
+    files, engine = compose_files(folder), installed_engine()
+    shown = _services(engine, files, folder)
+    services = {name: _extended(one, shown, engine, folder) for name, one in shown.items()}
+    late = {name: frozenset(one.keys() - shown[name].keys()) for name, one in services.items()}
+    return ComposeProject(engine, files, services, late)
+
+
+def _services(
+    engine: tuple[str, ...], files: tuple[str, ...], folder: Path
+) -> dict[str, Mapping[str, Any]]:
+    """As the engine's `config` shows them."""
     profiles = sorted({one for file in files for one in _profiles(folder / file)})
-    engine = installed_engine()
-    project = ComposeProject(engine, files, {})
     options = [word for one in profiles for word in ("--profile", one)]
-    argv = [*project.command(*options, "config")]
+    argv = ComposeProject(engine, files, {}).command(*options, "config")
     done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=SECONDS)
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise LaunchError(f"{files[0]}: `{' '.join(engine)} config` says: {said[-1:] or ['no']}")
+        said = (done.stderr.strip() or "nothing").splitlines()[-1]
+        raise LaunchError(f"{files[0]}: `{' '.join(engine)} config` refuses it: {said}")
     merged = yaml.load(done.stdout, Loader=_TagsIgnored)
-    return ComposeProject(engine, files, (merged or {}).get("services") or {})
+    return (merged or {}).get("services") or {}
+
+
+def _extended(
+    service: Mapping[str, Any],
+    services: Mapping[str, Mapping[str, Any]],
+    engine: tuple[str, ...],
+    folder: Path,
+) -> Mapping[str, Any]:
+    """The service with what it extends, which podman-compose resolves only when it starts it."""
+    extends = service.get("extends")
+    if not extends:
+        return service
+    named = extends if isinstance(extends, Mapping) else {"service": extends}
+    if named.get("file"):
+        services = _services(engine, (str(named["file"]),), folder)
+    base = services.get(str(named.get("service")))
+    if base is None:
+        raise LaunchError(f"a service extends {named.get('service')}, which is not there")
+    own = {key: value for key, value in service.items() if key != "extends"}
+    return merged_service(_extended(base, services, engine, folder), own)
+
+
+def merged_service(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """By Compose's rules: https://docs.docker.com/reference/compose-file/merge/."""
+    merged = dict(base)
+    for key, value in own.items():
+        before = base.get(key)
+        if key == "environment":
+            merged[key] = {**as_mapping(before), **as_mapping(value)}
+        elif isinstance(before, Mapping) and isinstance(value, Mapping):
+            merged[key] = merged_service(before, value)
+        elif isinstance(before, list) and isinstance(value, list) and key not in COMMANDS:
+            merged[key] = [*before, *value]
+        else:
+            merged[key] = value
+    return merged
+
+
+def as_mapping(value: Any) -> dict[str, Any]:
+    """A mapping, or a list of NAME=TEXT; a name alone stands for the shell's variable."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    pairs = (str(one).partition("=") for one in value or ())
+    return {name: text if equals else None for name, equals, text in pairs}
 
 
 def compose_files(folder: Path) -> tuple[str, ...]:
@@ -92,16 +150,20 @@ def _profiles(file: Path) -> Iterator[str]:
 
 
 def installed_engine() -> tuple[str, ...]:
-    """The first of ENGINES that answers. Raises LaunchError if none does."""
+    """The first of ENGINES that is there. Raises LaunchError if none is."""
     for engine in ENGINES:
-        try:
-            argv = [*engine, "version"]
-            if subprocess.run(argv, capture_output=True, timeout=SECONDS).returncode == 0:
-                return engine
-        except OSError:
-            continue
+        if shutil.which(engine[0]) and _has_command(engine):
+            return engine
     names = " or ".join(" ".join(engine) for engine in ENGINES)
     raise LaunchError(f"{names} is needed to read the Compose file, and not on PATH: install one")
+
+
+def _has_command(engine: tuple[str, ...]) -> bool:
+    """Docker's command line may be there without its plugin."""
+    if len(engine) == 1:
+        return True
+    argv = [*engine, "version"]
+    return subprocess.run(argv, capture_output=True, timeout=SECONDS).returncode == 0
 
 
 class _TagsIgnored(yaml.SafeLoader):

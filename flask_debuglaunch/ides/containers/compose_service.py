@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.ides.containers.compose_project import ComposeProject
+from flask_debuglaunch.ides.containers.compose_project import ComposeProject, as_mapping
 from flask_debuglaunch.ides.containers.dockerfile import Copied, Image, read_image
 
 
@@ -130,12 +130,9 @@ def _environment(written: Mapping[str, Any], folder: Path) -> Mapping[str, str]:
 
 
 def _mapping(value: Any) -> dict[str, str]:
-    """A mapping, or a list of NAME=TEXT; a name alone stands for the shell's variable."""
-    if not isinstance(value, Mapping):
-        value = dict(str(one).partition("=")[::2] for one in value or ())
     return {
-        str(key): str(os.environ.get(key, "") if text is None else text)
-        for key, text in value.items()
+        name: str(os.environ.get(name, "") if text is None else text)
+        for name, text in as_mapping(value).items()
     }
 
 

@@ -70,7 +70,7 @@ def read_command(words: Sequence[str], environment: Mapping[str, str]) -> Served
 
 def _of_shell_line(words: Sequence[str], environment: Mapping[str, str]) -> Served | None:
     line = words[2].strip()
-    last = max((found.end() for found in re.finditer(r"&&|\|\||;|\n", line)), default=0)
+    last = max((found.end() for found in re.finditer(r"&&|\|\|?|;|\n", line)), default=0)
     try:
         command = shlex.split(line[last:])
     except ValueError:  # an open quote
