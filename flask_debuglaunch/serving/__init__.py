@@ -82,7 +82,7 @@ def work(app: WSGIApplication | None = None) -> int:
     )
 
     inherited = inherit()
-    task = inherited.channel.receive()
+    task = inherited.task or inherited.channel.receive()
     if isinstance(task, Preload):
         from flask_debuglaunch.serving.processes.fork_server_main import run_fork_server
 

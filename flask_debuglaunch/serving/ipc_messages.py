@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flask_debuglaunch.debuggers.child_sessions import Session
@@ -84,19 +85,37 @@ class Retire:
     seconds: float
 
 
+Changes = tuple[tuple[str, str], ...]
+"""Pairs of what has changed ("os.environ['TZ']") and how it is now, in order."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """One that the app made, or a function that it called."""
+
+    module: str
+    changes: Changes
+    """What had changed by then since the import of the app began."""
+
+
 @dataclass(frozen=True)
 class Preloadable:
     """What of the app's imports a fork server can have ready for the next worker, or why none."""
 
-    modules: tuple[str, ...]
+    imports: tuple[Import, ...]
+    was_forked: bool
+    """The worker had some of its modules from a fork server: these imports come on top."""
     unsafe: str | None
 
 
 @dataclass(frozen=True)
 class Preload:
-    """To a fork_server: import these."""
+    """To a fork_server: make these imports, in this order."""
 
-    modules: tuple[str, ...]
+    imports: tuple[Import, ...]
+    left_out: Mapping[str, frozenset[str]]
+    """Packages that must not be imported, nor those that import them; each with what it changes,
+    which is no change of the app's."""
     plan: Plan
     session: Session | None
 
@@ -106,6 +125,21 @@ class Preloaded:
     """The fork server can fork. A change of one of the files means that it should not any more."""
 
     files: frozenset[str]
+    rest: tuple[str, str] | None
+    """The first module that is not there, nor what was imported after it, and what the app changes
+    before; None if all are."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A package has done what a fork must not share: this fork server is of no use, one without the
+    package may be."""
+
+    package: str
+    reason: str
+    changes: frozenset[str]
+    file: str | None
+    """Where it is: when that changes, it may be another package."""
 
 
 @dataclass(frozen=True)

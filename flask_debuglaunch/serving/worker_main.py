@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from flask_debuglaunch.debuggers import child_sessions
 from flask_debuglaunch.errors import LaunchError
@@ -26,7 +26,7 @@ from flask_debuglaunch.serving.app.imported_files import (
 from flask_debuglaunch.serving.app.middleware import around, warn_of_own_debugger
 from flask_debuglaunch.serving.app.preloadable_modules import (
     ImportRecorder,
-    installed_modules,
+    installed_imports,
     why_not_fork,
 )
 from flask_debuglaunch.serving.attach_debugger import attach_worker, debugger_of
@@ -42,6 +42,7 @@ from flask_debuglaunch.serving.ipc_messages import (
 )
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance
+from flask_debuglaunch.serving.processes.start_afresh import start_afresh
 from flask_debuglaunch.serving.server.http_server import AppServer, make_server
 from flask_debuglaunch.serving.server.tls import ssl_context_of
 from flask_debuglaunch.terminal import say
@@ -69,7 +70,7 @@ class Loaded:
 def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int:
     """Serve the app until the supervisor sends Retire; returns the exit status."""
     channel, began = inherited.channel, time.time()
-    orders, recorder = ControlThread(task, channel), ImportRecorder()
+    orders, recorder = ControlThread(task, channel), _recorder(task, inherited)
     _keep_from_children(inherited)
     try:
         _attach(task, channel)
@@ -88,6 +89,13 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     channel.tell(Ready(loaded.failed))
     _serve(server, orders)
     return end_process(orders)
+
+
+def _recorder(task: Task, inherited: Inheritance) -> ImportRecorder:
+    def begin_again(module: str, what: str) -> NoReturn:
+        start_afresh(task, inherited, f"the app now changes {what} before it imports {module}")
+
+    return ImportRecorder(inherited.preloaded, begin_again)
 
 
 def _attach(task: Task, channel: Channel) -> None:
@@ -142,12 +150,13 @@ def _report(
     channel: Channel, server: AppServer, loaded: Loaded, recorder: ImportRecorder, since: float
 ) -> None:
     """Tell the supervisor what to watch, and what the next worker could have ready."""
-    imports = ImportsSeen(since)
-    _send(channel, imports.news(_folders_to_watch(loaded.app), loaded.mended_by))
-    server.after_request = lambda: _send(channel, imports.news())
+    seen = ImportsSeen(since)
+    _send(channel, seen.news(_folders_to_watch(loaded.app), loaded.mended_by))
+    server.after_request = lambda: _send(channel, seen.news())
     if not loaded.failed:
         unsafe = why_not_fork(was_given=loaded.was_given)
-        channel.tell(Preloadable(installed_modules(recorder.names), unsafe))
+        imports = tuple(installed_imports(recorder.imports))
+        channel.tell(Preloadable(imports, recorder.was_forked, unsafe))
 
 
 def _folders_to_watch(app: WSGIApplication) -> frozenset[str]:

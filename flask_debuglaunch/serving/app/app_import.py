@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.app.app_finder import load_app, set_debug, without_our_frames
+from flask_debuglaunch.serving.app.app_finder import (
+    find_target,
+    load_app,
+    make_importable,
+    set_debug,
+    without_our_frames,
+)
 from flask_debuglaunch.serving.app.environ_for_app import app_run_ignored, set_for_app
 from flask_debuglaunch.serving.app.error_relay import relay_import_error
 from flask_debuglaunch.serving.app.missing_module_hint import look_only_in_imported_packages
@@ -42,6 +48,8 @@ def import_app(
     set_for_app(plan, supervised=supervised)
     look_only_in_imported_packages()
     try:
+        # Before the recorder: it is ours, and no change of the app's.
+        make_importable(find_target(plan).path)
         tell = _tell_of_app_run if first else lambda place: None
         with app_run_ignored(tell), recorder or nullcontext():
             return load_app(plan)

@@ -6,51 +6,158 @@ package may look at while it is imported: then a package can't tell the differen
 
 from __future__ import annotations
 
-import os
+import builtins
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 from flask_debuglaunch.serving.app.imported_files import namespace_of
 from flask_debuglaunch.serving.app.installed_code import is_installed
+from flask_debuglaunch.serving.app.interpreter_state import InterpreterState, look
+from flask_debuglaunch.serving.ipc_messages import Changes, Import
+
+
+@dataclass(frozen=True)
+class PreloadedModules:
+    """What a forked worker has from the fork server, and a new interpreter would not have when it
+    begins to import the app."""
+
+    brought: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Modules that were imported, each with all that came along with it."""
+    changes: Changes = ()
+    """What the packages have changed while they were imported."""
 
 
 class ImportRecorder:
-    """While entered, notes the names of modules in the order in which their import begins, as long
-    as the environment is what it was.
+    """While entered, notes the app's imports, in their order, each with what had changed by then.
 
-    A finder that finds nothing: Python asks the finders in turn for every module not yet imported.
+    Imports that a package makes while it is imported itself are not noted: they come along with it.
+    In a forked worker it also sees to it that the app asks for each preloaded module before it
+    changes anything. If it does not, the module was imported too early, and `start_afresh` is
+    called with the module and what was changed; it does not return.
     """
 
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self._environ: dict[str, str] = {}
+    def __init__(
+        self,
+        preloaded: PreloadedModules,
+        start_afresh: Callable[[str, str], None] = lambda module, what: None,
+    ) -> None:
+        self.imports: list[Import] = []
+        self._preloaded = preloaded
+        self._not_asked_for = {one for all_of in preloaded.brought.values() for one in all_of}
+        self._start_afresh = start_afresh
+        self._begun: InterpreterState | None = None
+        self._package: str | None = None
+        """The module whose import was noted last."""
+        self._looking_import = _passed_over(self._look_at)
+        self._import: Any = None
+
+    @property
+    def was_forked(self) -> bool:
+        """Were modules there that an interpreter would not have had yet?"""
+        return bool(self._preloaded.brought)
 
     def __enter__(self) -> ImportRecorder:
-        self._environ = dict(os.environ)
+        # A finder that finds nothing: Python asks the finders in turn for every module not yet
+        # imported.
         sys.meta_path.insert(0, self)
+        if self._not_asked_for:
+            self._import, builtins.__import__ = builtins.__import__, self._looking_import
+        self._begun = self._begun or look()
         return self
 
     def __exit__(self, *error: object) -> None:
         sys.meta_path.remove(self)
+        if self._import is not None:
+            builtins.__import__, self._import = self._import, None
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if os.environ == self._environ:
-            self.names.append(name)
+        if not _is_being_imported(self._package):
+            self._package = name
+            self.imports.append(Import(name, self._changes()))
         return None
 
+    def _changes(self) -> Changes:
+        assert self._begun is not None
+        return merged(self._preloaded.changes, look().changes_since(self._begun))
 
-def installed_modules(names: Sequence[str]) -> tuple[str, ...]:
-    """Those of the names that are modules of installed packages (this one, however it is installed)
-    or of the standard library."""
-    return tuple(name for name in names if _is_of_a_package(sys.modules.get(name)))
+    def _look_at(self, module: str, names: Sequence[str]) -> None:
+        asked_for = {*_with_parents(module), *(f"{module}.{name}" for name in names)}
+        for one in asked_for & self._not_asked_for:
+            self._not_asked_for -= {one, *self._preloaded.brought.get(one, ())}
+            assert self._begun is not None
+            for what, _ in look().changes_since(self._begun)[:1]:
+                self._start_afresh(one, what)
 
 
-def _is_of_a_package(module: ModuleType | None) -> bool:
-    origin = namespace_of(namespace_of(module).get("__spec__")).get("origin")
+def _is_being_imported(name: str | None) -> bool:
+    """Is it a module of an installed package whose import has not ended yet?"""
+    spec = _spec_of(name or "")
+    return bool(namespace_of(spec).get("_initializing")) and is_of_a_package(spec)
+
+
+def _passed_over(look_at: Callable[[str, Sequence[str]], None]) -> Callable[..., ModuleType]:
+    """A __import__ that looks at what is asked for.
+
+    By the names of its file and function Python takes it for importlib's own: no traceback shows
+    it (Python/import.c, remove_importlib_frames), no warning is blamed on it (warnings.py), no
+    debugger steps into it.
+    """
+    original = builtins.__import__
+
+    def _call_with_frames_removed(
+        name: str,
+        globals: Mapping[str, Any] | None = None,  # noqa: A002
+        locals: Mapping[str, Any] | None = None,  # noqa: A002
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        look_at(_absolute(name, globals, level), fromlist or ())
+        return original(name, globals, locals, fromlist or (), level)
+
+    code = _call_with_frames_removed.__code__
+    file = "<frozen importlib._bootstrap>"
+    _call_with_frames_removed.__code__ = code.replace(co_filename=file)
+    return _call_with_frames_removed
+
+
+def _absolute(name: str, names: Mapping[str, Any] | None, level: int) -> str:
+    if level == 0:
+        return name
+    package = (names or {}).get("__package__") or ""
+    return ".".join(filter(None, [package.rsplit(".", level - 1)[0], name]))
+
+
+def _with_parents(module: str) -> Iterator[str]:
+    while module:
+        yield module
+        module = module.rpartition(".")[0]
+
+
+def merged(first: Changes, then: Changes) -> Changes:
+    return tuple(sorted({**dict(first), **dict(then)}.items()))
+
+
+def installed_imports(imports: Iterable[Import]) -> Iterator[Import]:
+    """Those that are of modules of installed packages (this one, however it is installed) or of the
+    standard library."""
+    for one in imports:
+        spec = _spec_of(one.module)
+        if is_of_a_package(spec):
+            yield one
+
+
+def _spec_of(module: str) -> object:
+    return namespace_of(sys.modules.get(module)).get("__spec__")
+
+
+def is_of_a_package(spec: object) -> bool:
+    origin = namespace_of(spec).get("origin")
     return origin in ("built-in", "frozen") or is_installed(str(origin))
 
 

@@ -11,8 +11,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from flask_debuglaunch.debuggers.child_sessions import children_left_alone
-from flask_debuglaunch.serving.ipc_messages import Exited, Fork, Forked, Preload, Preloaded, Unsafe
-from flask_debuglaunch.serving.processes.ipc_channel import Channel, channel_to_child
+from flask_debuglaunch.serving.ipc_messages import (
+    Exited,
+    Fork,
+    Forked,
+    LeftOut,
+    Preload,
+    Preloaded,
+    Unsafe,
+)
+from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.socket_inheritance import spawn
 from flask_debuglaunch.serving.processes.worker_handle import END_SECONDS
 from flask_debuglaunch.serving.watching.signature import Signature, signature
@@ -32,7 +40,8 @@ class ForkServerHandle:
         self.preload = preload
         self.is_ready = False
         self.is_gone = False
-        self.unsafe: str | None = None
+        self.spoiled: LeftOut | Unsafe | None = None
+        self.rest: tuple[str, str] | None = None
         self._has_living_worker = False
         self._files: dict[str, Signature | None] = {}
         self._pids: list[int] = []
@@ -42,11 +51,12 @@ class ForkServerHandle:
     def hear(self) -> None:
         """Take in the next message."""
         match self.channel.receive():
-            case Preloaded(files):
+            case Preloaded(files, rest):
                 self._files = _signatures(files)
+                self.rest = rest
                 self.is_ready = True
-            case Unsafe(reason):
-                self.unsafe = reason
+            case LeftOut() | Unsafe() as reason:
+                self.spoiled = reason
             case Forked(pid):
                 self._pids.append(pid)
             case Exited(pid, status):
@@ -59,18 +69,16 @@ class ForkServerHandle:
         """Are the installed packages still what they were when they were preloaded?"""
         return _signatures(self._files) == self._files
 
-    def fork(self) -> ForkedWorker:
-        """Have a worker forked. Raises OSError if the fork_server is gone, or hangs."""
-        ours, theirs = socket.socketpair()
+    def fork(self, channel: socket.socket) -> ForkedWorker:
+        """Have a worker forked, at the other end of the channel. Raises OSError if the fork server
+        is gone, or hangs."""
         self._has_living_worker = True
-        with theirs:
-            self.channel.send(Fork())
-            socket.send_fds(self.channel.socket, [b"x"], [theirs.fileno()])
+        self.channel.send(Fork())
+        socket.send_fds(self.channel.socket, [b"x"], [channel.fileno()])
         if not self._heard(lambda: bool(self._pids), FORK_SECONDS):
-            ours.close()
             self.close()
             raise TimeoutError("the fork server does not answer")
-        return ForkedWorker(self, channel_to_child(ours), self._pids.pop())
+        return ForkedWorker(self, self._pids.pop())
 
     def status_of(self, pid: int) -> int | None:
         """The exit status of a worker that has ended or is about to; None if nobody knows it."""
@@ -107,8 +115,7 @@ class ForkServerHandle:
 class ForkedWorker:
     """A worker that a fork server has forked."""
 
-    def __init__(self, fork_server: ForkServerHandle, channel: Channel, pid: int) -> None:
-        self.channel = channel
+    def __init__(self, fork_server: ForkServerHandle, pid: int) -> None:
         self.fork_server = fork_server
         self._pid = pid
 

@@ -1,4 +1,4 @@
-"""The fork_server: a process without threads, with installed packages imported and no line of the
+"""The fork server: a process without threads, with installed packages imported and no line of the
 project, that forks each new worker.
 
 It is this program again, started as a worker is; `run_fork_server` returns in the workers only.
@@ -10,100 +10,167 @@ import contextlib
 import gc
 import importlib
 import os
+import random
 import selectors
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from flask_debuglaunch.debuggers import child_sessions
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
 from flask_debuglaunch.serving.app.environ_for_app import set_for_app
 from flask_debuglaunch.serving.app.imported_files import ImportsSeen, namespace_of
 from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER
-from flask_debuglaunch.serving.ipc_messages import Exited, Fork, Forked, Preload, Preloaded, Unsafe
+from flask_debuglaunch.serving.app.interpreter_state import look
+from flask_debuglaunch.serving.app.preloadable_modules import PreloadedModules
+from flask_debuglaunch.serving.ipc_messages import (
+    Changes,
+    Exited,
+    Fork,
+    Forked,
+    LeftOut,
+    Preload,
+    Preloaded,
+    Unsafe,
+)
+from flask_debuglaunch.serving.processes.import_effects import ImportEffects
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.lifeline import tie_to
+from flask_debuglaunch.serving.processes.silenced_output import silenced_output
 from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 
-# OpenBLAS starts threads as soon as it is loaded, ends them before a fork and starts them anew
-# after it (pthread_atfork in its driver/others/memory.c).
-FORK_SAFE_THREADS = ("numpy", "scipy.linalg")
+OUR_NAME = "flask_debuglaunch"
+
+PRELOAD_SECONDS = 30
+"""How long the imports may take: a worker may be waiting."""
 
 
 def run_fork_server(preload: Preload, inherited: Inheritance) -> Inheritance:
     """Preload, then fork whenever the supervisor asks; returns in each forked worker, with its own
     channel. In the fork server itself it never returns."""
+    environ = dict(os.environ)
     # Ctrl-C is for the supervisor, and for the worker once it is one.
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.alarm(PRELOAD_SECONDS)
+    preloading = Preloading(preload)
     try:
-        _preload(preload)
-    except UnsafeToFork as reason:
-        inherited.channel.tell(Unsafe(str(reason)))
+        preloading.run()
+    except Spoiled as spoiled:
+        inherited.channel.tell(spoiled.message)
         os._exit(0)
-    inherited.channel.tell(Preloaded(_files_to_check()))
+    signal.alarm(0)
+    inherited.channel.tell(Preloaded(_files_to_check(), preloading.rest))
     # What is there now is never garbage: left alone by the collector, it stays shared memory.
     gc.collect()
     gc.freeze()
     channel = _fork_on_demand(inherited.channel)
     signal.signal(signal.SIGINT, interrupt)
-    _be_like_new()
+    preloading.draw_anew()
+    importlib.invalidate_caches()
     held = None if inherited.lifeline is None else tie_to(inherited.lifeline)
-    return Inheritance(inherited.listener, channel, held)
+    return Inheritance(
+        inherited.listener, channel, held, preloaded=preloading.modules, environ=environ
+    )
 
 
-class UnsafeToFork(Exception):
-    """The reason."""
+class Spoiled(Exception):
+    """This process is of no use any more."""
+
+    def __init__(self, message: LeftOut | Unsafe) -> None:
+        super().__init__(message)
+        self.message = message
 
 
-def _preload(preload: Preload) -> None:
-    set_for_app(preload.plan, supervised=True)  # a package may read it while it is imported
-    make_importable(find_target(preload.plan).path)
-    seen = ImportsSeen(0)
-    seen.new_files()  # what each interpreter begins with here: a sitecustomize, a .pth's imports
-    with _silenced():
-        if preload.session is not None:
-            child_sessions.preload(preload.session)
-        importlib.import_module("flask_debuglaunch.serving.worker_main")
-        _import_all(name for name in FORK_SAFE_THREADS if name in preload.modules)
-        before = _thread_count()
-        for name in preload.modules:
-            _import_all([name])
-            if _thread_count() > before:
-                raise UnsafeToFork(f"a thread starts while {name} is imported")
-    for file in seen.new_files():
-        raise UnsafeToFork(f"an installed package imports the project's {os.path.relpath(file)}")
+class Preloading:
+    """The imports of the app, made once more without it."""
 
+    def __init__(self, preload: Preload) -> None:
+        self._preload = preload
+        self._seen = ImportsSeen(0)
+        self._seen.new_files()  # what each interpreter begins with here: sitecustomize, .pth files
+        self._brought: dict[str, frozenset[str]] = {}
+        self._changes: Changes = ()
+        self._generators: list[random.Random] = []
+        self._made_by_others = {name for made in preload.left_out.values() for name in made}
+        self.rest: tuple[str, str] | None = None
 
-def _import_all(names: Iterator[str] | list[str]) -> None:
-    for name in names:
+    @property
+    def modules(self) -> PreloadedModules:
+        return PreloadedModules(self._brought, self._changes)
+
+    def run(self) -> None:
+        """Raises Spoiled."""
+        # A package may read it while it is imported.
+        set_for_app(self._preload.plan, supervised=True)
+        make_importable(find_target(self._preload.plan).path)
+        with silenced_output():
+            self._import_own()
+            with ImportEffects() as effects:
+                self._follow_app(effects)
+                self._generators = effects.generators()
+
+    def _import_own(self) -> None:
+        with ImportEffects() as effects:
+            if self._preload.session is not None:
+                child_sessions.preload(self._preload.session)
+            importlib.import_module("flask_debuglaunch.serving.worker_main")
+            if found := effects.found(""):
+                raise Spoiled(Unsafe("{} {} while it is imported".format(*found)))
+        for file in self._seen.new_files():
+            raise Spoiled(Unsafe(f"an installed package imports {os.path.relpath(file)}"))
+
+    def _follow_app(self, effects: ImportEffects) -> None:
+        begun = look()
+        for one in self._preload.imports:
+            if _is_left_out(one.module, self._preload.left_out):
+                continue
+            self._changes = look().changes_since(begun)
+            difference = dict(set(one.changes) ^ set(self._changes)).keys() - self._made_by_others
+            if difference and not one.module.startswith(OUR_NAME):
+                self.rest = self.rest or (one.module, min(difference))
+            elif self.rest is None or one.module.startswith(OUR_NAME):
+                self._import(one.module, effects)
+        self._changes = look().changes_since(begun)
+
+    def _import(self, module: str, effects: ImportEffects) -> None:
+        before, state = set(sys.modules), look()
         # What fails here fails, or not, in the worker, where the app can handle it.
         with contextlib.suppress(Exception):
-            importlib.import_module(name)
+            importlib.import_module(module)
+        self._brought[module] = frozenset(sys.modules) - before
+        for package, reason in self._spoilers(module, effects):
+            made = frozenset(name for name, _ in look().changes_since(state))
+            file = getattr(sys.modules.get(package), "__file__", None)
+            raise Spoiled(LeftOut(package, reason, made, file))
+
+    def _spoilers(self, module: str, effects: ImportEffects) -> Iterator[tuple[str, str]]:
+        """The package that has done what a fork must not share, and why it must be left out."""
+        for one in effects.imported_since():
+            if _is_left_out(one, self._preload.left_out):
+                yield _package(module), f"imports {_package(one)}"
+        if found := effects.found(module):
+            yield _package(found[0]), f"{found[1]} while it is imported"
+        for file in self._seen.new_files():
+            yield _package(module), f"imports {os.path.relpath(file)} of the project"
+
+    def draw_anew(self) -> None:
+        """In a fork: give the random generators new states. Python's own does so by itself."""
+        for generator in self._generators:
+            generator.seed()
+        if numpy_random := sys.modules.get("numpy.random"):
+            numpy_random.seed()
+        if process := sys.modules.get("multiprocessing.process"):
+            process.current_process().authkey = os.urandom(32)
 
 
-@contextlib.contextmanager
-def _silenced() -> Iterator[None]:
-    """What packages print when they are imported has been seen already."""
-    kept = [os.dup(1), os.dup(2)]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2):
-        os.dup2(nowhere, descriptor)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for descriptor, original in zip((1, 2), kept, strict=True):
-            os.dup2(original, descriptor)
-            os.close(original)
-        os.close(nowhere)
+def _is_left_out(module: str, left_out: Container[str]) -> bool:
+    return _package(module) in left_out
 
 
-def _thread_count() -> int:
-    """The kernel's count: native threads too."""
-    return len(os.listdir("/proc/self/task"))
+def _package(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def _files_to_check() -> frozenset[str]:
@@ -173,12 +240,3 @@ class _ChildExits:
     def __exit__(self, *error: object) -> None:
         signal.signal(signal.SIGCHLD, self._handler)
         self._pipe.close()
-
-
-def _be_like_new() -> None:
-    """What a new interpreter has of its own and a fork would have from the fork_server."""
-    importlib.invalidate_caches()
-    # Python's own random does so by itself; the state of numpy's global one is copied.
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed()

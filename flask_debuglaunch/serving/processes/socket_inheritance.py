@@ -11,9 +11,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from flask_debuglaunch.serving.app.preloadable_modules import PreloadedModules
+from flask_debuglaunch.serving.ipc_messages import Task
 from flask_debuglaunch.serving.processes import CHILD_MARKER, windows_handover
 from flask_debuglaunch.serving.processes.ipc_channel import Channel, channel_to_child
 from flask_debuglaunch.serving.processes.lifeline import lifeline, tie_to
@@ -28,6 +30,11 @@ class Inheritance:
     channel: Channel
     lifeline: int | None = None
     """As tie_to() takes it; None where there is none."""
+    task: Task | None = None
+    """Where it was given before; else it comes through the channel."""
+    preloaded: PreloadedModules = field(default_factory=PreloadedModules)
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """What a fork server was started with."""
 
 
 def spawn(
@@ -37,17 +44,25 @@ def spawn(
     if sys.platform == "win32":
         return _spawn_on_windows(command, environ, listener)
     ours, theirs = socket.socketpair()
-    descriptors = (listener.fileno(), theirs.fileno(), lifeline())
-    marker = {CHILD_MARKER: ",".join(map(str, descriptors))}
-    with theirs, _interrupts_held_back():
-        process = subprocess.Popen(
-            command, env={**environ, **marker}, cwd=START_DIRECTORY, pass_fds=descriptors
-        )
+    with theirs:
+        process = spawn_with(command, environ, listener, theirs)
     return process, channel_to_child(ours)
 
 
+def spawn_with(
+    command: list[str], environ: Mapping[str, str], listener: socket.socket, channel: socket.socket
+) -> subprocess.Popen[bytes]:
+    """The same with a channel that is there already (not on Windows)."""
+    descriptors = (listener.fileno(), channel.fileno(), lifeline())
+    marker = {CHILD_MARKER: ",".join(map(str, descriptors))}
+    with interrupts_held_back():
+        return subprocess.Popen(
+            command, env={**environ, **marker}, cwd=START_DIRECTORY, pass_fds=descriptors
+        )
+
+
 @contextlib.contextmanager
-def _interrupts_held_back() -> Iterator[None]:
+def interrupts_held_back() -> Iterator[None]:
     """A child inherits it: Ctrl-C while its interpreter starts must not print a traceback."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -67,13 +82,21 @@ def inherit() -> Inheritance:
     marker = os.environ.pop(CHILD_MARKER)
     if sys.platform == "win32":
         return _inherit_on_windows(marker)
-    *sockets, held = map(int, marker.split(","))
-    listener, channel = (socket.socket(fileno=one) for one in sockets)
+    listening, speaking, held, *given = map(int, marker.split(","))
+    listener, channel = (socket.socket(fileno=one) for one in (listening, speaking))
     # The app's own children must neither hold the port nor keep the channel open.
     listener.set_inheritable(False)
     channel.set_inheritable(False)
     listener.setblocking(False)
-    return Inheritance(listener, Channel(channel), tie_to(held))
+    task = _read_task(*given) if given else None
+    return Inheritance(listener, Channel(channel), tie_to(held), task)
+
+
+def _read_task(descriptor: int) -> Task | None:
+    channel = Channel(socket.socket(fileno=descriptor))
+    task: Task | None = channel.receive()
+    channel.close()
+    return task
 
 
 # On Windows the child asks for both.

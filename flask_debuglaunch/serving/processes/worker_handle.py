@@ -13,7 +13,7 @@ from typing import Protocol
 
 from flask_debuglaunch.debuggers.child_sessions import children_left_alone
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
-from flask_debuglaunch.serving.processes.socket_inheritance import spawn
+from flask_debuglaunch.serving.processes.socket_inheritance import spawn, spawn_with
 
 END_SECONDS = 2.0
 
@@ -58,6 +58,14 @@ def start_fresh(
     with children_left_alone():
         process, channel = spawn(command, environ, listener)
     return FreshWorker(process, channel)
+
+
+def start_fresh_with(
+    command: list[str], environ: Mapping[str, str], listener: socket.socket, channel: socket.socket
+) -> subprocess.Popen[bytes]:
+    """The same at the other end of a channel that is there already (not on Windows)."""
+    with children_left_alone():
+        return spawn_with(command, environ, listener, channel)
 
 
 def how_it_ended(status: int | None) -> str:

@@ -6,23 +6,71 @@ import contextlib
 import os
 import selectors
 import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 
 from flask_debuglaunch.debuggers.child_sessions import Session
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker
-from flask_debuglaunch.serving.ipc_messages import Preload, Preloadable
+from flask_debuglaunch.serving.ipc_messages import LeftOut, Preload, Preloadable, Unsafe
 from flask_debuglaunch.serving.processes.fork_server_handle import (
     ForkedWorker,
     ForkServerHandle,
     start_fork_server,
 )
+from flask_debuglaunch.serving.processes.ipc_channel import channel_to_child
 from flask_debuglaunch.serving.processes.relaunch_command import own_command
-from flask_debuglaunch.serving.processes.worker_handle import WorkerProcess, start_fresh
+from flask_debuglaunch.serving.processes.worker_handle import (
+    FreshWorker,
+    WorkerProcess,
+    start_fresh,
+    start_fresh_with,
+)
+from flask_debuglaunch.serving.watching.signature import Signature, signature
 from flask_debuglaunch.terminal import say
+
+MAX_LEFT_OUT = 20
+"""So many packages may spoil a fork server, one after the other, before it is given up."""
+
+
+class AwaitedWorker:
+    """A worker whose process may yet have to be started: what it is told waits in its channel."""
+
+    def __init__(self) -> None:
+        ours, self._theirs = socket.socketpair()
+        self.channel = channel_to_child(ours)
+        self.process: ForkedWorker | FreshWorker | None = None
+
+    def begin(self, start: Callable[[socket.socket], ForkedWorker | FreshWorker]) -> None:
+        """Start it at the other end of the channel. Raises OSError."""
+        self.process = start(self._theirs)
+        self._theirs.close()
+
+    def kill(self) -> None:
+        """Also if it has not begun: then its channel closes, as if it had ended."""
+        self._theirs.close()
+        if self.process is not None:
+            self.process.kill()
+
+    def exit_status(self) -> int | None:
+        return None if self.process is None else self.process.exit_status()
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the next fork server is to be."""
+
+    preload: Preload
+    environ: Mapping[str, str]
+    listener: socket.socket
 
 
 class WorkerStarter:
-    """Keeps the fork_server. A process it starts waits for its task."""
+    """Keeps a fork server, and the one that comes next until it is ready.
+
+    A process that is started here waits for its task.
+    """
 
     def __init__(self, plan: Plan, selector: selectors.BaseSelector) -> None:
         self._selector = selector
@@ -30,23 +78,38 @@ class WorkerStarter:
         self._environ = dict(os.environ)
         self._plan = plan
         self._command = own_command(under_debugger=plan.connection.value == "present")
-        self._fork_server: ForkServerHandle | None = None
-        self._told: str | None = None
+        self._ready: ForkServerHandle | None = None
+        self._coming: ForkServerHandle | None = None
+        self._order: Order | None = None
+        self._given_up: Preload | None = None
+        self._left_out: dict[str, tuple[LeftOut, Signature | None]] = {}
+        """Packages that spoil a fork server, each with its file's signature."""
+        self._awaiting: dict[AwaitedWorker, socket.socket] = {}
+        """With the listener of each."""
+        self._told: set[str] = set()
 
     def start(self, listener: socket.socket) -> WorkerProcess:
-        """A process on its way to become a worker."""
-        fork_server = self._fork_server
-        if fork_server is not None and fork_server.is_ready:
-            if fork_server.is_fresh():
-                with contextlib.suppress(OSError):  # somebody has killed it
-                    return fork_server.fork()
-            self.forget()  # an installed package was changed
+        """A process on its way to become a worker. Raises OSError if there can be none."""
+        worker = AwaitedWorker()
+        if self._ready is not None:
+            if self._ready.is_fresh():
+                with contextlib.suppress(OSError):  # somebody has killed it, or it hangs
+                    worker.begin(self._ready.fork)
+                    return worker
+            # An installed package was changed: what it does may be another thing now.
+            self._left_out.clear()
+            self._start_again()
+        if self._coming is not None:  # it has had a start already
+            self._awaiting[worker] = listener
+            return worker
+        worker.kill()
         return start_fresh(self._command, environ_of_worker(self._plan, self._environ), listener)
 
     def follow(self, plan: Plan) -> None:
         """The configuration has changed: what is there has old variables in its environment."""
         self._plan = plan
-        self.forget()
+        self._order = self._given_up = None
+        self._retire_all()
 
     def learn(
         self, learned: Preloadable, plan: Plan, session: Session | None, listener: socket.socket
@@ -57,49 +120,144 @@ class WorkerStarter:
         if learned.unsafe is not None:
             self._give_up(learned.unsafe)
             return
-        known = self._fork_server.preload.modules if self._fork_server else ()
-        if self._fork_server is not None and set(learned.modules) <= set(known):
+        wanted = learned.imports
+        if learned.was_forked and self._order is not None:
+            known = self._order.preload.imports
+            names = {one.module for one in known}
+            wanted = (*known, *(one for one in wanted if one.module not in names))
+        preload = Preload(wanted, self._still_left_out(), plan, session)
+        if preload == self._given_up or (self._order and preload == self._order.preload):
             return
-        self.forget()
-        modules = tuple(dict.fromkeys((*known, *learned.modules)))
-        preload = Preload(modules, plan, session)
-        try:
-            fork_server = start_fork_server(self._command, self._environ, listener, preload)
-        except OSError as error:
-            self._give_up(f"a fork server can't be started: {error}")
-            return
-        self._fork_server = fork_server
-        self._selector.register(fork_server.channel, selectors.EVENT_READ, self._fork_server_said)
-
-    def forget(self) -> None:
-        """Start no more workers from the fork server at hand."""
-        if self._fork_server is not None:
-            self._selector.unregister(self._fork_server.channel)
-            self._fork_server.retire()
-            self._fork_server = None
+        if not learned.was_forked:  # the one at hand has something else than a new interpreter
+            self._retire(self._ready)
+            self._ready = None
+        self._order = Order(preload, self._environ, listener)
+        self._begin_next()
 
     def ended(self, process: WorkerProcess) -> None:
         """A worker that was started here has ended."""
-        if isinstance(process, ForkedWorker) and process.fork_server is not self._fork_server:
-            process.fork_server.close()
+        if not isinstance(process, AwaitedWorker):
+            return
+        if process in self._awaiting:  # it was not worth waiting for
+            del self._awaiting[process]
+            self._retire(self._coming)
+            self._coming = None
+        if isinstance(process.process, ForkedWorker):
+            fork_server = process.process.fork_server
+            if fork_server not in (self._ready, self._coming):
+                fork_server.close()
 
     def close(self) -> None:
-        if self._fork_server is not None:
-            self._fork_server.close()
+        for fork_server in (self._ready, self._coming):
+            if fork_server is not None:
+                fork_server.close()
 
-    def _fork_server_said(self) -> None:
-        fork_server = self._fork_server
+    def _still_left_out(self) -> dict[str, frozenset[str]]:
+        """Those whose file has not changed since."""
+        for package, (spoiled, was) in [*self._left_out.items()]:
+            if _signature(spoiled) != was:
+                del self._left_out[package]
+        return {package: spoiled.changes for package, (spoiled, _) in self._left_out.items()}
+
+    def _start_again(self) -> None:
+        self._retire(self._ready)
+        self._ready = None
+        if self._order is not None and self._coming is None:
+            preload = replace(self._order.preload, left_out=self._still_left_out())
+            self._order = replace(self._order, preload=preload)
+            self._begin_next()
+
+    def _begin_next(self) -> None:
+        assert self._order is not None
+        self._retire(self._coming)
+        order, self._coming = self._order, None
+        try:
+            self._coming = start_fork_server(
+                self._command, order.environ, order.listener, order.preload
+            )
+        except OSError as error:
+            self._give_up(f"a fork server can't be started: {error}")
+            return
+        heard = partial(self._fork_server_said, self._coming)
+        self._selector.register(self._coming.channel, selectors.EVENT_READ, heard)
+
+    def _retire(self, fork_server: ForkServerHandle | None) -> None:
+        """Start no more workers from it."""
+        if fork_server is not None:
+            self._selector.unregister(fork_server.channel)
+            fork_server.retire()
+
+    def _retire_all(self) -> None:
+        for fork_server in (self._ready, self._coming):
+            self._retire(fork_server)
+        self._ready = self._coming = None
+        self._begin_awaiting()
+
+    def _fork_server_said(self, fork_server: ForkServerHandle) -> None:
         # In the meantime somebody may have waited for this very message (how a worker ended).
-        if fork_server is None or not fork_server.channel.has_message():
+        if not fork_server.channel.has_message():
             return
         fork_server.hear()
-        if fork_server.unsafe is not None:
-            self._give_up(fork_server.unsafe)
+        if fork_server is self._coming:
+            self._next_said(fork_server)
         elif fork_server.is_gone:
-            self.forget()
+            self._retire(fork_server)
+            self._ready = None
+
+    def _next_said(self, coming: ForkServerHandle) -> None:
+        if coming.is_ready:
+            self._retire(self._ready)
+            self._ready, self._coming = coming, None
+            if coming.rest is not None:
+                self._tell("{} and what follows, because the app changes {} before", *coming.rest)
+            self._begin_awaiting()
+        elif isinstance(coming.spoiled, LeftOut) and len(self._left_out) < MAX_LEFT_OUT:
+            self._leave_out(coming.spoiled)
+        elif isinstance(coming.spoiled, Unsafe):
+            self._give_up(coming.spoiled.reason)
+        elif coming.is_gone:
+            self._give_up("the process that was to have the packages ready has ended")
+
+    def _leave_out(self, spoiled: LeftOut) -> None:
+        told = "{}, because it {}. Import it in the functions that use it"
+        self._tell(told, spoiled.package, spoiled.reason)
+        self._left_out[spoiled.package] = (spoiled, _signature(spoiled))
+        self._retire(self._coming)
+        self._coming = None
+        self._begin_awaiting()
+        self._start_again()
+
+    def _begin_awaiting(self) -> None:
+        """From the fork server that is ready, or without one."""
+        awaiting, self._awaiting = self._awaiting, {}
+        for worker, listener in awaiting.items():
+            try:
+                fresh = partial(self._fresh, listener, worker)
+                worker.begin(self._ready.fork if self._ready else fresh)
+            except OSError:  # the supervisor notices that its channel closes
+                worker.kill()
+
+    def _fresh(
+        self, listener: socket.socket, worker: AwaitedWorker, end: socket.socket
+    ) -> FreshWorker:
+        environ = environ_of_worker(self._plan, self._environ)
+        process = start_fresh_with(self._command, environ, listener, end)
+        return FreshWorker(process, worker.channel)
 
     def _give_up(self, reason: str) -> None:
-        self.forget()
-        if reason != self._told:
-            self._told = reason
+        """For as long as the app imports the same."""
+        self._given_up = self._order.preload if self._order else None
+        self._retire_all()
+        if reason not in self._told:
+            self._told.add(reason)
             say(f"Each reload starts a new interpreter: {reason}")
+
+    def _tell(self, text: str, *details: str) -> None:
+        told = text.format(*details)
+        if told not in self._told:
+            self._told.add(told)
+            say(f"Not kept imported between reloads: {told}")
+
+
+def _signature(spoiled: LeftOut) -> Signature | None:
+    return signature(spoiled.file) if spoiled.file else None

@@ -1,0 +1,122 @@
+"""What a package may look at while it is imported, and an app may change before.
+
+Differences are plain text, so that they can be compared from process to process.
+"""
+
+from __future__ import annotations
+
+import locale
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask_debuglaunch.serving.ipc_messages import Changes
+
+# Set while the app is imported, by us (environ_for_app.py).
+IGNORED_VARIABLES = {"FLASK_RUN_FROM_CLI"}
+# Those whose functions and classes apps replace by their own (a shim for an old package, a patch).
+PATCHED_MODULES = (
+    "builtins",
+    "collections",
+    "json",
+    "os",
+    "socket",
+    "ssl",
+    "subprocess",
+    "threading",
+)
+SIGNALS = [one for one in signal.Signals if one.name not in ("SIGKILL", "SIGSTOP")]
+
+
+@dataclass(frozen=True)
+class InterpreterState:
+    """As it was at one moment in this process."""
+
+    environ: dict[str, str]
+    single: dict[str, Any]
+    """What is compared as a whole, by its name."""
+    modules: dict[str, dict[str, Any]]
+
+    def changes_since(self, before: InterpreterState) -> Changes:
+        """What differs from another moment of the same process."""
+        found = dict(_environ_changes(before.environ, self.environ))
+        for name, value in self.single.items():
+            if value != before.single[name]:
+                found[name] = _difference(before.single[name], value)
+        for name, names in self.modules.items():
+            if names != before.modules.get(name):
+                found |= _patches(name, before.modules.get(name, names), names)
+        return tuple(sorted(found.items()))
+
+
+def look() -> InterpreterState:
+    """The state now. Takes some ten microseconds."""
+    root = logging.getLogger()
+    single: dict[str, Any] = {
+        "the working directory": _working_directory(),
+        "sys.path": list(sys.path),
+        "sys.meta_path": list(sys.meta_path),
+        "sys.path_hooks": list(sys.path_hooks),
+        "the warnings filters": list(warnings.filters),
+        "logging's root level": root.level,
+        "logging's root handlers": list(root.handlers),
+        "logging's logger class": logging.getLoggerClass(),
+        "logging's record factory": logging.getLogRecordFactory(),
+        "logging.disable": root.manager.disable,
+        # Taken out by dictConfig and fileConfig, which disable the loggers that are there.
+        "logging.config": logging._handlerList[:1],  # type: ignore[attr-defined]
+        "the locale": locale.setlocale(locale.LC_ALL),
+        "socket's default timeout": socket.getdefaulttimeout(),
+        "the recursion limit": sys.getrecursionlimit(),
+        "sys.excepthook": sys.excepthook,
+        "threading.excepthook": threading.excepthook,
+        "the signal handlers": list(map(signal.getsignal, SIGNALS)),
+    }
+    modules = {
+        name: dict(vars(sys.modules[name])) for name in PATCHED_MODULES if name in sys.modules
+    }
+    return InterpreterState(dict(os.environ), single, modules)
+
+
+def _working_directory() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it has been removed
+        return None
+
+
+def _environ_changes(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    names = {name for name in {*before, *now} if before.get(name) != now.get(name)}
+    return {
+        f"os.environ[{name!r}]": now.get(name, "not there") for name in names - IGNORED_VARIABLES
+    }
+
+
+def _difference(before: Any, now: Any) -> str:
+    """Of lists what was added and taken away: the rest may differ from process to process."""
+    if not isinstance(now, list):
+        return _name_of(now)
+    added = [_name_of(one) for one in now if one not in before]
+    removed = [_name_of(one) for one in before if one not in now]
+    return f"+{added} -{removed}" if added or removed else "in another order"
+
+
+def _patches(module: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    changed = [name for name, one in now.items() if callable(one) and before.get(name) is not one]
+    return {f"{module}.{name}": _name_of(now[name]) for name in changed}
+
+
+def _name_of(value: Any) -> str:
+    """Without the address that repr() gives of a function or an object."""
+    if callable(value):
+        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value))}"
+    if isinstance(value, (str, int, float, tuple, type(None))):
+        return repr(value)
+    return f"{type(value).__module__}.{type(value).__qualname__}"

@@ -1,0 +1,179 @@
+"""What a package may do while it is imported that a fork copies, but a start would make anew."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from flask_debuglaunch.serving.app.imported_files import namespace_of
+
+# jemalloc's own, in pyarrow's library for one: it prepares for a fork, and starts it anew in the
+# child when it is needed (background_thread_postfork_child in its src/background_thread.c).
+FORK_SAFE_THREADS = ("jemalloc_bg_thd",)
+# Opened once and kept, by libraries; no one minds who else reads there.
+SHARED_FILES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+# The standard library knows of forks; numpy's generator is given a new seed (fork_server_main.py).
+KNOWN_PACKAGES = {*sys.stdlib_module_names, "numpy"}
+
+
+class ImportEffects:
+    """While entered, looks on at imports; `found` says what the last one has done, and who did it.
+
+    Also a finder that finds nothing, to know which module is being imported.
+    """
+
+    def __init__(self) -> None:
+        self._begun: list[str] = []
+        self._latest = ""
+        self._threads = len(_threads())
+        self._starts_threads: str | None = None
+        self._files = _open_files()
+        self._effects: list[tuple[str, str]] = []
+        """Pairs of a module and what it does."""
+        self._made: list[tuple[str, str]] = []
+        """Pairs of a module and a temporary file or folder."""
+        self._seeded: set[int] = set()
+        self._restore = contextlib.ExitStack()
+
+    def __enter__(self) -> ImportEffects:
+        sys.meta_path.insert(0, self)
+        self._restore.callback(sys.meta_path.remove, self)
+        for module, function in ((os, "urandom"), (random, "_urandom")):
+            self._look_on(module, function, lambda drawn: self._note("draws random bytes"))
+        self._look_on(tempfile, "mkdtemp", self._note_temporary)
+        self._look_on(tempfile, "mkstemp", lambda made: self._note_temporary(made[1]))
+        self._note_seeds()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._restore.close()
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        self._look_at_threads()
+        self._begun.append(name)
+        self._latest = name
+        return None
+
+    def imported_since(self) -> list[str]:
+        """The modules whose import has begun since the last call."""
+        begun, self._begun = self._begun, []
+        return begun
+
+    def found(self, imported: str) -> tuple[str, str] | None:
+        """Which module has done what can't be shared, after the import of that one."""
+        self._look_at_threads()
+        if self._starts_threads is not None and len(_threads()) > 1 and not _end_before_a_fork():
+            return self._starts_threads, "starts a thread"
+        self._starts_threads, self._threads = None, len(_threads())
+        made = [(one, f"makes {path}") for one, path in self._made if os.path.exists(path)]
+        opened = [(imported, f"keeps {path} open") for path in _open_files() - self._files]
+        started = [(imported, "starts a process")] if _has_children() else []
+        return next(iter([*self._effects, *made, *opened, *started]), None)
+
+    def generators(self) -> list[Any]:
+        """The random generators that somebody holds and that were not given a seed."""
+        held = [one for one in gc.get_objects() if issubclass(type(one), random.Random)]
+        return [one for one in held if id(one) not in self._seeded]
+
+    def _look_at_threads(self) -> None:
+        threads = len(_threads())
+        if threads > self._threads:
+            self._starts_threads = self._starts_threads or self._latest
+        self._threads = threads
+
+    def _look_on(self, module: Any, function: str, note: Callable[[Any], None]) -> None:
+        original = getattr(module, function)
+
+        def looked_at(*arguments: Any, **named: Any) -> Any:
+            result = original(*arguments, **named)
+            note(result)
+            return result
+
+        setattr(module, function, looked_at)
+        self._restore.callback(_put_back, looked_at, original)
+
+    def _note(self, effect: str) -> None:
+        module = _importing(self._begun)
+        if module is not None and module.partition(".")[0] not in KNOWN_PACKAGES:
+            self._effects.append((module, effect))
+
+    def _note_temporary(self, path: Any) -> None:
+        self._made.append((_importing(self._begun) or self._latest, os.fsdecode(path)))
+
+    def _note_seeds(self) -> None:
+        original = random.Random.seed
+
+        def seed(generator: random.Random, a: Any = None, version: int = 2) -> None:
+            self._seeded.discard(id(generator))
+            if a is not None:
+                self._seeded.add(id(generator))
+            original(generator, a, version)
+
+        random.Random.seed = seed  # type: ignore[assignment, method-assign]
+        self._restore.callback(setattr, random.Random, "seed", original)
+
+
+def _importing(begun: Sequence[str]) -> str | None:
+    """The innermost module whose import has begun and has not ended."""
+    for name in reversed(begun):
+        spec = namespace_of(sys.modules.get(name)).get("__spec__")
+        if namespace_of(spec).get("_initializing"):
+            return name
+    return None
+
+
+def _put_back(replaced: object, original: object) -> None:
+    """Also where it was taken over: `from os import urandom`."""
+    for module in list(sys.modules.values()):
+        names = namespace_of(module)
+        for one in [one for one, value in list(names.items()) if value is replaced]:
+            names[one] = original
+
+
+def _threads() -> set[int]:
+    """The kernel's: native threads too."""
+    return {one for one in map(int, os.listdir("/proc/self/task")) if not _is_fork_safe(one)}
+
+
+def _is_fork_safe(thread: int) -> bool:
+    try:
+        with open(f"/proc/self/task/{thread}/comm", encoding="utf-8") as comm:
+            return comm.read().strip() in FORK_SAFE_THREADS
+    except OSError:  # it has ended
+        return True
+
+
+def _end_before_a_fork() -> bool:
+    """Try it: OpenBLAS ends its threads before a fork and starts them anew when they are needed
+    (pthread_atfork in its driver/others/memory.c)."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return len(_threads()) == 1
+
+
+def _open_files() -> set[str]:
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the listing's own
+            found.add(os.readlink(f"/proc/self/fd/{number}"))
+    return {one for one in found if one not in SHARED_FILES and not one.startswith("/proc/")}
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True

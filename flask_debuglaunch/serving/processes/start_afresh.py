@@ -1,0 +1,43 @@
+"""What a forked worker does when it finds that it is not like a new interpreter: it becomes one."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import NoReturn
+
+from flask_debuglaunch.debuggers.child_sessions import children_left_alone
+from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker
+from flask_debuglaunch.serving.ipc_messages import Task
+from flask_debuglaunch.serving.processes import CHILD_MARKER
+from flask_debuglaunch.serving.processes.ipc_channel import Channel
+from flask_debuglaunch.serving.processes.relaunch_command import own_command
+from flask_debuglaunch.serving.processes.socket_inheritance import (
+    Inheritance,
+    interrupts_held_back,
+)
+from flask_debuglaunch.start_directory import START_DIRECTORY
+from flask_debuglaunch.terminal import say
+
+
+def start_afresh(task: Task, inherited: Inheritance, reason: str) -> NoReturn:
+    """Make a new interpreter of this forked worker, with the same task: to the supervisor it is the
+    same process."""
+    assert inherited.lifeline is not None
+    say(f"Started anew, in a new interpreter: {reason}")
+    reading, writing = socket.socketpair()
+    Channel(writing).send(task)
+    sockets = (inherited.listener, inherited.channel, inherited.lifeline, reading)
+    descriptors = [one if isinstance(one, int) else one.fileno() for one in sockets]
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, True)
+    marker = {CHILD_MARKER: ",".join(map(str, descriptors))}
+    environ = environ_of_worker(task.plan, inherited.environ)
+    command = own_command(under_debugger=False)
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.flush()
+    with children_left_alone(), interrupts_held_back():
+        if START_DIRECTORY is not None:
+            os.chdir(START_DIRECTORY)
+        os.execve(command[0], command, {**environ, **marker})
