@@ -41,6 +41,8 @@ class Session:
     client_access_token: str | None
     parent: int
     """The supervisor's process, which the IDE knows."""
+    is_launch: bool = False
+    """Has the IDE started the supervisor? Then its Stop button is to end everything."""
 
 
 def session_of_this_process() -> Session | None:
@@ -63,6 +65,7 @@ def session_of_this_process() -> Session | None:
         access_token=getattr(tokens, "access_token", None),
         client_access_token=getattr(tokens, "client_access_token", None),
         parent=os.getpid(),
+        is_launch=_is_launched_by_ide(),
     )
 
 
@@ -76,6 +79,13 @@ def debugger_folders() -> tuple[str, ...]:
 @functools.cache
 def _real_folder_of(file: str) -> str:
     return os.path.dirname(os.path.realpath(file)) + os.sep
+
+
+def _is_launched_by_ide() -> bool:
+    """debugpy's launcher alone gives it the adapter's token on the command line. What starts the
+    program otherwise (`python -m debugpy --listen`) is for an IDE that attaches."""
+    options = getattr(sys.modules.get("debugpy.server.cli"), "options", None)
+    return getattr(options, "adapter_access_token", None) is not None
 
 
 def preload(session: Session) -> None:

@@ -104,6 +104,9 @@ class Debugger(Protocol):
     def stopped_at(self) -> str | None:
         """Where a thread is stopped now, as "shop/views.py:12"."""
 
+    def when_ide_leaves(self, tell: Callable[[], None]) -> None:
+        """Call this when the IDE leaves this process by a button, before stopped threads go on."""
+
     def hide_thread(self, thread: threading.Thread) -> None:
         """Keep a thread of our own out of the debugger: neither listed, traced nor suspended."""
 

@@ -44,6 +44,9 @@ class NoDebugger:
     def stopped_at(self) -> str | None:
         return None
 
+    def when_ide_leaves(self, tell: Callable[[], None]) -> None:
+        pass
+
     def hide_thread(self, thread: threading.Thread) -> None:
         pass
 

@@ -76,6 +76,9 @@ class PydevdBase:
     def stopped_at(self) -> str | None:
         return internals.stopped_at()
 
+    def when_ide_leaves(self, tell: Callable[[], None]) -> None:
+        internals.tell_of_leave(tell)
+
     def hide_thread(self, thread: threading.Thread) -> None:
         internals.hide_thread(thread)
 

@@ -306,6 +306,22 @@ def _place_of(wait: dict[str, Any]) -> str:
 # The connection to the IDE
 
 
+def tell_of_leave(tell: Callable[[], None]) -> None:
+    """Call this when the IDE asks to be disconnected from this process alone, as debugpy's adapter
+    does for its Stop button; afterwards stopped threads go on."""
+    api = getattr(sys.modules.get("_pydevd_bundle.pydevd_api"), "PyDevdAPI", None)
+    original = getattr(api, "request_disconnect", None)
+    if api is None or original is None:
+        return
+
+    def request_disconnect(self: Any, debugger: Any, resume_threads: bool) -> None:
+        if resume_threads:  # else the connection is lost already
+            tell()
+        original(self, debugger, resume_threads)
+
+    api.request_disconnect = request_disconnect
+
+
 class _StartClient:
     """Takes the place of pydevd's own, which opens the connection to the IDE."""
 

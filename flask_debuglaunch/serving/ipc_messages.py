@@ -40,6 +40,14 @@ class Attached:
 
 
 @dataclass(frozen=True)
+class IdeLeft:
+    """The IDE has left the worker, by its Stop or Disconnect button."""
+
+    ends_run: bool
+    """Was it the Stop button of what the IDE has started?"""
+
+
+@dataclass(frozen=True)
 class Ready:
     """The app is imported and served; after an error on import the error is."""
 

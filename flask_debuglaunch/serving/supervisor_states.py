@@ -1,18 +1,18 @@
 """The supervisor as a value: where it stands, what can happen, and what follows from that.
 
-          Saved   Attaching Attached Ready Failed Stopped Resumed Ended   Signalled Overdue
-DOWN      start   .         .        .     .      .       .       .       finish    .
-STARTING  retire  attach    import_  .     fail   .       .       unborn  end       .
-ATTACHING retire  .         import_  .     fail   .       .       unborn  end       be_late
-IMPORTING retire  .         .        serve fail   .       .       lose    end       .
-SERVING   retire  .         .        .     .      .       .       lose    end       .
-RETIRING  note    .         .        .     .      hold    .       succeed end       kill
-HELD      note    .         .        .     .      hold    go_on   succeed cut_off   .
-KILLED    note    .         .        .     .      .       .       succeed cut_off   abandon
-LOST      restart .         .        .     .      .       .       .       finish    tell
-ENDING    .       .         .        .     .      kill    .       finish  kill      kill
-LAST_KILL .       .         .        .     .      .       .       finish  .         finish
-OVER      .       .         .        .     .      .       .       .       .         .
+          Saved   Attaching Attached Ready Failed IdeLeft Stopped Resumed Ended   Signalled Overdue
+DOWN      start   .         .        .     .      .       .       .       .       finish    .
+STARTING  retire  attach    import_  .     fail   .       .       .       unborn  end       .
+ATTACHING retire  .         import_  .     fail   .       .       .       unborn  end       be_late
+IMPORTING retire  .         .        serve fail   leave   .       .       lose    end       .
+SERVING   retire  .         .        .     .      leave   .       .       lose    end       .
+RETIRING  note    .         .        .     .      leave   hold    .       succeed end       kill
+HELD      note    .         .        .     .      leave   hold    go_on   succeed cut_off   .
+KILLED    note    .         .        .     .      .       .       .       succeed cut_off   abandon
+LOST      restart .         .        .     .      .       .       .       .       finish    tell
+ENDING    .       .         .        .     .      .       kill    .       finish  kill      kill
+LAST_KILL .       .         .        .     .      .       .       .       finish  .         finish
+OVER      .       .         .        .     .      .       .       .       .       .         .
 
 `step` looks up the rule, a function below of that name; a dot leaves everything as it is. Nothing
 here waits, reads a clock or knows a process: supervisor.py turns descriptors, signals and deadlines
@@ -31,6 +31,7 @@ from flask_debuglaunch.serving.ipc_messages import (
     Attached,
     Attaching,
     Failed,
+    IdeLeft,
     Ready,
     Resumed,
     Stopped,
@@ -42,6 +43,8 @@ END_DRAIN_SECONDS = 0.5
 """The same at the very end: whoever typed Ctrl-C is waiting."""
 GRACE_SECONDS = 3.0
 """What a worker may take beyond that (atexit functions) before it is killed."""
+STOP_STATUS = 143
+"""The IDE's Stop button is as good as SIGTERM."""
 KILL_SECONDS = 2.0
 """How long a killed worker may take to be gone; the kernel may hold it (a dead network drive)."""
 LOST_SECONDS = 0.2
@@ -154,7 +157,7 @@ class Said:
     """A worker has sent a message."""
 
     worker: int
-    message: Attaching | Attached | Ready | Failed | Stopped | Resumed
+    message: Attaching | Attached | IdeLeft | Ready | Failed | Stopped | Resumed
 
 
 @dataclass(frozen=True)
@@ -387,6 +390,17 @@ def be_late(state: State, overdue: Overdue, now: float) -> Step:
     )
 
 
+def leave(state: State, said: Said, now: float) -> Step:
+    assert isinstance(said.message, IdeLeft)
+    if said.message.ends_run:
+        return _cut_off(replace(state, exit_status=STOP_STATUS), said, now)
+    text = (
+        "The IDE has left the app's process, which goes on without the debugger. If it is still"
+        " attached to the launcher, it gets the next process: disconnect there to leave for good"
+    )
+    return Step(state, (Say(text),))
+
+
 def hold(state: State, said: Said, now: float) -> Step:
     assert isinstance(said.message, Stopped)
     return Step(_in(state, Stage.HELD), (Say(f"reload waits: stopped at {said.message.where}"),))
@@ -416,8 +430,7 @@ def end(state: State, signalled: Signalled, now: float) -> Step:
 
 def cut_off(state: State, signalled: Signalled, now: float) -> Step:
     """It would not end of itself, or should be gone already."""
-    killed = kill(replace(state, exit_status=_status_of(signalled)), signalled, now)
-    return _without_ahead(killed)
+    return _cut_off(replace(state, exit_status=_status_of(signalled)), signalled, now)
 
 
 def finish(state: State, event: Event, now: float) -> Step:
@@ -446,10 +459,31 @@ RULES: Mapping[Stage, Mapping[type, Rule]] = {
         Signalled: end,
         Overdue: be_late,
     },
-    Stage.IMPORTING: {Saved: retire, Ready: serve, Failed: fail, Ended: lose, Signalled: end},
-    Stage.SERVING: {Saved: retire, Ended: lose, Signalled: end},
-    Stage.RETIRING: {Saved: note, Stopped: hold, Ended: succeed, Signalled: end, Overdue: kill},
-    Stage.HELD: {Saved: note, Stopped: hold, Resumed: go_on, Ended: succeed, Signalled: cut_off},
+    Stage.IMPORTING: {
+        Saved: retire,
+        Ready: serve,
+        Failed: fail,
+        IdeLeft: leave,
+        Ended: lose,
+        Signalled: end,
+    },
+    Stage.SERVING: {Saved: retire, IdeLeft: leave, Ended: lose, Signalled: end},
+    Stage.RETIRING: {
+        Saved: note,
+        IdeLeft: leave,
+        Stopped: hold,
+        Ended: succeed,
+        Signalled: end,
+        Overdue: kill,
+    },
+    Stage.HELD: {
+        Saved: note,
+        IdeLeft: leave,
+        Stopped: hold,
+        Resumed: go_on,
+        Ended: succeed,
+        Signalled: cut_off,
+    },
     Stage.KILLED: {Saved: note, Ended: succeed, Signalled: cut_off, Overdue: abandon},
     Stage.LOST: {Saved: restart, Signalled: finish, Overdue: tell},
     Stage.ENDING: {Stopped: kill, Ended: finish, Signalled: kill, Overdue: kill},
@@ -499,6 +533,10 @@ def _next_worker(state: State, now: float) -> Step:
 def _ending(state: State, now: float) -> Step:
     ending = _in(state, Stage.ENDING, now + END_DRAIN_SECONDS + GRACE_SECONDS)
     return _without_ahead(Step(ending, (TellToRetire(END_DRAIN_SECONDS),)))
+
+
+def _cut_off(state: State, event: Event, now: float) -> Step:
+    return _without_ahead(kill(state, event, now))
 
 
 def _without_ahead(one: Step) -> Step:

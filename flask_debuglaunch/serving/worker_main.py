@@ -35,6 +35,7 @@ from flask_debuglaunch.serving.ipc_messages import (
     Attached,
     Attaching,
     Failed,
+    IdeLeft,
     Preloadable,
     Ready,
     Task,
@@ -52,6 +53,9 @@ if TYPE_CHECKING:
 
 EXIT_SECONDS = 2.0
 """How long atexit functions and the app's own threads may take."""
+
+LEAVE_SECONDS = 5.0
+"""How long the supervisor may take to end a worker that the IDE's Stop button is to end."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +107,17 @@ def _attach(task: Task, channel: Channel) -> None:
     if session is not None:
         channel.tell(Attaching())
     attach_worker(task.plan, session)
-    presence = debugger_of(task.plan).presence()
+    debugger = debugger_of(task.plan)
+    if session is not None:
+        debugger.when_ide_leaves(lambda: _ide_left(channel, ends_run=session.is_launch))
+    presence = debugger.presence()
     channel.tell(Attached(by_ide=presence is not None and presence.attached))
+
+
+def _ide_left(channel: Channel, ends_run: bool) -> None:
+    channel.tell(IdeLeft(ends_run))
+    if ends_run:  # the supervisor kills us: no stopped thread shall go on meanwhile
+        time.sleep(LEAVE_SECONDS)
 
 
 def _keep_from_children(inherited: Inheritance) -> None:

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from ..errors.error_session import WAYS, Meeting, meet
-from ..support.dap import Editor
+from ..support.dap import DapSession, Editor
 from ..support.processes import (
     Program,
     command_line,
@@ -269,3 +269,42 @@ def test_the_debugger_s_own_log_does_not_take_the_lock_of_the_redirected_stderr(
         response.result(30)
         meeting.program.wait_for_line("own log")
         assert "own log" not in meeting.ide.output
+
+
+def _stop_in(session: DapSession) -> None:
+    """What VS Code's Stop button sends while the worker's session is selected."""
+    session.end("disconnect")
+
+
+def test_stop_at_a_breakpoint_ends_what_the_ide_has_launched(project: Project) -> None:
+    marker = project.root / "went-on"
+    project.save(
+        "main.py",
+        APP.format(text="one")
+        + f"\n\nimport atexit\natexit.register(open, {str(marker)!r}, 'w')\n",
+    )
+    with meet("debugpy", "launched", project.main, reload=True) as meeting:
+        meeting.ide.set_breakpoints(project.main, [VIEW_LINE])
+        in_background(http_get, meeting.url)
+        _stop_in(meeting.ide.wait_for_stop().session)
+        meeting.program.wait_exit(timeout=10)
+        assert_no_server_left(meeting.program)
+    assert not marker.exists()  # killed as it stood
+
+
+def test_stop_at_a_breakpoint_of_an_attached_ide_is_told_of_and_the_next_worker_is_debugged(
+    project: Project,
+) -> None:
+    project.save("main.py", APP.format(text="one"))
+    with meet("debugpy", "listen", project.main, reload=True) as meeting:
+        meeting.ide.set_breakpoints(project.main, [VIEW_LINE])
+        response = in_background(http_get, meeting.url)
+        _stop_in(meeting.ide.wait_for_stop().session)
+        assert response.result(30).text == "one"
+        meeting.program.wait_for_line("The IDE has left the app's process")
+        project.save("main.py", APP.format(text="two"))
+        meeting.program.wait_for_line("Reloaded in")
+        response = in_background(http_get, meeting.url)
+        stop = meeting.ide.wait_for_stop()
+        stop.resume()
+        assert response.result(30).text == "two"

@@ -17,6 +17,7 @@ from flask_debuglaunch.serving.ipc_messages import (
     Attached,
     Attaching,
     Failed,
+    IdeLeft,
     Ready,
     Resumed,
     Stopped,
@@ -29,6 +30,7 @@ COLUMNS = {
     "Attached": Attached,
     "Ready": Ready,
     "Failed": Failed,
+    "IdeLeft": IdeLeft,
     "Stopped": Stopped,
     "Resumed": Resumed,
     "Ended": states.Ended,
@@ -264,6 +266,18 @@ class Runs(RuleBasedStateMachine):
         self.process.is_stopped = True
         self.reports_stop()
 
+    @precondition(lambda self: self.lives() and self.process.imports)
+    @rule(ends_run=st.booleans())
+    def the_ide_leaves(self, ends_run: bool) -> None:
+        assert self.process
+        if ends_run:
+            self.is_to_end()
+        else:
+            self.process.is_stopped = False
+        self.hear(IdeLeft(ends_run))
+        if not ends_run and self.process.retires:
+            self.hear(Resumed())
+
     @precondition(lambda self: self.lives() and self.process.is_stopped)
     @rule()
     def reports_stop(self) -> None:
@@ -300,10 +314,13 @@ class Runs(RuleBasedStateMachine):
 
     @rule(number=st.sampled_from([2, 15]))
     def a_signal_comes(self, number: int) -> None:
+        self.is_to_end()
+        self.take(states.Signalled(number))
+
+    def is_to_end(self) -> None:
         limit = states.END_DRAIN_SECONDS + states.GRACE_SECONDS + states.KILL_SECONDS
         if self.state.exit_status is None:
             self.ends_at = self.now + limit
-        self.take(states.Signalled(number))
 
     @precondition(lambda self: self.state.deadline is not None)
     @rule()
