@@ -84,7 +84,7 @@ class PydevdBase:
 
     def start_hidden_thread(self, function: Callable[[], None]) -> None:
         if internals.lives_with_gevent():
-            internals.unlisted_threads.add(start_raw_thread(function))
+            start_raw_thread(function)
             return
         thread = threading.Thread(target=function, name="debuglaunch", daemon=True)
         self.hide_thread(thread)

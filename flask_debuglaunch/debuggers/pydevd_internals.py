@@ -19,15 +19,13 @@ from typing import Any
 
 from flask_debuglaunch.debuggers.debugger_interface import PathMappings
 from flask_debuglaunch.debuggers.frame_place import place_of
+from flask_debuglaunch.debuggers.raw_thread import raw_threads
 
 OUR_FOLDER = str(Path(__file__).parents[1]) + os.sep
 """No one wants to step into this code."""
 
 CMD_THREAD_SUSPEND = 105
 """The stop reason of a thread that was only suspended along with the one that stopped."""
-
-unlisted_threads: set[int] = set()
-"""The identifiers of threads of ours that are hidden from the app, and should be from pydevd."""
 
 _stopped: deque[tuple[BaseException, TracebackType | None]] = deque(maxlen=8)
 """The latest errors that the debugger has stopped at, each with its innermost traceback entry."""
@@ -269,7 +267,7 @@ def hide_unlisted_threads() -> None:
     """Hide those threads of ours that the app's `threading` does not know. Once attached, pydevd
     has them in its own as dummies, or will have them when it meets them."""
     own: Any = getattr(sys.modules.get("_pydev_bundle._pydev_saved_modules"), "threading", None)
-    for identifier in unlisted_threads if own else ():
+    for identifier in raw_threads if own else ():
         thread = own._active.get(identifier) or own.Thread(daemon=True)
         hide_thread(thread)
         own._active[identifier] = thread

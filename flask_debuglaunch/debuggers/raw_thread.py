@@ -10,8 +10,11 @@ from __future__ import annotations
 import _thread
 from collections.abc import Callable
 
+raw_threads: set[int] = set()
+"""The identifiers of those that were started: hidden from the app, and not yet from a debugger."""
 
-def start_raw_thread(function: Callable[[], None]) -> int:
-    """Start it; returns its identifier. It ends with the process. The function must not ask for its
-    current thread, or `threading` would learn of it."""
-    return _thread.start_new_thread(function, ())
+
+def start_raw_thread(function: Callable[[], None]) -> None:
+    """Start it. It ends with the process. The function must not ask for its current thread, or
+    `threading` would learn of it."""
+    raw_threads.add(_thread.start_new_thread(function, ()))

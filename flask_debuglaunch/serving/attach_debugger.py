@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from flask_debuglaunch import fixes
-from flask_debuglaunch.debuggers import DEBUGGERS, Debugger, Endpoint, child_sessions
+from flask_debuglaunch.debuggers import (
+    DEBUGGERS,
+    Debugger,
+    Endpoint,
+    child_sessions,
+    present_debugger,
+)
 from flask_debuglaunch.debuggers.child_sessions import Session
 from flask_debuglaunch.errors import DebuggerUnavailable, LaunchError
 from flask_debuglaunch.plan import Plan
@@ -14,7 +20,14 @@ LISTEN_AGAIN = 5
 
 
 def debugger_of(plan: Plan) -> Debugger:
-    return DEBUGGERS[plan.debugger.value]
+    """The planned one, or the external one that the app has started where none is planned."""
+    return started_by_app(plan) or DEBUGGERS[plan.debugger.value]
+
+
+def started_by_app(plan: Plan) -> Debugger | None:
+    """The external debugger that the app has started by itself, if it has."""
+    found = None if plan.is_external else present_debugger()
+    return found.debugger if found else None
 
 
 def attach_single(plan: Plan) -> None:

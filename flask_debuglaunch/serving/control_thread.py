@@ -28,12 +28,12 @@ class ControlThread:
         self._server: AppServer | None = None
         self._report: Callable[[], None] | None = None
         self.drain_seconds = 0.0
-        self._debugger = debugger_of(task.plan)
+        self._plan = task.plan
         self._channel = channel
         self._retiring = False
         self._exit_by: float | None = None
         self._reported: str | None = None
-        self._debugger.start_hidden_thread(self._listen)
+        debugger_of(task.plan).start_hidden_thread(self._listen)
 
     def serve_with(self, server: AppServer, report: Callable[[], None]) -> None:
         """From now on there is a server to stop; `report` runs when its first requests have had
@@ -43,7 +43,8 @@ class ControlThread:
 
     def stopped_at(self) -> str | None:
         """Where a thread is stopped, in the IDE's debugger or at a prompt in the terminal."""
-        return self._debugger.stopped_at() or prompting_at()
+        # The debugger is not kept: the app may start one later.
+        return debugger_of(self._plan).stopped_at() or prompting_at()
 
     def allow_exit(self, seconds: float) -> None:
         """From now on: end after these seconds, whatever holds the interpreter."""

@@ -7,6 +7,7 @@ import traceback
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
+from flask_debuglaunch.debuggers.started_by_program import notice_debuggers_started
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_finder import (
@@ -47,6 +48,7 @@ def import_app(
     """
     set_for_app(plan, supervised=supervised)
     look_only_in_imported_packages()
+    notice_debuggers_started(say if first else lambda line: None)
     try:
         # Before the recorder: it is ours, and no change of the app's.
         make_importable(find_target(plan).path)

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.attach_debugger import debugger_of
+from flask_debuglaunch.serving.attach_debugger import debugger_of, started_by_app
 from flask_debuglaunch.terminal import say
 
 if TYPE_CHECKING:
@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 
 def around(app: WSGIApplication, plan: Plan) -> WSGIApplication:
     """The app as it is served."""
-    if plan.use_debugger.value:
+    started = started_by_app(plan)
+    if plan.use_debugger.value and started is None:
         return _with_werkzeugs_debugger(app, plan)
-    if plan.is_external:
+    if started is not None:
+        started.settle_in()
+    if plan.is_external or started is not None:
         from flask_debuglaunch.serving.app.error_relay import relay_errors
 
-        app = relay_errors(app, debugger_of(plan), plan.stop_on_errors.value)
+        # The plan's own decision is off where it knows of no external debugger.
+        mode = plan.stop_on_errors if started is None else plan.settings.stop_on_errors
+        app = relay_errors(app, debugger_of(plan), mode.value)
     return _with_error_page(app, plan) if plan.debug.value else app
 
 
