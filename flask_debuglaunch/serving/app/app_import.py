@@ -17,9 +17,10 @@ from flask_debuglaunch.serving.app.app_finder import (
     set_debug,
     without_our_frames,
 )
-from flask_debuglaunch.serving.app.environ_for_app import app_run_ignored, set_for_app
+from flask_debuglaunch.serving.app.environ_for_app import set_for_app
 from flask_debuglaunch.serving.app.error_relay import relay_import_error
 from flask_debuglaunch.serving.app.missing_module_hint import look_only_in_imported_packages
+from flask_debuglaunch.serving.app.other_servers import let_others_serve, serving_ignored
 from flask_debuglaunch.serving.attach_debugger import debugger_of
 from flask_debuglaunch.terminal import say
 
@@ -31,6 +32,7 @@ def take_over(app: WSGIApplication, plan: Plan, *, supervised: bool) -> None:
     """An app that its own program has made: what is set for an imported one, as far as it can be
     now. Under a supervisor the process was started with it already."""
     set_for_app(plan, supervised=supervised)
+    let_others_serve()
     look_only_in_imported_packages()
     set_debug(app, plan.debug.value)
 
@@ -47,13 +49,14 @@ def import_app(
     Raises LaunchError, or what the app's own code raises; for its SystemExit a RuntimeError.
     """
     set_for_app(plan, supervised=supervised)
+    let_others_serve()
     look_only_in_imported_packages()
     notice_debuggers_started(say if first else lambda line: None)
     try:
         # Before the recorder: it is ours, and no change of the app's.
         make_importable(find_target(plan).path)
-        tell = _tell_of_app_run if first else lambda place: None
-        with app_run_ignored(tell), recorder or nullcontext():
+        tell = _tell_of_server if first else _tell_nobody
+        with serving_ignored(tell), recorder or nullcontext():
             return load_app(plan)
     except LaunchError:
         raise
@@ -72,8 +75,12 @@ def print_error(error: BaseException) -> None:
     traceback.print_exception(type(error), error, trace, file=sys.stderr)
 
 
-def _tell_of_app_run(place: str) -> None:
+def _tell_of_server(place: str, call: str) -> None:
     say(
-        f"{place}: app.run() is ignored, the app is served already. Put it under"
+        f"{place}: {call} is ignored, the app is served already. Put it under"
         ' `if __name__ == "__main__":`'
     )
+
+
+def _tell_nobody(*_: str) -> None:
+    """It has been told of."""

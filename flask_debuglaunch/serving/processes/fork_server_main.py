@@ -23,6 +23,7 @@ from flask_debuglaunch.serving.app.environ_for_app import set_for_app
 from flask_debuglaunch.serving.app.imported_files import ImportsSeen, namespace_of
 from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER
 from flask_debuglaunch.serving.app.interpreter_state import look
+from flask_debuglaunch.serving.app.other_servers import let_others_serve
 from flask_debuglaunch.serving.app.preloadable_modules import PreloadedModules
 from flask_debuglaunch.serving.ipc_messages import (
     Changes,
@@ -104,6 +105,7 @@ class Preloading:
         """Raises Spoiled."""
         # A package may read it while it is imported.
         set_for_app(self._preload.plan, supervised=True)
+        let_others_serve()  # a package may take hold of run_simple
         make_importable(find_target(self._preload.plan).path)
         with silenced_output():
             self._import_own()
