@@ -173,3 +173,19 @@ class Exited:
 
     pid: int
     status: int
+
+
+@dataclass(frozen=True)
+class SharedListener:
+    """Windows: the listening socket, as socket.share() gives it to that very process."""
+
+    content: bytes
+
+
+# Who may say what. To a child:
+ORDERS = (Task, Retire, Preload, Fork, SharedListener)
+# And what a child, which may have become anything by now, is listened to for:
+REPORTS = (
+    Attaching, Attached, Ready, Failed, Watch, Stopped, Resumed, Preloadable,
+    Preloaded, Unsafe, Forked, Exited,
+)  # fmt: skip

@@ -7,15 +7,21 @@ and it can carry descriptors.
 from __future__ import annotations
 
 import contextlib
-import pickle
 import socket
 import struct
 import threading
+from collections.abc import Collection
 from select import select
 from typing import Any
 
+from flask_debuglaunch.serving.ipc_messages import ORDERS, REPORTS
+from flask_debuglaunch.serving.processes.json_dataclasses import decode, encode
+from flask_debuglaunch.terminal import say
+
 _LENGTH = struct.Struct("!I")
 
+LONGEST_MESSAGE = 64 * 1024 * 1024
+"""Bytes. The names of a hundred thousand imported files are less."""
 STALL_SECONDS = 10.0
 """How long the rest of a message may take; who takes longer is stopped, or hangs."""
 
@@ -23,8 +29,9 @@ STALL_SECONDS = 10.0
 class Channel:
     """One end of a connection between two of our own processes."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, expected: Collection[type] = ORDERS) -> None:
         self.socket = connection
+        self._expected = expected
         self._sending = threading.Lock()
 
     def fileno(self) -> int:
@@ -32,7 +39,7 @@ class Channel:
 
     def send(self, message: Any) -> None:
         """Raises OSError if the other end is gone."""
-        content = pickle.dumps(message)
+        content = encode(message)
         with self._sending:
             self.socket.sendall(_LENGTH.pack(len(content)) + content)
 
@@ -42,11 +49,17 @@ class Channel:
             self.send(message)
 
     def receive(self) -> Any:
-        """The next message; None if the other end is gone, or stalls."""
+        """The next message; None if the other end is gone, stalls, or has said something that is
+        no message."""
         try:
             (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
-            return pickle.loads(self._read(length))
+            if length > LONGEST_MESSAGE:
+                raise ValueError("too long")
+            return decode(self._read(length), self._expected)
         except (EOFError, OSError):
+            return None
+        except ValueError as error:
+            say(f"A process of this launch has sent what is no message: {error}. It is given up")
             return None
 
     def has_message(self, within: float = 0) -> bool:
@@ -69,4 +82,4 @@ class Channel:
 def channel_to_child(connection: socket.socket) -> Channel:
     """A channel that keeps us waiting for some seconds at most, whatever the child does."""
     connection.settimeout(STALL_SECONDS)
-    return Channel(connection)
+    return Channel(connection, REPORTS)

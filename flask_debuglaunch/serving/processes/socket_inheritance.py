@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flask_debuglaunch.serving.app.preloadable_modules import PreloadedModules
-from flask_debuglaunch.serving.ipc_messages import Task
+from flask_debuglaunch.serving.ipc_messages import SharedListener, Task
 from flask_debuglaunch.serving.processes import CHILD_MARKER, windows_handover
 from flask_debuglaunch.serving.processes.ipc_channel import Channel, channel_to_child
 from flask_debuglaunch.serving.processes.lifeline import lifeline, tie_to
@@ -118,7 +118,7 @@ def _spawn_on_windows(
             raise
     channel = channel_to_child(connection)
     shared: Any = listener
-    channel.tell(shared.share(pid))
+    channel.tell(SharedListener(shared.share(pid)))
     return process, channel
 
 
@@ -126,6 +126,6 @@ def _inherit_on_windows(marker: str) -> Inheritance:
     port, secret = marker.split(",")
     channel = Channel(windows_handover.ask(int(port), bytes.fromhex(secret)))
     from_share: Any = getattr(socket, "fromshare")  # noqa: B009  (not on other platforms)
-    listener: socket.socket = from_share(channel.receive())
+    listener: socket.socket = from_share(channel.receive().content)
     listener.setblocking(False)
     return Inheritance(listener, channel)
