@@ -187,5 +187,5 @@ ORDERS = (Task, Retire, Preload, Fork, SharedListener)
 # And what a child, which may have become anything by now, is listened to for:
 REPORTS = (
     Attaching, Attached, Ready, Failed, Watch, Stopped, Resumed, Preloadable,
-    Preloaded, Unsafe, Forked, Exited,
+    Preloaded, LeftOut, Unsafe, Forked, Exited,
 )  # fmt: skip

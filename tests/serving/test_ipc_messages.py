@@ -22,9 +22,11 @@ from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.debuggers.child_sessions import Session
 from flask_debuglaunch.detection import observe
 from flask_debuglaunch.plan import Plan, resolve
+from flask_debuglaunch.serving import ipc_messages
 from flask_debuglaunch.serving.ipc_messages import (
     ORDERS,
     REPORTS,
+    Import,
     Preload,
     Retire,
     Stopped,
@@ -59,11 +61,19 @@ def test_a_whole_plan_arrives(plan: Plan) -> None:
     for certificate in (None, (Path("cert"), None), (Path("cert"), Path("key"))):
         task = Task(plan, certificate, session, is_first=True, serve_errors=False)
         assert decode(encode(task), ORDERS) == task
-    assert decode(encode(Preload(("a", "b"), plan, None)), ORDERS) == Preload(
-        ("a", "b"), plan, None
-    )
     odd = replace(plan, settings=Settings(config_file=Path("/\udcff/\n")))
-    assert decode(encode(Preload((), odd, None)), ORDERS).plan == odd
+    preload = Preload((Import("a", (("x", "y"),)),), {"b": frozenset({"c"})}, odd, None)
+    assert decode(encode(preload), ORDERS) == preload
+
+
+def test_every_message_is_for_one_side() -> None:
+    declared = {
+        one
+        for one in vars(ipc_messages).values()
+        if isinstance(one, type) and one.__module__ == ipc_messages.__name__
+    }
+    assert declared - {Import} == {*ORDERS, *REPORTS}
+    assert not {*ORDERS} & {*REPORTS}
 
 
 def has_usual_numbers(message: object) -> bool:
@@ -182,7 +192,8 @@ def attack():
     for name in os.listdir("/proc/self/fd"):
         try:
             channel = socket.socket(fileno=os.dup(int(name)))
-            if channel.family == socket.AF_UNIX:
+            creator = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            if struct.unpack("3i", creator)[0] not in (0, os.getpid()):
                 channel.sendall(struct.pack("!I", len(content)) + content)
         except OSError:
             continue
