@@ -16,9 +16,9 @@ import flask
 import pytest
 from werkzeug.test import Client
 
+from flask_debuglaunch.serving.app.local_clients import LocalClients
 from flask_debuglaunch.serving.app.traceback_page import (
     EditorLinks,
-    is_at_this_machine,
     link_template,
     with_error_page,
 )
@@ -39,6 +39,39 @@ def served(*flags: str, app: Path = APP) -> Iterator[str]:
     command = ["run", "--app", app.name, "--port", "0", "--no-reload", *flags]
     with Program(python_m(command), cwd=app.parent) as program:
         yield program.wait_for_line(READY)[1]
+
+
+# However much there is to tell
+
+HUGE = """\
+from flask import Flask
+
+app = Flask(__name__)
+
+@app.get("/message")
+def message():
+    try:
+        raise KeyError("k" * 20_000_000)
+    except KeyError as error:
+        raise ValueError("v" * 50_000_000) from error
+
+@app.get("/recursion")
+def recursion():
+    return recursion()
+"""
+
+
+@pytest.mark.parametrize("path", ["/message", "/recursion"])
+def test_it_is_bounded(tmp_path: Path, path: str) -> None:
+    file = tmp_path / "huge.py"
+    file.write_text(HUGE)
+    with served("--debug", "--no-debugger", app=file) as url:
+        page = http_get(url + path)
+        as_json = http_get(url + path, headers={"Accept": "application/json"})
+    assert page.status == as_json.status == 500
+    assert len(page.body) < 2_000_000
+    assert len(as_json.body) < 20_000
+    assert ("49,990,000 more characters" in page.text) is (path == "/message")
 
 
 # In the browser
@@ -155,8 +188,33 @@ ELSEWHERE = [
     {"REMOTE_ADDR": "192.0.2.7"},
     {"REMOTE_ADDR": "2001:db8::7"},
     {"REMOTE_ADDR": ""},
-    {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": "192.0.2.7"},
-    {"REMOTE_ADDR": "127.0.0.1", "HTTP_FORWARDED": "for=192.0.2.7"},
+    *(
+        {"REMOTE_ADDR": "127.0.0.1", f"HTTP_{name}": "192.0.2.7"}
+        for name in (
+            "X_FORWARDED_FOR",
+            "X_FORWARDED_HOST",
+            "X_FORWARDED_PROTO",
+            "FORWARDED",
+            "VIA",
+            "X_REAL_IP",
+            "CF_CONNECTING_IP",
+            "TRUE_CLIENT_IP",
+        )
+    ),
+    # DNS rebinding: a page of that host, in this browser
+    *(
+        {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": host}
+        for host in (
+            "attacker.example",
+            "attacker.example:5000",
+            "localhost.attacker.example",
+            "notlocalhost",
+            "127.0.0.1.attacker.example",
+            "localhost@attacker.example",
+            "[",
+            "",
+        )
+    ),
 ]
 
 
@@ -170,17 +228,41 @@ def test_a_client_elsewhere(client: dict[str, str], accept: str) -> None:
         Client(shown).get("/view", environ_overrides=client, headers={"Accept": accept})
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "::1"])
+HERE = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "localhost"}
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"])
 def test_a_client_here(address: str) -> None:
-    assert is_at_this_machine({"REMOTE_ADDR": address})
+    assert LocalClients().include({**HERE, "REMOTE_ADDR": address})
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost:5000", "LOCALHOST", "shop.localhost", "127.0.0.1:5000", "[::1]:5000", "shop.test"],
+)
+def test_a_host_that_is_this_machine(host: str) -> None:
+    assert LocalClients(host="shop.test").include({**HERE, "HTTP_HOST": host})
 
 
 @pytest.mark.parametrize("address", ["172.17.0.1", "::ffff:172.17.0.1"])
 def test_a_client_that_comes_through_a_containers_gateway(address: str) -> None:
-    client = {"REMOTE_ADDR": address}
-    assert is_at_this_machine(client, ("172.17.0.1",))
-    assert not is_at_this_machine(client, ("172.17.0.2",))
-    assert not is_at_this_machine({**client, "HTTP_FORWARDED": "for=192.0.2.7"}, ("172.17.0.1",))
+    client = {**HERE, "REMOTE_ADDR": address}
+    assert LocalClients(("172.17.0.1",)).include(client)
+    assert not LocalClients(("172.17.0.2",)).include(client)
+    assert not LocalClients(("172.17.0.1",)).include({**client, "HTTP_FORWARDED": "for=192.0.2.7"})
+
+
+def test_the_page_on_every_address_of_this_machine() -> None:
+    with served("--debug", "--no-debugger", "--host", "::") as url:
+        response = http_get(f"{url.replace('[::1]', '127.0.0.1')}/view")
+    assert "<h1>ValueError</h1>" in response.text
+
+
+def test_a_host_name_that_was_pointed_here() -> None:
+    with served("--debug", "--no-debugger") as url:
+        response = http_get(f"{url}/view", headers={"Host": "attacker.example"})
+    assert response.status == 500
+    assert "apple" not in response.text
 
 
 def test_a_client_behind_a_proxy_here() -> None:

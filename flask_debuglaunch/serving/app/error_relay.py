@@ -28,9 +28,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
-from flask import Flask, got_request_exception, request, request_started
+from flask import Flask, got_request_exception, request_started
 from werkzeug.exceptions import HTTPException
 
 from flask_debuglaunch.debuggers import Debugger
@@ -97,6 +99,7 @@ class _Relay:
     def __init__(self, debugger: Debugger, mode: str) -> None:
         self._debugger = debugger
         self._mode = mode
+        self._watched: WeakSet[Flask] = WeakSet()
 
     def show(self, error: BaseException) -> None:
         """Stop the IDE for the error, unless it has been stopped for it before."""
@@ -132,27 +135,44 @@ class _Relay:
         errors.doubtful.clear()
 
     def on_request(self, sender: Flask, **_: object) -> None:
-        """Look on, from now on, at what this app finds a handler for."""
-        handle = sender.handle_user_exception
-        if hasattr(handle, "is_watched"):
+        """The first time that an app gets a request: look on, from now on, at its handlers."""
+        if sender in self._watched:
             return
+        self._watched.add(sender)
+        if self._mode == "all":
+            self._watch_all_handlers(sender)
+        else:
+            self._watch_last_resorts(sender)
+
+    def _watch_all_handlers(self, app: Flask) -> None:
+        """Show what Flask, or an extension in its place, is about to find a handler for."""
+        handle = app.handle_user_exception
 
         # The error is the last argument; Flask 3.2 puts its context in front of it.
         def handle_user_exception(*args: Any) -> Any:
-            self.on_user_exception(sender, args[-1])
+            __traceback_hide__ = True
+            if not isinstance(args[-1], HTTPException):
+                self.show(args[-1])
             return handle(*args)
 
-        handle_user_exception.is_watched = True  # type: ignore[attr-defined]
-        sender.handle_user_exception = handle_user_exception  # type: ignore
+        app.handle_user_exception = handle_user_exception  # type: ignore
 
-    def on_user_exception(self, app: Flask, error: Exception) -> None:
-        """Flask is about to find a handler for the error."""
-        if isinstance(error, HTTPException):
-            return
-        if self._mode == "all":
-            self.show(error)
-        elif _handled_class(app, error) is Exception:
-            _errors().doubtful.append(error)
+    def _watch_last_resorts(self, app: Flask) -> None:
+        """Doubt what a handler of Exception takes. Not by way of handle_user_exception: our frame
+        would be in the traceback of every error that nobody handles."""
+        for by_code in app.error_handler_spec.values():
+            handlers: dict[Any, Callable[[Any], Any]] = by_code.get(None, {})
+            if Exception in handlers:
+                handlers[Exception] = self._doubting(app.ensure_sync(handlers[Exception]))
+
+    def _doubting(self, handler: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        @wraps(handler)
+        def doubting(error: Exception) -> Any:
+            if not isinstance(error, HTTPException):
+                _errors().doubtful.append(error)
+            return handler(error)
+
+        return doubting
 
     def around(self, app: WSGIApplication) -> WSGIApplication:
         def relayed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -176,19 +196,6 @@ class _Relay:
 
 def _errors() -> RequestErrors:
     return _of_request.get(RequestErrors())
-
-
-def _handled_class(app: Flask, error: Exception) -> type[BaseException] | None:
-    """The class that the handler which Flask will find was registered for; None if there is none.
-
-    In the order of Flask's own search (Flask._find_error_handler), for what is no HTTP error.
-    """
-    for name in (*request.blueprints, None):
-        handlers = app.error_handler_spec.get(name, {}).get(None, {})
-        for kind in type(error).__mro__:
-            if kind in handlers:
-                return kind
-    return None
 
 
 class _Response:

@@ -42,6 +42,7 @@ def _with_werkzeugs_debugger(app: WSGIApplication, plan: Plan) -> WSGIApplicatio
 
 
 def _with_error_page(app: WSGIApplication, plan: Plan) -> WSGIApplication:
+    from flask_debuglaunch.serving.app.local_clients import LocalClients
     from flask_debuglaunch.serving.app.traceback_page import (
         EditorLinks,
         link_template,
@@ -50,7 +51,8 @@ def _with_error_page(app: WSGIApplication, plan: Plan) -> WSGIApplication:
 
     template = link_template(plan.editor.value, plan.debugger.value)
     links = EditorLinks(template, plan.settings.path_mappings.value)
-    return with_error_page(app, links, plan.local_clients.value)
+    clients = LocalClients(plan.local_clients.value, plan.host.value)
+    return with_error_page(app, links, clients)
 
 
 def warn_of_own_debugger(app: WSGIApplication, plan: Plan) -> None:

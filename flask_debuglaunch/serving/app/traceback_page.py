@@ -8,13 +8,12 @@ what they get in production, and a client that asks for JSON gets a line of it.
 from __future__ import annotations
 
 import html
-import ipaddress
 import os
 import pkgutil
 import re
 import sys
 import traceback
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from flask_debuglaunch.debuggers import PathMappings
 from flask_debuglaunch.editor_links import EDITORS
 from flask_debuglaunch.serving.app.app_finder import without_our_frames
 from flask_debuglaunch.serving.app.expected_errors import is_expected
+from flask_debuglaunch.serving.app.local_clients import LocalClients
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -51,6 +51,12 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
     "Cache-Control": "no-store",
 }
+# A message may hold a whole response, and an endless recursion has a thousand frames.
+MOST_CHARACTERS = 10_000
+MOST_NOTES = 20
+MOST_FRAMES = 200
+"""The innermost."""
+THIS_MACHINE = LocalClients()
 # As Werkzeug renders a frame's heading, and the source of a frame of the app's own.
 FRAME = re.compile(
     r'File <cite class="filename">"(?P<file>[^"]*)"</cite>,'
@@ -124,31 +130,16 @@ def _editor_of_terminal(environ: Mapping[str, str]) -> str | None:
 
 
 def with_error_page(
-    app: WSGIApplication, links: EditorLinks, local_clients: Collection[str] = ()
+    app: WSGIApplication, links: EditorLinks, clients: LocalClients = THIS_MACHINE
 ) -> WSGIApplication:
-    """The app, whose unhandled errors are shown to a client on this machine.
-
-    local_clients: the addresses behind which there is nobody else either.
-    """
+    """The app, whose unhandled errors are shown to a client on this machine."""
 
     def shown(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if not is_at_this_machine(environ, local_clients):
+        if not clients.include(environ):
             return app(environ, start_response)
         return _show(app, links, environ, start_response)
 
     return shown
-
-
-def is_at_this_machine(environ: WSGIEnvironment, local_clients: Collection[str] = ()) -> bool:
-    """Is the client on this machine, and not somebody whom a proxy here lets through?"""
-    if any(name in environ for name in ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED")):
-        return False
-    try:
-        address = ipaddress.ip_address(environ.get("REMOTE_ADDR", ""))
-    except ValueError:
-        return False
-    address = getattr(address, "ipv4_mapped", None) or address  # as a socket of "::" has them
-    return address.is_loopback or str(address) in local_clients
 
 
 def _show(
@@ -210,12 +201,45 @@ def render_page(error: BaseException, links: EditorLinks) -> str:
 
 
 def _traceback_of(error: BaseException) -> DebugTraceback:
-    return DebugTraceback(error.with_traceback(without_our_frames(error.__traceback__)))
+    trace = without_our_frames(error.__traceback__)
+    told = traceback.TracebackException(
+        type(error), error.with_traceback(trace), trace, lookup_lines=False
+    )
+    for one in _all_of(told):
+        _shorten(one)
+    depth = sum(1 for _ in traceback.walk_tb(trace))
+    return DebugTraceback(error, te=told, skip=max(0, depth - MOST_FRAMES))
+
+
+def _all_of(error: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
+    """It, the errors that it was raised from, and those of groups."""
+    found: list[traceback.TracebackException | None] = [error]
+    while found:
+        one = found.pop()
+        if one is not None:
+            yield one
+            group: list[traceback.TracebackException] = getattr(one, "exceptions", None) or []
+            found += [one.__cause__, one.__context__, *group]
+
+
+def _shorten(error: traceback.TracebackException) -> None:
+    """Bound what the error says; Python has no public way to do so."""
+    texts: Any = error
+    if isinstance(getattr(texts, "_str", None), str):
+        texts._str = _cut(texts._str)
+    notes = getattr(texts, "__notes__", None)
+    if isinstance(notes, (list, tuple)):
+        texts.__notes__ = [_cut(one) if isinstance(one, str) else one for one in notes[:MOST_NOTES]]
+
+
+def _cut(text: str) -> str:
+    rest = len(text) - MOST_CHARACTERS
+    return text if rest <= 0 else f"{text[:MOST_CHARACTERS]} ... ({rest:,} more characters)"
 
 
 def _summary(error: BaseException) -> str:
     # Not str(error): that may fail itself.
-    return "".join(traceback.format_exception_only(error)).strip()
+    return _cut("".join(traceback.format_exception_only(error)).strip())
 
 
 def _linked(rendered: str, links: EditorLinks) -> str:
