@@ -55,8 +55,7 @@ class ControlThread:
             if select([self._channel], [], [], self._patience())[0]:
                 self._obey(self._channel.receive())
             elif self._server is not None and self._report is not None:
-                self._tell_report(self._report)
-                self._report = None
+                self._tell_report()
             if self._retiring:
                 self._look_on()
 
@@ -65,10 +64,12 @@ class ControlThread:
             return STOP_POLL_SECONDS
         return REPORT_SECONDS if self._server is None or self._report is not None else None
 
-    def _tell_report(self, report: Callable[[], None]) -> None:
+    def _tell_report(self) -> None:
         """It looks at objects of the app's, which may raise anything; this thread must live on."""
+        report, self._report = self._report, None
         try:
-            report()
+            if report is not None:
+                report()
         except Exception as error:
             say(f"What the app is made from is not all known: {type(error).__name__}: {error}")
 
@@ -81,6 +82,7 @@ class ControlThread:
             if self._server is not None:
                 # Also while a thread is stopped: under load a breakpoint would be hit for ever.
                 self._server.stop()
+                self._tell_report()  # whoever saves so soon has the next worker started by it
 
     def _look_on(self) -> None:
         """While retiring: say when a stopped thread holds it up."""

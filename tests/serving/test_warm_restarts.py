@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -127,7 +129,9 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "installed.py"
 
 
-def served_with(project: Project, package: Path) -> object:
+def served_with(
+    project: Project, package: Path, *, flags: Sequence[str] = (), terminal: bool = False
+) -> AbstractContextManager[Served]:
     """Our interpreter takes the folder for one of installed packages: a user's site folder."""
     paths = os.pathsep.join(filter(None, [str(package.parent), os.environ.get("PYTHONPATH")]))
     base = package.parents[2]
@@ -136,7 +140,7 @@ def served_with(project: Project, package: Path) -> object:
     user_site.mkdir(exist_ok=True)
     if not (user_site / "site-packages").exists():
         (user_site / "site-packages").symlink_to(package.parent)
-    return project.served(env=env)
+    return project.served(*flags, env=env, terminal=terminal)
 
 
 USES_PACKAGE = "import installed\n" + HELLO.replace('"{text}"', "installed.text") + WORKER
@@ -144,7 +148,7 @@ USES_PACKAGE = "import installed\n" + HELLO.replace('"{text}"', "installed.text"
 
 def test_a_changed_package_is_noticed(project: Project, package: Path) -> None:
     project.save("main.py", USES_PACKAGE)
-    with served_with(project, package) as served:  # type: ignore[attr-defined]
+    with served_with(project, package) as served:
         wait_for_warm_worker(project, served)
         assert served.text() == "one"
         package.write_text("text = 'changed'\n")
@@ -159,7 +163,7 @@ def test_a_newly_installed_package_is_noticed(project: Project, package: Path) -
         + HELLO.replace('"{text}"', "str(newcomer)")
         + WORKER,
     )
-    with served_with(project, package) as served:  # type: ignore[attr-defined]
+    with served_with(project, package) as served:
         wait_for_warm_worker(project, served)
         assert served.text() == "None"
         (package.parent / "newcomer.py").write_text("")
@@ -175,7 +179,7 @@ def test_only_a_package_that_starts_a_thread_is_left_out(project: Project, packa
     )
     threads = "\n\n@app.get('/threads')\ndef threads():\n    return str(len(started))\n"
     project.save("main.py", USES_PACKAGE + threads.replace("started", "installed.started"))
-    with served_with(project, package) as served:  # type: ignore[attr-defined]
+    with served_with(project, package) as served:
         served.program.wait_for_line(
             "Not kept imported between reloads: installed, because it starts a thread"
         )
@@ -191,7 +195,7 @@ def test_what_is_imported_after_a_change_of_the_environment_is_not_preloaded(
     package.write_text("import os\ntext = os.environ['COLOUR']\n")
     colour = "import os\nos.environ['COLOUR'] = '{}'\n"
     project.save("main.py", colour.format("red") + USES_PACKAGE)
-    with served_with(project, package) as served:  # type: ignore[attr-defined]
+    with served_with(project, package) as served:
         wait_for_warm_worker(project, served)
         assert served.text() == "red"
         project.save("main.py", colour.format("blue") + USES_PACKAGE)
@@ -203,7 +207,7 @@ def test_what_packages_print_on_import_is_printed_once_a_start(
 ) -> None:
     package.write_text("print('hello from the package', flush=True)\ntext = 'one'\n")
     project.save("main.py", USES_PACKAGE)
-    with served_with(project, package) as served:  # type: ignore[attr-defined]
+    with served_with(project, package) as served:
         wait_for_warm_worker(project, served)
     said = sum("hello from the package" in line for line in served.program.lines)
     assert said <= 1 + served.reloads - 1

@@ -76,9 +76,9 @@ class ImportEffects:
             return self._starts_threads, "starts a thread"
         self._starts_threads, self._threads = None, len(_threads())
         made = [(one, f"makes {path}") for one, path in self._made if os.path.exists(path)]
-        opened = [(imported, f"keeps {path} open") for path in _open_files() - self._files]
         started = [(imported, "starts a process")] if _has_children() else []
-        return next(iter([*self._effects, *made, *opened, *started]), None)
+        opened = [(imported, f"keeps {one} open") for one in _open_files() - self._files]
+        return next(iter([*self._effects, *made, *started, *opened]), None)
 
     def generators(self) -> list[Any]:
         """The random generators that somebody holds and that were not given a seed."""

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from flask_debuglaunch.debuggers.child_sessions import children_left_alone
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker
-from flask_debuglaunch.serving.ipc_messages import Task
+from flask_debuglaunch.serving.ipc_messages import Preloadable, Task
 from flask_debuglaunch.serving.processes import CHILD_MARKER
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.relaunch_command import own_command
@@ -25,6 +25,8 @@ def start_afresh(task: Task, inherited: Inheritance, reason: str) -> NoReturn:
     """Make a new interpreter of this forked worker, with the same task: to the supervisor it is the
     same process."""
     assert inherited.lifeline is not None
+    # The next worker must not come from the same fork server.
+    inherited.channel.tell(Preloadable((), was_forked=False, unsafe=None))
     say(f"Started anew, in a new interpreter: {reason}")
     reading, writing = socket.socketpair()
     Channel(writing).send(task)

@@ -1,0 +1,214 @@
+"""What packages do while they are imported, and what an app changes before, is in a forked worker as
+in a new interpreter."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..support.processes import wait_until
+from .project import RELOADED, Project, Served
+from .test_warm_restarts import served_with
+
+if sys.platform != "linux":
+    pytest.skip("warm restarts need Linux", allow_module_level=True)
+
+SERVE = """
+import os, sys
+from flask import Flask
+
+app = Flask(__name__)
+
+
+@app.get("/")
+def seen():
+    return {"seen": look(), "parent": os.getppid()}
+"""
+LOGGERS = """
+import logging.config
+logging.config.dictConfig({"version": 1, "root": {"level": "INFO"}})
+import installed
+
+def look():
+    loggers = logging.root.manager.loggerDict.values()
+    return {"installed": installed.logger.disabled, "class": type(installed.logger).__name__}
+"""
+LOGGER_CLASS = """
+import logging
+class Mine(logging.Logger): pass
+logging.setLoggerClass(Mine)
+import installed
+
+def look():
+    return type(installed.logger).__name__
+"""
+VENDORED = """
+import sys
+sys.path.insert(0, "vendor")
+import installed
+
+def look():
+    return os.path.relpath(installed.__file__)
+"""
+SHIM = """
+import collections
+collections.OldName = dict
+import installed
+
+def look():
+    return installed.has_old_name
+"""
+TERMINAL = """
+import installed
+
+def look():
+    return installed.is_terminal
+"""
+CHANGES = {
+    "logging.config before": LOGGERS,
+    "another logger class before": LOGGER_CLASS,
+    "another package of that name before": VENDORED,
+    "a patch of the standard library before": SHIM,
+    "a terminal": TERMINAL,
+}
+PACKAGE = """
+import collections, logging, sys
+logger = logging.getLogger("installed")
+has_old_name = hasattr(collections, "OldName")
+is_terminal = [sys.stdout.isatty(), sys.stderr.isatty()]
+"""
+
+
+@pytest.fixture
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An installed package, which the app imports."""
+    folder = tmp_path_factory.mktemp("venv") / "lib" / "site-packages"
+    folder.mkdir(parents=True)
+    (folder / "installed.py").write_text(PACKAGE)
+    return folder / "installed.py"
+
+
+@contextmanager
+def served_warm(project: Project, package: Path, **options: Any) -> Iterator[Served]:
+    with served_with(project, package, **options) as served:
+        wait_until(lambda: reloaded(project, served)["parent"] != served.program.pid)
+        yield served
+
+
+def reloaded(project: Project, served: Served) -> Any:
+    before = served.reloads
+    project.main.touch()
+    served.wait_for_reload(before + 1)
+    return json.loads(served.text())
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_the_app_changes_before_an_import(
+    project: Project, package: Path, change: str
+) -> None:
+    project.save("vendor/installed.py", PACKAGE)
+    project.save("main.py", CHANGES[change] + SERVE)
+    in_terminal = {"terminal": change == "a terminal"}
+    with served_warm(project, package, **in_terminal) as served:
+        first = json.loads(served.text())["seen"]
+        assert "Started anew" not in served.program.output
+    with served_with(project, package, flags=["--preload", "off"], **in_terminal) as served:
+        assert json.loads(served.text())["seen"] == first
+
+
+def test_a_change_that_a_save_puts_before_an_import(project: Project, package: Path) -> None:
+    """The modules are there already: the forked worker becomes a new interpreter."""
+    project.save("main.py", "import installed\nimport logging\n" + LOGGER_CLASS + SERVE)
+    with served_warm(project, package) as served:
+        assert json.loads(served.text())["seen"] == "Logger"
+        before = served.reloads
+        project.save("main.py", LOGGER_CLASS + SERVE)
+        served.program.wait_for_line(
+            "Started anew, in a new interpreter: the app now changes logging's logger class"
+            " before it imports installed"
+        )
+        served.wait_for_reload(before + 1)
+        assert json.loads(served.text())["seen"] == "Mine"
+        # From now on it is not preloaded, and nothing has to be started anew.
+        wait_until(lambda: reloaded(project, served)["parent"] != served.program.pid)
+        started = [line for line in served.program.lines if "Started anew" in line]
+        assert reloaded(project, served)["seen"] == "Mine"
+        assert [line for line in served.program.lines if "Started anew" in line] == started
+
+
+DRAWN = """
+import random, secrets, tempfile
+generator = random.Random()
+seeded = random.Random(1)
+"""
+
+
+def test_random_generators_that_a_package_holds(project: Project, package: Path) -> None:
+    package.write_text(DRAWN)
+    look = "\ndef look():\n    return [installed.generator.random(), installed.seeded.random()]\n"
+    project.save("main.py", "import installed\n" + look + SERVE)
+    with served_warm(project, package) as served:
+        draws = [reloaded(project, served)["seen"] for _ in range(3)]
+    assert len({drawn for drawn, _ in draws}) == 3
+    assert {seeded for _, seeded in draws} == {0.13436424411240122}
+
+
+SPOILERS = {
+    "draws random bytes": ("import secrets\nvalue = secrets.token_hex()\n", 3),
+    "makes /": ("import tempfile\nkept = tempfile.TemporaryDirectory()\nvalue = kept.name\n", 3),
+    "keeps /": ("kept = open(__file__)\nvalue = kept.tell()\n", 1),
+    "starts a process": (
+        "import subprocess, sys\nwait = 'import sys; sys.stdin.read()'\n"
+        "kept = subprocess.Popen([sys.executable, '-c', wait], stdin=subprocess.PIPE)\n"
+        "value = kept.pid\n",
+        3,
+    ),
+    "imports helper.py of the project": ("import helper\nvalue = helper.value\n", 1),
+}
+
+
+@pytest.mark.parametrize("spoiler", SPOILERS)
+def test_only_what_a_fork_must_not_share_is_left_out(
+    project: Project, package: Path, spoiler: str
+) -> None:
+    source, kinds = SPOILERS[spoiler]
+    package.write_text(source)
+    project.save("helper.py", "value = 1\n")
+    look = (
+        "\ndef look():\n    exists = os.path.exists(str(installed.value))\n"
+        "    return [installed.value, exists]\n"
+    )
+    project.save("main.py", "import installed, sqlite3\n" + look + SERVE)
+    with served_warm(project, package) as served:
+        seen = [reloaded(project, served) for _ in range(3)]
+        assert {one["parent"] for one in seen} != {served.program.pid}
+        told = [line for line in served.program.lines if "Not kept imported" in line]
+        assert len(told) == 1
+        assert f"installed, because it {spoiler}" in told[0]
+    assert len({one["seen"][0] for one in seen}) == kinds
+    assert {one["seen"][1] for one in seen} == {spoiler == "makes /"}
+
+
+def test_saves_in_quick_succession_are_warm(project: Project, package: Path) -> None:
+    project.save("main.py", "import installed\nlook = int\n" + SERVE)
+    with served_with(project, package) as served:
+        parents = [reloaded(project, served)["parent"] for _ in range(4)]
+        assert [one for one in parents[2:] if one == served.program.pid] == []
+        assert sum(RELOADED in line for line in served.program.lines) == 4
+
+
+def test_a_ready_fork_server_serves_until_the_next_is_ready(
+    project: Project, package: Path
+) -> None:
+    (package.parent / "slow.py").write_text("import time\ntime.sleep(1)\n")
+    project.save("main.py", "look = int\n" + SERVE)
+    with served_warm(project, package) as served:
+        project.save("main.py", "import slow\nlook = int\n" + SERVE)
+        served.wait_for_reload(served.reloads + 1)
+        assert reloaded(project, served)["parent"] != served.program.pid
