@@ -4,39 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flask_debuglaunch.configuration.settings import values_of
 from flask_debuglaunch.plan import Plan
 
 
-def banner(plan: Plan) -> Iterator[str]:
-    """What was decided, how to meet the debugger (where there is one to meet), and what could have
-    been quicker."""
-    yield _decided(plan)
-    yield f"Debugger: {_debugger(plan)}"
+def banner(plan: Plan, why: str) -> Iterator[str]:
+    """What was decided, what shows the reasons (a command), the debugger, and what to do next. That
+    a port is open is said when it is."""
+    yield (
+        f"debug={plan.debug.value} use_debugger={plan.use_debugger.value}"
+        f" use_reloader={plan.use_reloader.value} reload={'on' if plan.reload.value else 'off'}"
+    )
+    yield f"Why: {why}"
+    if plan.connection.value != "listen":
+        yield f"Debugger: {_debugger(plan)}"
+    if _nothing_is_given(plan):
+        yield "Next: give --debug, or --debug-with and your IDE; `init` writes a YAML"
     if plan.reload.value and not plan.preload.value:
         yield f"Each reload starts a new interpreter: {plan.preload.reason}"
 
 
-def _decided(plan: Plan) -> str:
-    options = (
-        f"debug={plan.debug.value} use_debugger={plan.use_debugger.value}"
-        f" use_reloader={plan.use_reloader.value} reload={'on' if plan.reload.value else 'off'}"
-    )
-    return f"{options} (why: python -m flask_debuglaunch explain)"
+def listening(plan: Plan) -> str:
+    """That the debugger listens, when it does."""
+    how = "the IDE of this terminal attaches" if plan.announce.value else "attach the IDE to it"
+    return f"Debugger: {plan.debugger.value} listens on {_address(plan)}: {how}"
+
+
+def _nothing_is_given(plan: Plan) -> bool:
+    settings = plan.settings
+    given = [declaration for declaration, value in values_of(settings) if not value.is_default]
+    return not given and settings.config_file is None and plan.connection.value == "none"
 
 
 def _debugger(plan: Plan) -> str:
     name = plan.debugger.value
-    address = f"{_bracketed(plan.debug_host.value)}:{plan.debug_port.value}"
     if plan.connection.value == "present":
         return plan.debugger.reason
-    if plan.connection.value == "listen":
-        how = "the IDE of this terminal attaches" if plan.announce.value else "attach the IDE to it"
-        return f"{name} listens on {address}: {how}"
     if plan.connection.value == "connect":
-        return f"{name} connects to the IDE's debug server at {address}"
+        return f"{name} connects to the IDE's debug server at {_address(plan)}"
     if plan.use_debugger.value:
         return "Werkzeug's, in the browser"
     return f"none ({plan.use_debugger.reason})"
+
+
+def _address(plan: Plan) -> str:
+    return f"{_bracketed(plan.debug_host.value)}:{plan.debug_port.value}"
 
 
 def _bracketed(host: str) -> str:

@@ -14,156 +14,130 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flask_debuglaunch.configuration.command_line_flags import Given, is_repeatable
+from flask_debuglaunch.command_group import LaunchGroup, explaining_command
+from flask_debuglaunch.configuration.command_line_flags import Given, read_argv
 from flask_debuglaunch.configuration.load_settings import load_settings
-from flask_debuglaunch.configuration.settings import DECLARATIONS, Declaration
-from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.redaction import redact
+from flask_debuglaunch.settings_options import (
+    completed_with,
+    completed_with_files,
+    file_settings_options,
+    settings_options,
+)
+from flask_debuglaunch.terminal import show_note
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from flask_debuglaunch.plan import Plan
 
 
-class LaunchGroup(click.Group):
-    """`run` is the command that is meant where none is named; LaunchErrors end here."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        own = ("--help", "--version")
-        if not args or (args[0].startswith("-") and args[0] not in own):
-            args = ["run", *args]
-        return super().parse_args(ctx, args)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            message = error.format_message() + _flag_left_out(args[0])
-            raise click.UsageError(message, ctx) from None
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except LaunchError as error:
-            click.echo(f"Error: {error}", err=True)
-            ctx.exit(error.exit_status)
-        except click.UsageError as error:
-            raise click.UsageError(redact(error.format_message()), error.ctx) from None
-        except KeyboardInterrupt:
-            ctx.exit(130)
-
-
-def _flag_left_out(word: str) -> str:
-    """What to write, for an app or a configuration where a command was expected."""
-    if word.endswith((".yaml", ".yml")):
-        return f" To use this configuration: --config {word}"
-    if word.endswith(".py") or ":" in word:
-        return f" To start this app: --app {word}"
-    return ""
-
-
-def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--config` and a flag for every declared setting."""
-    for declaration in reversed(list(DECLARATIONS.values())):
-        command = _option(declaration)(command)
-    path = click.Path(readable=False, path_type=Path)  # reading it says more
-    config = click.option("-c", "--config", type=path, help=_CONFIG_HELP)
-    return config(command)
-
-
 _WITH_HELP = "More configurations: browser, docker, wait."
-_CONFIG_HELP = (
-    "The YAML file. Unset: flask-debuglaunch.yaml, config.yaml or config.yml of this folder."
+
+
+def _complete_keys(
+    ctx: click.Context,
+    param: click.Parameter,
+    typed: str,
+) -> list[CompletionItem]:
+    from flask_debuglaunch.explanation import KEYS
+
+    return completed_with(*KEYS)(ctx, param, typed)
+
+
+def _complete_ides(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
+    from flask_debuglaunch.ides import IDE_OF
+
+    return completed_with(*IDE_OF)(ctx, param, typed)
+
+
+@click.group(
+    cls=LaunchGroup,
+    context_settings={"help_option_names": ["--help"]},
+    examples=["--debug --debug-with vscode", "explain reload", "ide vscode --debug", "init"],
 )
-
-
-def _option(declaration: Declaration) -> Callable[..., Any]:
-    if declaration.off_flag or declaration.argv_only:
-        flags = [declaration.flag + (f"/{declaration.off_flag}" if declaration.off_flag else "")]
-        return click.option(
-            *flags, declaration.name, is_flag=True, default=None, help=declaration.description
-        )
-    spelled = [one for one in (declaration.short_flag, declaration.flag) if one]
-    kinds: dict[str, Any] = {"metavar": declaration.key}
-    if declaration.bare_flag:
-        kinds.update(is_flag=False, flag_value=declaration.bare_flag)
-    if is_repeatable(declaration):
-        kinds.update(multiple=True)
-    return click.option(*spelled, declaration.name, help=declaration.description, **kinds)
-
-
-@click.group(cls=LaunchGroup, context_settings={"help_option_names": ["--help"]})
 @click.version_option(package_name="flask-debuglaunch")
 def main() -> None:
     """Start a Flask app under any debugger, from one YAML, and say why.
 
-    Without a command, `run` is meant: `python -m flask_debuglaunch --port 8000`.
+    Without a command, `run` is meant. COMMAND --help shows the flags of each.
     """
 
 
-@main.command()
+@main.command(examples=["--debug", "--debug --debug-with vscode --app shop.web:app"])
 @settings_options
 @click.pass_context
 def run(ctx: click.Context, /, **flags: Any) -> None:
-    """Start the app; the debugger and the reload follow from the settings."""
+    """Start the app, its debugger and the reload."""
     from flask_debuglaunch import serving
 
     if serving.is_worker():
         sys.exit(serving.work())
     plan = _planner(ctx, flags)
-    sys.exit(serving.serve(plan(), resolve=plan))
+    sys.exit(serving.serve(plan(), resolve=plan, why=explaining_command(ctx)))
 
 
-@main.command()
-@click.argument("what", metavar="[KEY]", required=False)
+@main.command(examples=["explain", "explain reload --debug-with pycharm"])
+@click.argument("what", metavar="[KEY]", required=False, shell_complete=_complete_keys)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (stable, with a schema number).")
 @settings_options
 @click.pass_context
 def explain(ctx: click.Context, /, what: str | None, as_json: bool, **flags: Any) -> None:
-    """Show every setting with its origin, and every decision with its reason.
+    """Show every setting and decision, and why it is so.
 
-    KEY shows one alone: `explain reload`.
+    KEY shows one alone.
     """
     from flask_debuglaunch import explanation
 
     plan = _plan(ctx, flags)
-    name = explanation.name_of(what, plan) if what else None
+    name = explanation.name_of(what) if what else None
     if as_json:
         _print_json(explanation.as_json(plan, name))
     else:
         click.echo(explanation.as_text(plan, name))
 
 
-@main.command()
+@main.command(examples=["init", "init --debug-with vscode --app shop.web:app"])
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 @click.option("--stdout", is_flag=True, help="Print it instead of writing it.")
-def init(force: bool, stdout: bool) -> None:
-    """Write a commented flask-debuglaunch.yaml for the app of this folder."""
+@file_settings_options
+@click.pass_context
+def init(ctx: click.Context, /, force: bool, stdout: bool, **flags: Any) -> None:
+    """Write a commented YAML for the app of this folder.
+
+    What the flags say is written into it; the rest stands there as comments.
+    """
     from flask_debuglaunch.configuration import starter_yaml
     from flask_debuglaunch.project_files import Change, apply, read
 
     folder = Path.cwd()
-    text = starter_yaml.starter_yaml(starter_yaml.look_at_project(folder))
+    _, given = _given(ctx, flags)
+    project = starter_yaml.look_at_project(folder)
+    text = starter_yaml.starter_yaml(project, read_argv(given, Path()))
     if stdout:
-        click.echo(text, nl=False)
+        _print_exactly(text)
         return
     starter_yaml.refuse_second(folder, force)
+    starter_yaml.refuse_above_the_app(folder, project, given)
     files = starter_yaml.starter_files(text)
     apply([Change(name, read(folder / name), text) for name, text in files.items()], folder)
     click.echo(f"wrote {' and '.join(files)}")
+    program = (ctx.parent or ctx).command_path
+    name_it = (
+        "" if project.app or "app" in given else f"name the app in {starter_yaml.STARTER_NAME}; "
+    )
+    show_note(f"next: {name_it}`{program}` starts it, `{program} ide` writes the IDE's files")
 
 
 @main.command()
 def schema() -> None:
-    """Print the JSON Schema (draft-07) of the YAML."""
+    """Print the JSON Schema of the YAML."""
     from flask_debuglaunch.configuration.json_schema import yaml_schema
 
     _print_json(yaml_schema())
 
 
-@main.command()
-@click.argument("names", metavar="[IDE]...", nargs=-1)
+@main.command(examples=["ide vscode --debug", "ide pycharm eclipse", "ide vscode --diff"])
+@click.argument("names", metavar="[IDE]...", nargs=-1, shell_complete=_complete_ides)
 @click.option("--with", "extras", metavar="EXTRA,...", multiple=True, help=_WITH_HELP)
 @click.option("--check", "mode", flag_value="check", help="Show what would change; then exit 1.")
 @click.option("--diff", "mode", flag_value="diff", help="Only show what would change.")
@@ -179,11 +153,12 @@ def ide(
     mode: str | None,
     **flags: Any,
 ) -> None:
-    """Write what IDEs need to debug the app of this folder: vscode, eclipse, pycharm, neovim, zed.
+    """Write the files that make an IDE's Debug button work.
 
-    Without an IDE, those that the folder is opened in. The files name the YAML, and the flags that
-    are given here; the YAML stays the one place of all else. What is there already is changed
-    entry by entry, the rest of it stays as it is.
+    IDE: vscode (cursor, windsurf, vscodium), pycharm (intellij), eclipse (pydev, liclipse), zed,
+    neovim; without one, those that the folder is opened in, or the one of this terminal. The files
+    name the YAML, and the flags that are given here; the YAML stays the one place of all else.
+    What is there already is changed entry by entry, the rest of it stays as it is.
     """
     from flask_debuglaunch.ides import change_report, generate_files
 
@@ -191,15 +166,19 @@ def ide(
     generated = generate_files.generate(names, extras, Path.cwd(), config, given)
     if mode is None:
         generate_files.write(generated)
-    click.echo(change_report.text(generated.changes, mode), nl=False)
+    _print_exactly(change_report.text(generated.changes, mode))
     for note in generated.notes:
-        click.echo(f"note: {redact(note)}", err=True)
+        show_note(note)
+    for step in generated.next_steps if mode is None else ():
+        show_note(f"next: {step}")
     if mode == "check" and change_report.something_changes(generated.changes):
         ctx.exit(1)
 
 
-@main.command()
-@click.argument("place", metavar="[FILE[:LINE]]", required=False)
+@main.command(examples=["doctor", "doctor shop/views.py:12 --debug-with vscode"])
+@click.argument(
+    "place", metavar="[FILE[:LINE]]", required=False, shell_complete=completed_with_files
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (stable, with a schema number).")
 @click.option("--strict", is_flag=True, help="Exit 1 for warnings too, not for errors alone.")
 @click.option("-v", "--verbose", is_flag=True, help="Also say what is fine.")
@@ -248,7 +227,12 @@ def doctor(
 def _print_json(value: Any) -> None:
     import json
 
-    click.echo(json.dumps(value, indent=2))
+    _print_exactly(json.dumps(value, indent=2) + "\n")
+
+
+def _print_exactly(text: str) -> None:
+    """The bytes of a file: UTF-8 and its own line ends, whatever the system would make of them."""
+    click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
 
 
 def _plan(ctx: click.Context, flags: Mapping[str, Any]) -> Plan:

@@ -23,6 +23,15 @@ EDITORS: Mapping[str, str] = {
     "emacs": "emacs://open?url=file://{path}&line={line}",
 }
 
+# The terminals of editors, by a variable that each sets; the more special ones first.
+_TERMINALS = (
+    ("CURSOR_TRACE_ID", "", "cursor"),
+    ("TERM_PROGRAM", "vscode", "vscode"),
+    ("TERMINAL_EMULATOR", "JetBrains-JediTerm", "pycharm"),
+    ("ZED_TERM", "", "zed"),
+    ("NVIM", "", "neovim"),
+)
+
 # A link is put into a page: a scheme that runs code or shows text (javascript:, data:) never is.
 SCHEMES = frozenset(template.partition(":")[0] for template in EDITORS.values())
 
@@ -31,3 +40,11 @@ def is_template(text: str) -> bool:
     """Is the text a link with {path} in it, of a scheme that opens an editor?"""
     scheme, separator, _ = text.partition("://")
     return bool(separator) and scheme.lower() in SCHEMES and "{path}" in text
+
+
+def editor_of_terminal(environ: Mapping[str, str]) -> str | None:
+    """The editor whose terminal has this environment; None for a terminal of its own."""
+    for variable, value, editor in _TERMINALS:
+        if variable in environ and value in ("", environ[variable]):
+            return editor
+    return None

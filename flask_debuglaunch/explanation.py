@@ -9,10 +9,12 @@ from typing import Any
 from flask_debuglaunch.configuration.origins import shown
 from flask_debuglaunch.configuration.settings import DECLARATIONS, Declaration, values_of
 from flask_debuglaunch.errors import LaunchError, did_you_mean
-from flask_debuglaunch.plan import Plan, decisions_of
+from flask_debuglaunch.plan import DECISIONS, Plan, decisions_of
 from flask_debuglaunch.redaction import redact
 
 JSON_SCHEMA = 1  # the number changes when a name or a meaning does, not when one is added
+# What `explain KEY` can show: settings and decisions.
+KEYS = tuple(dict.fromkeys((*DECLARATIONS, *DECISIONS)))
 
 
 def as_json(plan: Plan, key: str | None = None) -> dict[str, Any]:
@@ -49,15 +51,14 @@ def as_text(plan: Plan, key: str | None = None) -> str:
     return "\n\n".join(section for section in sections if section)
 
 
-def name_of(key: str, plan: Plan) -> str:
+def name_of(key: str) -> str:
     """The name that a KEY of `explain` means: PORT, port and --port are the same.
 
     Raises LaunchError for a name that is neither a setting nor a decision.
     """
     name = key.strip("-").lower().replace("-", "_")
-    known = [*DECLARATIONS, *(one for one, _ in decisions_of(plan))]
-    if name not in known:
-        hint = did_you_mean(name, known, ". `explain` without a KEY lists them all")
+    if name not in KEYS:
+        hint = did_you_mean(name, KEYS, ". `explain` without a KEY lists them all")
         raise LaunchError(f"argv:{key}: no such setting or decision{hint}")
     return name
 

@@ -106,6 +106,9 @@ def resolve(settings: Settings, facts: Facts) -> Plan:
     return replace(plan, notes=tuple(_notes(plan, facts)))
 
 
+DECISIONS = tuple(one.name for one in fields(Plan) if str(one.type).startswith("Decision"))
+
+
 def decisions_of(plan: Plan) -> Iterator[tuple[str, Decision[Any]]]:
     """Every decision by its name, in the order of the declaration."""
     for one in fields(Plan):

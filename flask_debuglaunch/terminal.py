@@ -1,18 +1,55 @@
-"""What is said to the person at the terminal while the app is served."""
+"""What is said to the person at the terminal: in colours where it is one, as click and Flask do."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
 
 from flask_debuglaunch.redaction import redact
 
 
-def say(text: str) -> None:
-    """One line, marked as Werkzeug marks its own, and at once: another process may be next."""
+def say(text: str, **style: Any) -> None:
+    """One line, marked as Werkzeug marks its own, and at once: another process may be next.
+
+    style: as `click.style` has it.
+    """
+    _print(f" * {_styled(redact(text), style)}")
+
+
+def show_error(text: str) -> None:
+    """What has ended the program."""
+    _print(f"{_styled('Error:', {'fg': 'red', 'bold': True})} {redact(text)}")
+
+
+def show_note(text: str) -> None:
+    """What the person has to know, besides what the command prints."""
+    _print(f"{_styled('note:', {'fg': 'yellow'})} {redact(text)}")
+
+
+def _print(line: str) -> None:
     with contextlib.suppress(OSError):  # nobody reads it any more
-        print(f" * {redact(text)}", file=sys.stderr, flush=True)
+        print(line, file=sys.stderr, flush=True)
+
+
+def _styled(text: str, style: Mapping[str, Any]) -> str:
+    if not style or not _shows_colours(sys.stderr):
+        return text
+    import click
+
+    return click.style(text, **style)
+
+
+def _shows_colours(stream: TextIO) -> bool:
+    """Is it a terminal, and are colours wanted? https://no-color.org, https://force-color.org"""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    # Windows' old consoles would show the codes.
+    return stream.isatty() and os.environ.get("TERM") != "dumb" and sys.platform != "win32"
 
 
 def fill_standard_descriptors() -> None:

@@ -113,7 +113,7 @@ def test_asked_for_it_is_fatal(tmp_path: Path) -> None:
     assert "Running on" not in program.output
 
 
-def test_banner_is_two_lines_and_the_ready_line(tmp_path: Path) -> None:
+def test_the_banner_is_said_once(tmp_path: Path) -> None:
     """Printed once, also with reload, and whatever the app does to logging."""
     silent = "\nimport logging\nlogging.disable(logging.CRITICAL)\n"
     folder = project(tmp_path, silent)
@@ -124,8 +124,10 @@ def test_banner_is_two_lines_and_the_ready_line(tmp_path: Path) -> None:
         program.wait_for_line("Running on")
         assert http_get(f"http://127.0.0.1:{port}/").status == 200
     banner = [line for line in program.lines if line.startswith(" * ")]
-    assert banner[:3] == [
-        " * debug=True use_debugger=True use_reloader=True reload=on (why: python -m flask_debuglaunch explain)",
+    assert banner[:5] == [
+        " * debug=True use_debugger=True use_reloader=True reload=on",
+        f" * Why: python -m flask_debuglaunch explain --port {port}",
         " * Debugger: Werkzeug's, in the browser",
         f" * Running on http://127.0.0.1:{port}",
+        " * Press CTRL+C to quit",
     ]

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "flask_debuglaunch"
 LAYERS = [
     ["__main__"],
     ["cli"],
+    ["command_group", "settings_options"],
     ["doctor"],
     ["serving", "ides", "explanation"],
     ["banner", "project_files"],

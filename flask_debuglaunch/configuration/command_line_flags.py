@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flask_debuglaunch.configuration.origins import Origin, Value, found
+from flask_debuglaunch.configuration.origins import Origin, Value
 from flask_debuglaunch.configuration.settings import (
     DECLARATIONS,
     Declaration,
     Settings,
     values_of,
 )
-from flask_debuglaunch.configuration.value_types import PathMappings, Paths
+from flask_debuglaunch.configuration.value_types import PathMappings, Paths, not_fitting
 from flask_debuglaunch.errors import LaunchError
 
 Given = bool | str | tuple[str, ...]
@@ -69,5 +69,5 @@ def _parsed(declaration: Declaration, text: str, base: Path) -> Any:
         return declaration.kind.from_text(text, base)
     except ValueError:
         raise LaunchError(
-            f"argv:{declaration.flag}: must be {declaration.kind.expected}, not {found(text)}"
+            f"argv:{declaration.flag}: {not_fitting(declaration.kind, text)}"
         ) from None

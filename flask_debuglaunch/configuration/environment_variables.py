@@ -14,6 +14,7 @@ from flask_debuglaunch.configuration.settings import (
     Declaration,
     FileLookup,
 )
+from flask_debuglaunch.configuration.value_types import not_fitting
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.regular_file import read_regular_file
 
@@ -107,9 +108,7 @@ def _value(
             )
         return Value(value, _origin(name, file))
     except ValueError:
-        raise LaunchError(
-            f"{_origin(name, file)}: must be {declaration.kind.expected}, not {found(text)}"
-        ) from None
+        raise LaunchError(f"{_origin(name, file)}: {not_fitting(declaration.kind, text)}") from None
 
 
 def _as_flask_reads_debug(text: str) -> bool:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flask_debuglaunch.configuration.origins import Origin, Value, found
+from flask_debuglaunch.configuration.origins import Origin, Value
 from flask_debuglaunch.configuration.settings import DECLARATIONS
+from flask_debuglaunch.configuration.value_types import not_fitting
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 
 
@@ -28,6 +29,4 @@ def _value(name: str, raw: Any, base: Path) -> Value[Any]:
     try:
         return Value(declaration.kind.from_yaml(plain, base), origin)
     except ValueError:
-        raise LaunchError(
-            f"{origin}: must be {declaration.kind.expected}, not {found(raw)}"
-        ) from None
+        raise LaunchError(f"{origin}: {not_fitting(declaration.kind, raw)}") from None

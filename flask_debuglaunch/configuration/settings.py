@@ -160,7 +160,8 @@ class Settings:
         bare_flag="on",
     )  # fmt: skip
     reload: Value[bool | None] = setting(
-        AutoBoolean(), None, "Restart when a file changes. auto: as the rule table says.",
+        AutoBoolean(), None,
+        "Restart when a file changes. auto: in debug mode, but not with pydevd and pydevd-pycharm.",
         flask_env="FLASK_RUN_RELOAD", off_flag="--no-reload",
     )  # fmt: skip
     import_errors: Value[str] = setting(
@@ -214,7 +215,8 @@ class Settings:
         "The app's own block in the YAML, which holds DEBUG and DEBUG_WITH_APTANA.",
     )  # fmt: skip
     use_debugger: Value[bool | None] = setting(
-        AutoBoolean(), None, "Werkzeug's debugger in the browser. auto: as the rule table says.",
+        AutoBoolean(), None,
+        "Werkzeug's debugger in the browser. auto: in debug mode, where no other debugger is.",
         flask_env="FLASK_RUN_DEBUGGER", own_flag="--debugger", off_flag="--no-debugger",
     )  # fmt: skip
     allow_remote_debug: Value[bool] = setting(

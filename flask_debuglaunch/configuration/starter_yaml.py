@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flask_debuglaunch.configuration.json_schema import SCHEMA_NAME, schema_text, yaml_schema
-from flask_debuglaunch.configuration.load_settings import CONFIG_NAMES
-from flask_debuglaunch.configuration.settings import DECLARATIONS, YAML_BLOCK
+from flask_debuglaunch.configuration.load_settings import CONFIG_NAMES, load_settings
+from flask_debuglaunch.configuration.origins import Value
+from flask_debuglaunch.configuration.settings import DECLARATIONS, YAML_BLOCK, Declaration
+from flask_debuglaunch.configuration.value_types import FALSE_WORDS, TRUE_WORDS
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.regular_file import read_regular_file
 
 STARTER_NAME = CONFIG_NAMES[0]
 # What the launcher finds by itself, in its order: Flask's two, then the docs' entry point.
 FOUND_BY_ITSELF = ("wsgi.py", "app.py", "main.py")
+_OF_APPS_BLOCK = (("debug", True), ("block", "FLASK"))
 FACTORY_NAMES = ("create_app", "make_app")  # flask.cli.find_best_app
 
 
@@ -70,29 +75,32 @@ def _is_app(statement: ast.stmt) -> bool:
     return False
 
 
-def starter_yaml(project: Project) -> str:
-    """The text of a commented starter YAML."""
+def starter_yaml(project: Project, given: Mapping[str, Value[Any]]) -> str:
+    """The text of a commented starter YAML; the given settings stand in it without a #."""
+    debug, block = (given[name].value if name in given else one for name, one in _OF_APPS_BLOCK)
     return "\n".join(
         [
             f"# yaml-language-server: $schema={SCHEMA_NAME}",
             "",
             "# The app's own block. Debug with Eclipse, Aptana, PyCharm or VS Code by a flag:",
             "# DEBUG_WITH_ECLIPSE, DEBUG_WITH_APTANA, DEBUG_WITH_PYCHARM, DEBUG_WITH_VSCODE.",
-            "FLASK:",
-            "  DEBUG: true",
+            f"{_yaml_word(block)}:",
+            f"  DEBUG: {_yaml_word(debug)}",
             "",
             "# The launcher's settings; the commented ones show their defaults.",
             f"{YAML_BLOCK}:",
-            *_app_lines(project),
-            *_commented_lines(),
+            *_app_lines(project, given),
+            *_other_lines(given),
             "",
         ]
     )
 
 
-def _app_lines(project: Project) -> Iterator[str]:
+def _app_lines(project: Project, given: Mapping[str, Value[Any]]) -> Iterator[str]:
     yield from _help_lines(DECLARATIONS["app"].help)
-    if project.app is None:
+    if "app" in given:
+        yield f"  APP: {_yaml_word(given['app'].value)}"
+    elif project.app is None:
         yield "  # No app was found in this folder: name it."
         yield "  APP: main:app"
     elif project.found_by_itself:
@@ -102,21 +110,37 @@ def _app_lines(project: Project) -> Iterator[str]:
         yield f"  APP: {json.dumps(project.app)}"
 
 
-def _commented_lines() -> Iterator[str]:
+def _other_lines(given: Mapping[str, Value[Any]]) -> Iterator[str]:
     defaults = yaml_schema()["properties"][YAML_BLOCK]["properties"]
     for declaration in DECLARATIONS.values():
         if declaration.key not in defaults or declaration.name == "app":
             continue
         yield ""
         yield from _help_lines(declaration.description)
+        if declaration.name in given:
+            yield f"  {declaration.key}: {_given_word(declaration, given[declaration.name].value)}"
+            continue
         default = defaults[declaration.key].get("default")
         yield f"  # {declaration.key}: {'' if default is None else _yaml_word(default)}".rstrip()
 
 
-def _yaml_word(default: object) -> str:
-    if default is False and not isinstance(default, str):
+def _given_word(declaration: Declaration, value: Any) -> str:
+    if value is None or isinstance(value, tuple):  # the kind's own word, and JSON
+        return declaration.kind.to_text(value)
+    return _yaml_word(value if isinstance(value, (bool, int, float)) else str(value))
+
+
+def _yaml_word(value: object) -> str:
+    """The value as YAML has it, without quotes where it needs none."""
+    if value is False:
         return "off"
-    return default if isinstance(default, str) else json.dumps(default)
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _NO_STRINGS:
+        return value
+    return json.dumps(value)
+
+
+_PLAIN = re.compile(r"[A-Za-z][\w./-]*|\d+\.\d+\.\d+\.\d+")
+_NO_STRINGS = (*TRUE_WORDS, *FALSE_WORDS, "y", "n", "null")  # to YAML
 
 
 def _help_lines(text: str) -> list[str]:
@@ -125,12 +149,38 @@ def _help_lines(text: str) -> list[str]:
 
 def refuse_second(folder: Path, force: bool) -> None:
     """Raise LaunchError where a configuration is there already and ``force`` is not given."""
-    there = next((name for name in CONFIG_NAMES if (folder / name).exists()), None)
-    if there is not None and not force:
+    if force:
+        return
+    there = load_settings(None, {}, {}, folder).config_file
+    if there is None:
+        return
+    way_out = (
+        "--force replaces it"
+        if there.name == STARTER_NAME
+        else f"--force writes {STARTER_NAME}, which then is read instead"
+    )
+    raise LaunchError(
+        f"{there.name}: is here already and is what the launcher reads. Edit it, or see the starter"
+        f" with `init --stdout`; {way_out}"
+    )
+
+
+def refuse_above_the_app(folder: Path, project: Project, given: Mapping[str, object]) -> None:
+    """Raise LaunchError where no app is in the folder, but one is in a folder below it."""
+    if project.app is not None or "app" in given:
+        return
+    below = [one.name for one in sorted(folder.iterdir()) if _is_folder_of_app(one)]
+    if below:
         raise LaunchError(
-            f"{there}: is here already and is what the launcher reads. Edit it, or see the starter"
-            f" with `init --stdout`; --force writes {STARTER_NAME}, which then is read instead"
+            f"there is no app in this folder, but in {', '.join(below)}. Give the command there"
+            f" (cd {below[0]}), or name the app with --app"
         )
+
+
+def _is_folder_of_app(folder: Path) -> bool:
+    if folder.name.startswith((".", "test")) or not folder.is_dir():
+        return False
+    return look_at_project(folder).app is not None
 
 
 def starter_files(text: str) -> Mapping[str, str]:

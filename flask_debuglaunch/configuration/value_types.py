@@ -12,9 +12,11 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from flask_debuglaunch.configuration.origins import found
 from flask_debuglaunch.editor_links import EDITORS, is_template
+from flask_debuglaunch.errors import did_you_mean
 
 T = TypeVar("T")
 Schema = dict[str, object]
@@ -38,6 +40,14 @@ class Kind(Protocol[T]):
         """The text that ``from_text`` reads as this very value."""
 
     def schema(self) -> Schema: ...
+
+
+def not_fitting(kind: Kind[Any], raw: object) -> str:
+    """The middle of a message: "must be a port, not 'http'", with the word that is nearly it."""
+    hint = ""
+    if isinstance(kind, Choice) and isinstance(raw, str):
+        hint = did_you_mean(raw.strip().lower(), kind.words)
+    return f"must be {kind.expected}, not {found(raw)}{hint}"
 
 
 def word_of_boolean(raw: object) -> object:

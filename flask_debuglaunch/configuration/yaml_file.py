@@ -19,7 +19,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from flask_debuglaunch.configuration.origins import Origin, Value, found, shown
 from flask_debuglaunch.configuration.settings import DECLARATIONS, YAML_BLOCK
-from flask_debuglaunch.configuration.value_types import Boolean, Kind
+from flask_debuglaunch.configuration.value_types import Boolean, Kind, not_fitting
 from flask_debuglaunch.debuggers import DEBUGGERS
 from flask_debuglaunch.errors import LaunchError, did_you_mean, nearest
 from flask_debuglaunch.regular_file import read_regular_file
@@ -354,9 +354,7 @@ def _unfit(entry: Entry, raw: object, kind: Kind[Any]) -> LaunchError:
         is_quoted = isinstance(entry.node, ScalarNode) and entry.node.style is not None
         fix = ". Remove the quotes" if is_quoted else ""
         fix = fix or (". Remove the leading 0" if raw.startswith("0") else "")
-    return LaunchError(
-        f"{entry.origin}: {entry.label} must be {kind.expected}, not {found(raw)}{fix}"
-    )
+    return LaunchError(f"{entry.origin}: {entry.label} {not_fitting(kind, raw)}{fix}")
 
 
 def _fits_unquoted(raw: str, kind: Kind[Any]) -> bool:

@@ -11,7 +11,7 @@ from flask_debuglaunch.ides.pycharm import PyCharm
 from flask_debuglaunch.ides.vscode import VSCode
 from flask_debuglaunch.ides.zed import Zed
 
-__all__ = ["IDES", "File", "Ide", "Project", "Refused"]
+__all__ = ["IDES", "IDE_OF", "File", "Ide", "Project", "Refused"]
 
 IDES: Mapping[str, Ide] = {
     "vscode": VSCode(),
@@ -19,4 +19,11 @@ IDES: Mapping[str, Ide] = {
     "pycharm": PyCharm(),
     "neovim": Neovim(),
     "zed": Zed(),
+}
+# Those that read the same files; together, whatever DEBUG_WITH takes for an IDE.
+IDE_OF: Mapping[str, str] = {
+    **{name: name for name in IDES},
+    **dict.fromkeys(("cursor", "windsurf", "vscodium"), "vscode"),
+    **dict.fromkeys(("aptana", "pydev", "liclipse"), "eclipse"),
+    "intellij": "pycharm",
 }

@@ -26,6 +26,10 @@ FORBIDDEN_IN_NAMES = r'[@&\\/:*?"<>|]'  # org.eclipse.debug.core.ILaunchManager
 
 class Eclipse:
     marker = ".project"
+    next_step = (
+        "File > Open Projects from File System: open this folder, and choose its launch in the menu"
+        " of the Debug button"
+    )
     extras: Mapping[str, str] = {}
 
     def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:

@@ -10,8 +10,10 @@ from typing import NamedTuple
 from flask_debuglaunch.configuration.command_line_flags import Given
 from flask_debuglaunch.configuration.environment_variables import CONFIG_ENV
 from flask_debuglaunch.configuration.load_settings import load_settings
-from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.ides import IDES
+from flask_debuglaunch.debuggers import DEBUGGERS
+from flask_debuglaunch.editor_links import editor_of_terminal
+from flask_debuglaunch.errors import LaunchError, did_you_mean
+from flask_debuglaunch.ides import IDE_OF, IDES
 from flask_debuglaunch.ides.containers import GENERATORS
 from flask_debuglaunch.ides.ide_interface import File, Project, Refused
 from flask_debuglaunch.ides.shareable_flags import shareable_flags
@@ -26,6 +28,8 @@ class Generated(NamedTuple):
     folder: Path
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
+    next_steps: tuple[str, ...] = ()
+    """What to do in the IDEs when the files are there."""
     provide: Callable[[], None] = lambda: None
     """Has on disk what the files name outside of the project. Raises LaunchError."""
 
@@ -39,7 +43,7 @@ def generate(
 ) -> Generated:
     """What the IDEs need in the folder.
 
-    names: of IDES; none: those that the folder is opened in; or one of containers.GENERATORS, and
+    names: of IDE_OF; none: those that the folder is opened in; or one of containers.GENERATORS, and
     what that is to be given. with_extras: texts of `--with`.
     config and given: `--config` and the flags that the files shall name. Raises LaunchError.
     """
@@ -52,7 +56,8 @@ def generate(
     extras = _chosen_extras(with_extras, ides)
     project = _project(folder, config, given)
     changed = tuple(changes(_files(ides, extras, project), project.read))
-    return Generated(folder, changed, tuple(_notes(ides, extras, project)))
+    next_steps = tuple(dict.fromkeys(IDES[name].next_step for name in ides))
+    return Generated(folder, changed, tuple(_notes(ides, extras, project)), next_steps)
 
 
 def _refuse_more(name: str, words: Collection[str]) -> None:
@@ -63,7 +68,7 @@ def _refuse_more(name: str, words: Collection[str]) -> None:
 def _for_container(name: str, argument: str | None, project: Project) -> Generated:
     made = GENERATORS[name](project, argument)
     changed = tuple(changes(made.files, project.read))
-    return Generated(project.folder, changed, tuple(made.notes), made.provide)
+    return Generated(project.folder, changed, tuple(made.notes), provide=made.provide)
 
 
 def write(generated: Generated) -> None:
@@ -73,17 +78,29 @@ def write(generated: Generated) -> None:
 
 
 def _chosen_ides(names: Collection[str], folder: Path) -> list[str]:
-    """The IDEs that were named, else those whose files are in the folder. Raises LaunchError."""
-    known = ", ".join(IDES)
-    for name in names:
-        if name not in IDES:
-            raise LaunchError(f"argv:{name}: no such IDE. Known are {known}")
+    """The IDEs that were named, else those whose files are in the folder, else the one whose
+    terminal this is. Raises LaunchError."""
     if names:
-        return list(dict.fromkeys(names))
+        return list(dict.fromkeys(_ide_of(name) for name in names))
     found = [name for name, one in IDES.items() if one.marker and (folder / one.marker).exists()]
     if not found:
-        raise LaunchError(f"argv:ide: which IDE? Name one or more of {known}")
+        found = [ide for ide in [IDE_OF.get(editor_of_terminal(os.environ) or "")] if ide]
+    if not found:
+        raise LaunchError(f"argv:ide: which IDE? Name one or more of {', '.join(IDES)}")
     return found
+
+
+def _ide_of(name: str) -> str:
+    ide = IDE_OF.get(name.lower())
+    if ide is not None:
+        return ide
+    debugger = DEBUGGERS.get(name.lower())
+    if debugger is not None and debugger.ides:
+        raise LaunchError(f"argv:{name}: is a debugger: name the IDE, {', '.join(debugger.ides)}")
+    known = [*IDE_OF, *GENERATORS]
+    raise LaunchError(
+        f"argv:{name}: no such IDE. Known are {', '.join(known)}{did_you_mean(name.lower(), known)}"
+    )
 
 
 def _chosen_extras(texts: Collection[str], ides: Collection[str]) -> list[str]:

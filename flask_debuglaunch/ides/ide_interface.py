@@ -83,6 +83,10 @@ class Ide(Protocol):
         """A file or folder that shows that a project is opened in it."""
 
     @property
+    def next_step(self) -> str:
+        """What to do in it when the files are there."""
+
+    @property
     def extras(self) -> Mapping[str, str]:
         """What `--with` can ask it for, and what that means."""
 

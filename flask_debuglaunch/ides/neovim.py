@@ -10,6 +10,7 @@ from flask_debuglaunch.ides.vscode import LAUNCH_JSON, VSCode
 
 class Neovim:
     marker = None
+    next_step = "open a file of this folder in Neovim and give :DapContinue (nvim-dap)"
     # nvim-dap-python fails on an entry that listens, and nvim-dap knows no serverReadyAction.
     extras: Mapping[str, str] = {"docker": VSCode.extras["docker"]}
 

@@ -25,6 +25,7 @@ _DEBUG_SERVER = {
 
 class PyCharm:
     marker = ".idea"
+    next_step = "open this folder in PyCharm, choose `debuglaunch debug` and click Debug"
     extras: Mapping[str, str] = {
         "docker": "one that attaches to the app in a container (PyCharm 2025.3 and later)",
         "wait": "the Python Debug Server (PyCharm Pro), to which the app connects",

@@ -47,6 +47,10 @@ class Entry(NamedTuple):
 
 class VSCode:
     marker = ".vscode"
+    next_step = (
+        "open this folder in VS Code, take the app's environment (Python: Select Interpreter) and"
+        " press F5"
+    )
     extras: Mapping[str, str] = {
         "browser": "a configuration that opens the browser when the app is served",
         "docker": "one that attaches to the app in a container",

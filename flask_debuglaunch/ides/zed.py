@@ -15,6 +15,7 @@ OWN_FILE = ".zed/debug.json"
 
 class Zed:
     marker = ".zed"
+    next_step = "open this folder in Zed and choose `debuglaunch: debug` in debugger: start"
     extras: Mapping[str, str] = {"docker": VSCode.extras["docker"]}
 
     def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:

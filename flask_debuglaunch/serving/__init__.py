@@ -102,21 +102,27 @@ def serve(
     plan: Plan,
     app: WSGIApplication | None = None,
     resolve: Callable[[], Plan] | None = None,
+    why: str = "python -m flask_debuglaunch explain",
 ) -> int:
     """Serve until told to end; returns the exit status.
 
     app: one that is there already; else it is imported as planned. resolve: gives the plan anew
-    when a reload finds the configuration changed. Raises LaunchError.
+    when a reload finds the configuration changed. why: the command that shows the reasons of this
+    very plan. Raises LaunchError.
     """
-    if app is None and needs_init(plan):
-        return below_init(lambda: _serve(plan, app, resolve))
-    return _serve(plan, app, resolve)
+
+    def serve_here() -> int:
+        return _serve(plan, app, resolve, why)
+
+    return below_init(serve_here) if app is None and needs_init(plan) else serve_here()
 
 
-def _serve(plan: Plan, app: WSGIApplication | None, resolve: Callable[[], Plan] | None) -> int:
+def _serve(
+    plan: Plan, app: WSGIApplication | None, resolve: Callable[[], Plan] | None, why: str
+) -> int:
     fill_standard_descriptors()
     drop_stale_variables()
-    for line in (*banner(plan), *plan.notes):
+    for line in (*banner(plan, why), *plan.notes):
         say(line)
     if plan.reload.value:
         from flask_debuglaunch.serving.supervisor import supervise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask_debuglaunch import fixes
+from flask_debuglaunch.banner import listening
 from flask_debuglaunch.debuggers import (
     DEBUGGERS,
     Debugger,
@@ -83,6 +84,7 @@ def _meet(plan: Plan) -> bool:
         debugger.map_paths(plan.settings.path_mappings.value)
         if plan.connection.value == "listen":
             _listen(debugger, endpoint)
+            say(listening(plan))
         else:
             _say_wait(plan, endpoint)
             debugger.connect(endpoint, plan.wait.value or 0)

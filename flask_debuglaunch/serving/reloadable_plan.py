@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.server.listening_socket import bind, url_of
+from flask_debuglaunch.serving.server.listening_socket import bind, say_address
 from flask_debuglaunch.serving.server.tls import certificate_of
 from flask_debuglaunch.serving.watching.unmatched_patterns import unmatched_patterns
 from flask_debuglaunch.serving.watching.watched import watched_for
@@ -33,9 +33,8 @@ class ReloadablePlan:
         self.watched = watched_for(plan)
         self._say_unmatched_patterns()
 
-    @property
-    def url(self) -> str:
-        return url_of(self.listener, tls=self.plan.settings.cert.value is not None)
+    def say_address(self) -> None:
+        say_address(self.listener, tls=self.plan.settings.cert.value is not None)
 
     def is_made_from(self, files: Set[str]) -> bool:
         """Does it come from one of these files, or from a folder that has been replaced?"""
@@ -69,7 +68,7 @@ class ReloadablePlan:
         if has_moved:
             self.listener.close()
             self.listener = listener
-            say(f"Running on {self.url}")
+            self.say_address()
 
     def _say_unmatched_patterns(self) -> None:
         for line in unmatched_patterns(self.plan.settings.exclude_patterns, self.watched):

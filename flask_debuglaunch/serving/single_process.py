@@ -15,9 +15,8 @@ from flask_debuglaunch.serving.app.app_import import import_app, print_error, ta
 from flask_debuglaunch.serving.app.middleware import around, warn_of_own_debugger
 from flask_debuglaunch.serving.attach_debugger import attach_single, debugger_of
 from flask_debuglaunch.serving.server.http_server import make_server
-from flask_debuglaunch.serving.server.listening_socket import bind, url_of
+from flask_debuglaunch.serving.server.listening_socket import bind, say_address
 from flask_debuglaunch.serving.server.tls import certificate_of, ssl_context_of
-from flask_debuglaunch.terminal import say
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -57,7 +56,7 @@ def _serve(plan: Plan, app: WSGIApplication | None) -> int:
         tls = ssl_context_of(plan, certificate)
         threads = plan.settings.with_threads.value
         server = make_server(listener, around(app, plan), tls, threads=threads)
-        say(f"Running on {url_of(listener, tls=tls is not None)}")
+        say_address(listener, tls=tls is not None)
         with closing(server):
             server.serve()
         return 0

@@ -174,7 +174,7 @@ class Supervisor:
             case Abandon():
                 self._abandon()
             case SayAddress():
-                say(f"Running on {self._current.url}")
+                self._current.say_address()
             case Say(text):
                 say(text)
 

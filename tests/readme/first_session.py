@@ -42,7 +42,7 @@ def play(folder: Path) -> list[str]:
     command = [sys.executable, "-m", "flask_debuglaunch", "--debug", "--debug-with", "vscode"]
     ports = ["--port", str(port), "--debug-port", str(debug_port)]
     with Program([*command, *ports], cwd=folder) as program:
-        program.wait_for_line("Running on")
+        program.wait_for_line("Press CTRL")
         shown = [PROMPT, *program.lines, "# attach the IDE, set a breakpoint, open the page"]
         with Editor.attach(debug_port, breakpoints={shop: [BREAKPOINT]}) as ide:
             ide.wait_for_session(2)  # the supervisor's is the first

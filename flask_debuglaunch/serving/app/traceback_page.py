@@ -24,7 +24,7 @@ from werkzeug.debug.tbtools import DebugTraceback
 from werkzeug.wrappers import Request, Response
 
 from flask_debuglaunch.debuggers import PathMappings
-from flask_debuglaunch.editor_links import EDITORS
+from flask_debuglaunch.editor_links import EDITORS, editor_of_terminal
 from flask_debuglaunch.serving.app.app_finder import without_our_frames
 from flask_debuglaunch.serving.app.expected_errors import is_expected
 from flask_debuglaunch.serving.app.local_clients import LocalClients
@@ -64,13 +64,6 @@ FRAME = re.compile(
 )
 OWN_SOURCE = '<div class="source ">'
 
-# The terminals of editors, by a variable that each sets; the more special ones first.
-TERMINALS = (
-    ("CURSOR_TRACE_ID", "", "cursor"),
-    ("TERM_PROGRAM", "vscode", "vscode"),
-    ("TERMINAL_EMULATOR", "JetBrains-JediTerm", "pycharm"),
-    ("ZED_TERM", "", "zed"),
-)
 OF_DEBUGGER = {"debugpy": "vscode", "pydevd-pycharm": "pycharm"}
 
 
@@ -110,7 +103,8 @@ def link_template(
 ) -> str | None:
     """The template of EDITOR's value; auto is the editor of this terminal, else the debugger's."""
     if editor == "auto":
-        editor = _editor_of_terminal(environ) or OF_DEBUGGER.get(debugger, "off")
+        terminal = editor_of_terminal(environ) or ""
+        editor = terminal if terminal in EDITORS else OF_DEBUGGER.get(debugger, "off")
     if editor == "off":
         return None
     template = EDITORS.get(editor, editor)
@@ -120,13 +114,6 @@ def link_template(
         remote = f"://vscode-remote/wsl+{quote(distribution)}"
         return template.replace("://file/", remote)
     return template
-
-
-def _editor_of_terminal(environ: Mapping[str, str]) -> str | None:
-    for variable, value, editor in TERMINALS:
-        if variable in environ and value in ("", environ[variable]):
-            return editor
-    return None
 
 
 def with_error_page(

@@ -11,8 +11,10 @@ from flask_debuglaunch import fixes
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.port_owner import owner_of_port
+from flask_debuglaunch.terminal import say
 
 _ADDRESS_HINT = "Give an address of this machine, such as 127.0.0.1, with --host"
+_EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 BACKLOG = 128  # Werkzeug's; the kernel may allow less
 
 
@@ -37,9 +39,34 @@ def bind(plan: Plan) -> socket.socket:
 def url_of(listener: socket.socket, *, tls: bool) -> str:
     """Where a browser on this machine finds it."""
     host, port = listener.getsockname()[:2]
-    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    here = _EVERY_ADDRESS.get(host, host)
     shown = f"[{here}]" if ":" in here else here
     return f"{'https' if tls else 'http'}://{shown}:{port}"
+
+
+def say_address(listener: socket.socket, *, tls: bool) -> None:
+    """Where the app is, when it is; and how others find it, where they can."""
+    # In no style: VS Code's serverReadyAction takes what stands behind the words for the address.
+    say(f"Running on {url_of(listener, tls=tls)}")
+    host, port = listener.getsockname()[:2]
+    others = _address_of_this_machine(listener.family) if host in _EVERY_ADDRESS else None
+    if others is not None:
+        shown = f"[{others}]" if ":" in others else others
+        say(f"Other machines find it at {'https' if tls else 'http'}://{shown}:{port}")
+    say("Press CTRL+C to quit", fg="yellow")
+
+
+def _address_of_this_machine(family: socket.AddressFamily) -> str | None:
+    """In its network; None if it is in none. No packet is sent: UDP only looks for the way.
+
+    The addresses are those that Werkzeug asks for, of networks that exist nowhere else."""
+    target = "fd31:f903:5ab5:1::1" if family == socket.AF_INET6 else "10.253.155.219"
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((target, 58162))
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])
 
 
 def _resolve(plan: Plan, host: str, port: int) -> tuple[socket.AddressFamily, Any]:
