@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.regular_file import read_regular_file
 
 ENV_NAMES = {one.env: one for one in DECLARATIONS.values() if one.in_files}
+MOST_FOLDERS = 64
+"""How far up env files are looked for; each step costs a look at all the folders above."""
 CONFIG_ENV = ENV_PREFIX + "CONFIG"  # the config file's path: a name, not a setting
 
 
@@ -64,13 +66,37 @@ def read_env_file(file: Path) -> dict[str, str]:
 
 
 def env_file_lookups(folder: Path) -> tuple[FileLookup, ...]:
-    """.env and .flaskenv, as Flask looks for them: in this folder, then in those above it."""
-    return tuple(_look_upwards(folder, name) for name in (".env", ".flaskenv"))
+    """.env and .flaskenv, as Flask looks for them: in this folder, then in those above it.
+
+    They can name the app, and so run code: from a folder above, one that a stranger owns is passed
+    over, as git does with foreign repositories.
+    """
+    folders = (folder, *folder.parents)[:MOST_FOLDERS]
+    return tuple(_look_upwards(folders, name) for name in (".env", ".flaskenv"))
 
 
-def _look_upwards(folder: Path, name: str) -> FileLookup:
-    found = next((f / name for f in (folder, *folder.parents) if os.path.isfile(f / name)), None)
-    return FileLookup(found or folder / name, found is not None)
+def _look_upwards(folders: Sequence[Path], name: str) -> FileLookup:
+    found = next((one / name for one in folders if os.path.isfile(one / name)), None)
+    if found is None:
+        return FileLookup(folders[0] / name, False)
+    return FileLookup(found, True, passed_over=_why_foreign(found, folders[0]))
+
+
+def _why_foreign(file: Path, folder: Path) -> str | None:
+    """None where it belongs to us, to root, or to whom the folder belongs that we work in."""
+    if file.parent == folder or not hasattr(os, "geteuid"):
+        return None
+    try:
+        owner = file.stat().st_uid
+        trusted = owner in (0, os.geteuid(), folder.stat().st_uid)
+    except OSError:
+        return None  # reading it will say so
+    if trusted:
+        return None
+    return (
+        f"passed over: it stands in a folder above and belongs to another user (uid {owner}), who"
+        " could run code through it. If it is yours, name it with --env-file"
+    )
 
 
 def _launcher_values(

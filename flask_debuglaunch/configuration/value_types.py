@@ -202,6 +202,7 @@ class AppImport(Text):
         target = super().from_text(text, base).strip()
         # The same split as Flask's ScriptInfo.load_app: the colon of C:\main.py is not one.
         path, colon, name = _split_import(target)
+        _refuse_overlong(base / path)
         if base == Path.cwd() or not (path.endswith(".py") or "/" in path or os.sep in path):
             return target
         return f"{base / path}{colon}{name}"
@@ -279,13 +280,24 @@ class FilePath:
     def from_text(self, text: str, base: Path) -> Path:
         if not text.strip() or "\0" in text:
             raise ValueError(text)
-        return base / os.path.expanduser(text)
+        path = base / os.path.expanduser(text)
+        _refuse_overlong(path)
+        return path
 
     def to_text(self, value: Path | None) -> str:
         return str(value or "")
 
     def schema(self) -> Schema:
         return {"type": "string", "minLength": 1}
+
+
+def _refuse_overlong(path: Path) -> None:
+    """What no file system takes (limits.h: NAME_MAX, PATH_MAX) only makes other functions fail.
+
+    Raises ValueError; so does os.fsencode for characters that no path can have.
+    """
+    if len(os.fsencode(path)) > 4095 or any(len(os.fsencode(one)) > 255 for one in path.parts):
+        raise ValueError(str(path))
 
 
 class Certificate:

@@ -429,3 +429,10 @@ def test_a_file_that_is_named_like_an_installed_module(tmp_path: Path) -> None:
     assert refused.message.endswith(" already. Rename the file")
     with served(tmp_path, "--app", "shop.web", command=script) as launched:
         assert launched.text() == "x"
+
+
+def test_a_loop_of_links_is_no_module(tmp_path: Path) -> None:
+    (tmp_path / "main.py").symlink_to("other.py")
+    (tmp_path / "other.py").symlink_to("main.py")
+    refused = ended(tmp_path, "--app", "main.py")
+    assert refused.message.startswith(f"argv:--app: there is no module main in {tmp_path}")

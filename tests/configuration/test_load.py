@@ -194,3 +194,35 @@ def test_extra_files_that_name_nothing_are_said() -> None:
     assert load().notes == (
         f"config.yaml:2: EXTRA_FILES {gone}: there is no such file or folder yet",
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to chown")
+@pytest.mark.parametrize("name", [".env", ".flaskenv"])
+def test_a_strangers_env_file_in_a_folder_above_is_passed_over_and_said(name: str) -> None:
+    """It could name the app."""
+    Path(name).write_text("FLASK_APP=evil\n")
+    os.chown(name, 12345, 12345)
+    assert load().app.value == "evil"  # whoever works in this very folder has chosen it
+    Path("project").mkdir()
+    os.chdir("project")
+    assert load().app.value is None
+    (note,) = load().notes
+    assert note.startswith(f"{Path.cwd().parent / name}: passed over: it stands in a folder above")
+    assert note.endswith(
+        "(uid 12345), who could run code through it. If it is yours, name it with --env-file"
+    )
+    assert load(env_file=f"../{name}").app.value == "evil"
+    os.chown(".", 12345, 12345)  # a container's bind mount: all of it is that user's
+    assert load().app.value == "evil"
+
+
+@pytest.mark.parametrize(
+    ("flag", "path"),
+    [("cert", "x" * 256), ("env_file", "x/" * 3000), ("app", "x" * 256 + ".py"), ("key", "\ud800")],
+)
+def test_paths_that_no_file_system_takes(flag: str, path: str) -> None:
+    with pytest.raises(
+        LaunchError, match=rf"^argv:--{flag.replace('_', '-')}: must be a"
+    ) as caught:
+        load(**{flag: path})
+    assert len(str(caught.value)) < 200

@@ -132,7 +132,7 @@ def _no_module(name: str, target: Target) -> str:
 def make_importable(path: Path) -> str:
     """The module name of a file, package or dotted name; the folder it is in comes first on
     sys.path, as with Flask's --app."""
-    path = path.resolve()
+    path = Path(os.path.realpath(path))  # a loop of links is no error for it
     path = path.with_suffix("") if path.suffix == ".py" else path
     path = path.parent if path.name == "__init__" else path
     names = [path.name]
