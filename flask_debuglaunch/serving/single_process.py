@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_import import import_app, print_error, take_over
-from flask_debuglaunch.serving.app.middleware import around, warn_of_own_debugger
+from flask_debuglaunch.serving.app.middleware import around, warn_of_conflicts
 from flask_debuglaunch.serving.attach_debugger import attach_single, debugger_of
 from flask_debuglaunch.serving.server.http_server import make_server
 from flask_debuglaunch.serving.server.listening_socket import bind, say_address
@@ -52,7 +52,7 @@ def _serve(plan: Plan, app: WSGIApplication | None) -> int:
         except Exception as error:
             print_error(error)
             return 2
-        warn_of_own_debugger(app, plan)
+        warn_of_conflicts(app, plan)
         tls = ssl_context_of(plan, certificate)
         threads = plan.settings.with_threads.value
         server = make_server(listener, around(app, plan), tls, threads=threads)

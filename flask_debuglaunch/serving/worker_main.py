@@ -23,7 +23,7 @@ from flask_debuglaunch.serving.app.imported_files import (
     files_of_error,
     template_folders,
 )
-from flask_debuglaunch.serving.app.middleware import around, warn_of_own_debugger
+from flask_debuglaunch.serving.app.middleware import around, warn_of_conflicts
 from flask_debuglaunch.serving.app.preloadable_modules import (
     ImportRecorder,
     installed_imports,
@@ -80,7 +80,7 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
         _attach(task, channel)
         loaded = _imported(task, recorder) if app is None else _given(task, app)
         if task.is_first:
-            warn_of_own_debugger(loaded.app, task.plan)
+            warn_of_conflicts(loaded.app, task.plan)
         with recorder:
             server = _server(task, inherited, loaded.app)
     except LaunchError as error:

@@ -97,3 +97,11 @@ def test_it_waits_while_it_is_stopped(project: Project) -> None:
         stop.resume()
         assert response.result(30) == "one"
         served.wait_for_text("two")
+
+
+def test_a_debugger_that_was_not_told_of_gevent(project: Project) -> None:
+    require_debugger("debugpy")
+    project.save("main.py", APP.format(text="one"))
+    flags = ("--debug-with", "debugpy", "--debug-port", str(free_port()))
+    with project.served(*flags, env={"GEVENT_SUPPORT": ""}) as served:
+        served.program.wait_for_line(r"a breakpoint would hang the app. Set GEVENT_SUPPORT=True")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from flask_debuglaunch.debuggers.pydevd_internals import lives_with_gevent
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.attach_debugger import debugger_of, started_by_app
 from flask_debuglaunch.terminal import say
@@ -55,8 +56,26 @@ def _with_error_page(app: WSGIApplication, plan: Plan) -> WSGIApplication:
     return with_error_page(app, links, clients)
 
 
-def warn_of_own_debugger(app: WSGIApplication, plan: Plan) -> None:
-    """Say that the app brings Werkzeug's debugger along, where the plan is to have none."""
+def warn_of_conflicts(app: WSGIApplication, plan: Plan) -> None:
+    """Say what of the app, now that it is imported, can't be debugged as planned."""
+    _warn_of_own_debugger(app, plan)
+    if plan.is_external and _is_patched_for_greenlets() and not lives_with_gevent():
+        say(
+            "Warning: gevent or eventlet patches the app's threads, and the debugger does not know:"
+            " a breakpoint would hang the app. Set GEVENT_SUPPORT=True in the environment before"
+            ' the start (in launch.json: "gevent": true)'
+        )
+
+
+def _is_patched_for_greenlets() -> bool:
+    gevent, eventlet = (sys.modules.get(name) for name in ("gevent.monkey", "eventlet.patcher"))
+    if gevent is not None and gevent.is_module_patched("threading"):
+        return True
+    return eventlet is not None and bool(eventlet.is_monkey_patched("thread"))
+
+
+def _warn_of_own_debugger(app: WSGIApplication, plan: Plan) -> None:
+    """The app brings Werkzeug's debugger along, where the plan is to have none."""
     if plan.use_debugger.value or not _is_werkzeugs_debugger(getattr(app, "wsgi_app", app)):
         return
     say(
