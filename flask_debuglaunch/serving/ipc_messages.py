@@ -87,6 +87,12 @@ class Resumed:
 
 
 @dataclass(frozen=True)
+class Leaving:
+    """The worker has answered everything, and has nothing that the next one may need: what is left
+    are its threads' last jobs and its atexit functions."""
+
+
+@dataclass(frozen=True)
 class Retire:
     """To a worker: accept no more, answer what is under way, end."""
 

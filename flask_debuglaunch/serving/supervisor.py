@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
 
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
@@ -34,6 +35,7 @@ from flask_debuglaunch.serving.supervisor_states import (
     Event,
     FollowConfiguration,
     Kill,
+    LeaverOverdue,
     Overdue,
     Said,
     Saved,
@@ -69,7 +71,8 @@ class Supervisor:
         self._watcher = cleanup.enter_context(closing(Watcher(self._current.watched)))
         serves_error = plan.settings.import_errors.value == "serve"
         self._state = State(serves_first_error=serves_error)
-        self._worker: WorkerProcess | None = None
+        self._workers: dict[int, WorkerProcess] = {}
+        """By their numbers: the current one, and one that may be leaving."""
         self._ahead: WorkerProcess | None = None
 
     def run(self) -> int:
@@ -103,15 +106,20 @@ class Supervisor:
 
     def _wait(self) -> None:
         """Take what comes next: a message, a change, a signal, or a deadline."""
-        deadline = self._state.deadline
+        deadline = self._state.next_deadline
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
         ready = [key for key, _ in self._selector.select(timeout)]
         # A signal first: it may be why a worker has ended.
         ready.sort(key=lambda key: key.fileobj is not self._signals)
         for key in ready:
             key.data()
-        deadline = self._state.deadline
-        if deadline is not None and time.monotonic() >= deadline:
+        self._look_at_deadlines()
+
+    def _look_at_deadlines(self) -> None:
+        now, leaver = time.monotonic(), self._state.leaver
+        if leaver is not None and leaver.deadline is not None and now >= leaver.deadline:
+            self._take(LeaverOverdue())
+        if self._state.deadline is not None and now >= self._state.deadline:
             self._take(Overdue())
 
     def _take(self, event: Event) -> None:
@@ -128,26 +136,27 @@ class Supervisor:
         if files := frozenset(self._watcher.changed()):
             self._take(Saved(files, self._current.is_made_from(files)))
 
-    def _worker_said(self) -> None:
-        if self._worker is None:  # it has been abandoned in this very moment
+    def _worker_said(self, number: int) -> None:
+        worker = self._workers.get(number)
+        if worker is None:  # it has been abandoned in this very moment
             return
-        match self._worker.channel.receive():
+        match worker.channel.receive():
             case None:
-                self._worker_ended(self._worker)
+                self._worker_ended(number)
             case Preloadable() as learned:
                 listener = self._current.listener
                 self._starter.learn(learned, self._current.plan, self._session, listener)
             case Watch() as more:
                 self._watcher.add(more)
             case message:
-                self._take(Said(self._state.worker, message))
+                self._take(Said(number, message))
 
-    def _worker_ended(self, worker: WorkerProcess) -> None:
-        self._forget_worker(worker)
+    def _worker_ended(self, number: int) -> None:
+        worker = self._forget_worker(number)
         status = worker.exit_status()
         self._starter.ended(worker)
         was_killed = status is None or status < 0
-        self._take(Ended(self._state.worker, how_it_ended(status), was_killed))
+        self._take(Ended(number, how_it_ended(status), was_killed))
 
     def _ahead_ended(self) -> None:
         self._discard_ahead()
@@ -167,12 +176,12 @@ class Supervisor:
                 self._starter.follow(self._current.plan)
             case StartWorker():
                 self._start_worker(effect)
-            case TellToRetire(seconds):
-                self._tell(Retire(seconds))
-            case Kill():
-                self._kill()
-            case Abandon():
-                self._abandon()
+            case TellToRetire(number, seconds):
+                self._workers[number].channel.tell(Retire(seconds))
+            case Kill(number):
+                self._workers[number].kill()
+            case Abandon(number):
+                self._starter.ended(self._forget_worker(number))
             case SayAddress():
                 self._current.say_address()
             case Say(text):
@@ -220,26 +229,16 @@ class Supervisor:
             use_debugger=wanted.use_debugger,
         )
         worker.channel.tell(task)
-        self._worker = worker
-        self._selector.register(worker.channel, selectors.EVENT_READ, self._worker_said)
+        self._workers[wanted.number] = worker
+        said = partial(self._worker_said, wanted.number)
+        self._selector.register(worker.channel, selectors.EVENT_READ, said)
 
-    def _tell(self, order: Retire) -> None:
-        if self._worker is not None:
-            self._worker.channel.tell(order)
-
-    def _kill(self) -> None:
-        if self._worker is not None:
-            self._worker.kill()
-
-    def _abandon(self) -> None:
-        if self._worker is not None:
-            self._starter.ended(self._forget_worker(self._worker))
-
-    def _forget_worker(self, worker: WorkerProcess) -> WorkerProcess:
+    def _forget_worker(self, number: int) -> WorkerProcess:
+        worker = self._workers.pop(number)
         self._selector.unregister(worker.channel)
         worker.channel.close()
-        self._worker = None
-        self._terminal.restore()
+        if not self._workers:  # else another one may be at a prompt
+            self._terminal.restore()
         return worker
 
 

@@ -1,18 +1,19 @@
 """The supervisor as a value: where it stands, what can happen, and what follows from that.
 
-          Saved   Attaching Attached Ready Failed IdeLeft Stopped Resumed Ended   Signalled Overdue
-DOWN      start   .         .        .     .      .       .       .       .       finish    .
-STARTING  retire  attach    import_  .     fail   .       .       .       unborn  end       .
-ATTACHING retire  .         import_  .     fail   .       .       .       unborn  end       be_late
-IMPORTING retire  .         .        serve fail   leave   .       .       lose    end       .
-SERVING   retire  .         .        .     .      leave   .       .       lose    end       .
-RETIRING  note    .         .        .     .      leave   hold    .       succeed end       kill
-HELD      note    .         .        .     .      leave   hold    go_on   succeed cut_off   .
-KILLED    note    .         .        .     .      .       .       .       succeed cut_off   abandon
-LOST      restart .         .        .     .      .       .       .       .       finish    tell
-ENDING    .       .         .        .     .      .       kill    .       finish  kill      kill
-LAST_KILL .       .         .        .     .      .       .       .       finish  .         finish
-OVER      .       .         .        .     .      .       .       .       .       .         .
+          Saved   Attaching Attached Ready Failed IdeLeft Leaving  Stopped Resumed Ended   Signal  Overdue
+DOWN      start   .         .        .     .      .       .        .       .       .       finish  .
+STARTING  retire  attach    import_  .     fail   .       .        .       .       unborn  end     .
+ATTACHING retire  .         import_  .     fail   .       .        .       .       unborn  end     be_late
+IMPORTING retire  .         .        serve fail   leave   .        .       .       lose    end     .
+SERVING   retire  .         .        .     .      leave   .        .       .       lose    end     .
+RETIRING  note    .         .        .     .      leave   clean_up hold    .       succeed end     kill
+LEAVING   note    .         .        .     .      leave   .        hold    .       succeed end     overtake
+HELD      note    .         .        .     .      leave   .        hold    go_on   succeed cut_off .
+KILLED    note    .         .        .     .      .       .        .       .       succeed cut_off abandon
+LOST      restart .         .        .     .      .       .        .       .       .       finish  tell
+ENDING    .       .         .        .     .      .       .        kill    .       finish  kill    kill
+LAST_KILL .       .         .        .     .      .       .        .       .       finish  .       finish
+OVER      .       .         .        .     .      .       .        .       .       .       .       .
 
 `step` looks up the rule, a function below of that name; a dot leaves everything as it is. Nothing
 here waits, reads a clock or knows a process: supervisor.py turns descriptors, signals and deadlines
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import enum
 import os
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,6 +34,7 @@ from flask_debuglaunch.serving.ipc_messages import (
     Attaching,
     Failed,
     IdeLeft,
+    Leaving,
     Ready,
     Resumed,
     Stopped,
@@ -41,10 +44,12 @@ DRAIN_SECONDS = 2.0
 """How long a reload waits for requests under way."""
 END_DRAIN_SECONDS = 0.5
 """The same at the very end: whoever typed Ctrl-C is waiting."""
+CLEAN_UP_SECONDS = 0.5
+"""How long the next worker waits for the threads and atexit functions of one that has nothing it
+may need: what removes a file or a registration is done by then, and what flushes to a network or
+finishes a job need not be waited for."""
 GRACE_SECONDS = 3.0
 """What a worker may take beyond that (atexit functions) before it is killed."""
-STOP_STATUS = 143
-"""The IDE's Stop button is as good as SIGTERM."""
 KILL_SECONDS = 2.0
 """How long a killed worker may take to be gone; the kernel may hold it (a dead network drive)."""
 LOST_SECONDS = 0.2
@@ -61,6 +66,7 @@ class Stage(enum.Enum):
     IMPORTING = "it imports the app"
     SERVING = "it serves the app, or the error of its import"
     RETIRING = "it accepts no more, answers what is under way, and ends"
+    LEAVING = "it has answered everything, and has a moment to clean up"
     HELD = "the same, and a thread of it is stopped in the debugger: it has all the time it needs"
     KILLED = "it is about to be gone, and another one starts"
     LOST = "it has ended by itself, a moment ago"
@@ -103,6 +109,15 @@ after the first time each reload takes no longer than it must."""
 
 
 @dataclass(frozen=True)
+class Leaver:
+    """A worker that still cleans up, beside the one that has taken its place."""
+
+    worker: int
+    deadline: float | None
+    """When it is killed; None while a thread of it is stopped in the debugger."""
+
+
+@dataclass(frozen=True)
 class State:
     """Of one run, at one moment. Times are those of time.monotonic()."""
 
@@ -113,6 +128,7 @@ class State:
     """The number of the worker that was started last; 0: none was yet."""
     is_second_try: bool = False
     """Was it started because the one before it was killed before it could do anything?"""
+    leaver: Leaver | None = None
     has_ahead: bool = False
     """Has a process been started already that waits to become the next worker?"""
     changes: Changes = Changes()
@@ -128,6 +144,12 @@ class State:
     """None as long as the run is to go on."""
     error: str | None = None
     """Why there is nothing to serve, for the user."""
+
+    @property
+    def next_deadline(self) -> float | None:
+        """When something is overdue: the stage, or the leaver."""
+        leaver = self.leaver.deadline if self.leaver else None
+        return min((one for one in (self.deadline, leaver) if one is not None), default=None)
 
     @property
     def outlives_errors(self) -> bool:
@@ -157,7 +179,7 @@ class Said:
     """A worker has sent a message."""
 
     worker: int
-    message: Attaching | Attached | IdeLeft | Ready | Failed | Stopped | Resumed
+    message: Attaching | Attached | IdeLeft | Leaving | Ready | Failed | Stopped | Resumed
 
 
 @dataclass(frozen=True)
@@ -187,7 +209,12 @@ class Overdue:
     """The deadline of the stage has passed."""
 
 
-Event = Begin | Saved | Said | Ended | AheadEnded | Signalled | Overdue
+@dataclass(frozen=True)
+class LeaverOverdue:
+    """That of the leaver has."""
+
+
+Event = Begin | Saved | Said | Ended | AheadEnded | Signalled | Overdue | LeaverOverdue
 
 # Effects
 
@@ -222,20 +249,25 @@ class StartWorker:
 
 @dataclass(frozen=True)
 class TellToRetire:
-    """Tell the worker to make room."""
+    """Tell a worker to make room."""
 
+    worker: int
     seconds: float
     """For the requests under way."""
 
 
 @dataclass(frozen=True)
 class Kill:
-    """Kill the worker."""
+    """Kill a worker."""
+
+    worker: int
 
 
 @dataclass(frozen=True)
 class Abandon:
-    """Take the worker for gone, though it is not."""
+    """Take a worker for gone, though it may not be."""
+
+    worker: int
 
 
 @dataclass(frozen=True)
@@ -278,6 +310,10 @@ def step(state: State, event: Event, now: float) -> Step:
             return _next_worker(state, now)
         case AheadEnded():
             return Step(replace(state, has_ahead=False))
+        case LeaverOverdue():
+            return _without_leaver(Step(state))
+        case Said(worker) | Ended(worker) if state.leaver and worker == state.leaver.worker:
+            return _of_leaver(state, state.leaver, event, now)
         case Said(worker) | Ended(worker) if worker != state.worker:
             return Step(state)  # one that was abandoned
     kind = type(event.message) if isinstance(event, Said) else type(event)
@@ -310,7 +346,7 @@ def note(state: State, saved: Saved, now: float) -> Step:
 def retire(state: State, saved: Saved, now: float) -> Step:
     deadline = now + DRAIN_SECONDS + GRACE_SECONDS
     noted = note(_in(state, Stage.RETIRING, deadline), saved, now)
-    effects = (*noted.effects, TellToRetire(DRAIN_SECONDS))
+    effects = (*noted.effects, TellToRetire(state.worker, DRAIN_SECONDS))
     if noted.state.has_ahead or noted.state.changes.in_configuration:
         return Step(noted.state, effects)
     return Step(replace(noted.state, has_ahead=True), (*effects, StartAhead()))
@@ -393,12 +429,24 @@ def be_late(state: State, overdue: Overdue, now: float) -> Step:
 def leave(state: State, said: Said, now: float) -> Step:
     assert isinstance(said.message, IdeLeft)
     if said.message.ends_run:
-        return _cut_off(replace(state, exit_status=STOP_STATUS), said, now)
+        return cut_off(state, Signalled(signal.SIGTERM), now)  # as good as that
     text = (
         "The IDE has left the app's process, which goes on without the debugger. If it is still"
         " attached to the launcher, it gets the next process: disconnect there to leave for good"
     )
     return Step(state, (Say(text),))
+
+
+def clean_up(state: State, said: Said, now: float) -> Step:
+    if state.leaver is not None:  # one is enough
+        return Step(state)
+    return Step(_in(state, Stage.LEAVING, now + CLEAN_UP_SECONDS))
+
+
+def overtake(state: State, overdue: Overdue, now: float) -> Step:
+    """What need not wait does not."""
+    leaver = Leaver(state.worker, now + GRACE_SECONDS)
+    return _next_worker(replace(state, leaver=leaver), now)
 
 
 def hold(state: State, said: Said, now: float) -> Step:
@@ -412,12 +460,12 @@ def go_on(state: State, said: Said, now: float) -> Step:
 
 def kill(state: State, event: Event, now: float) -> Step:
     stage = Stage.KILLED if state.exit_status is None else Stage.LAST_KILL
-    return Step(_in(state, stage, now + KILL_SECONDS), (Kill(),))
+    return Step(_in(state, stage, now + KILL_SECONDS), (Kill(state.worker),))
 
 
 def abandon(state: State, overdue: Overdue, now: float) -> Step:
     next_one = _next_worker(state, now)
-    return Step(next_one.state, (Abandon(), *next_one.effects))
+    return Step(next_one.state, (Abandon(state.worker), *next_one.effects))
 
 
 def succeed(state: State, ended: Ended, now: float) -> Step:
@@ -430,13 +478,15 @@ def end(state: State, signalled: Signalled, now: float) -> Step:
 
 def cut_off(state: State, signalled: Signalled, now: float) -> Step:
     """It would not end of itself, or should be gone already."""
-    return _cut_off(replace(state, exit_status=_status_of(signalled)), signalled, now)
+    ending = replace(state, exit_status=_status_of(signalled))
+    return _without_ahead(kill(ending, signalled, now))
 
 
 def finish(state: State, event: Event, now: float) -> Step:
     status = _status_of(event) if isinstance(event, Signalled) else state.exit_status
-    effects = (Abandon(),) if isinstance(event, Overdue) else ()
-    return _without_ahead(Step(replace(_in(state, Stage.OVER), exit_status=status), effects))
+    effects = (Abandon(state.worker),) if isinstance(event, Overdue) else ()
+    over = Step(replace(_in(state, Stage.OVER), exit_status=status), effects)
+    return _without_leaver(_without_ahead(over))
 
 
 Rule = Callable[[State, Any, float], Step]
@@ -471,10 +521,19 @@ RULES: Mapping[Stage, Mapping[type, Rule]] = {
     Stage.RETIRING: {
         Saved: note,
         IdeLeft: leave,
+        Leaving: clean_up,
         Stopped: hold,
         Ended: succeed,
         Signalled: end,
         Overdue: kill,
+    },
+    Stage.LEAVING: {
+        Saved: note,
+        IdeLeft: leave,
+        Stopped: hold,
+        Ended: succeed,
+        Signalled: end,
+        Overdue: overtake,
     },
     Stage.HELD: {
         Saved: note,
@@ -530,19 +589,36 @@ def _next_worker(state: State, now: float) -> Step:
     return Step(next_one, (*follow, worker))
 
 
+def _of_leaver(state: State, leaver: Leaver, event: Said | Ended, now: float) -> Step:
+    match event:
+        case Ended():
+            return Step(replace(state, leaver=None))
+        case Said(_, IdeLeft(ends_run=True)):
+            return step(state, Signalled(signal.SIGTERM), now)
+        case Said(_, Stopped()):
+            leaver = replace(leaver, deadline=None)
+        case Said(_, Resumed()):
+            leaver = replace(leaver, deadline=now + GRACE_SECONDS)
+    return Step(replace(state, leaver=leaver))
+
+
 def _ending(state: State, now: float) -> Step:
     ending = _in(state, Stage.ENDING, now + END_DRAIN_SECONDS + GRACE_SECONDS)
-    return _without_ahead(Step(ending, (TellToRetire(END_DRAIN_SECONDS),)))
-
-
-def _cut_off(state: State, event: Event, now: float) -> Step:
-    return _without_ahead(kill(state, event, now))
+    return _without_ahead(Step(ending, (TellToRetire(state.worker, END_DRAIN_SECONDS),)))
 
 
 def _without_ahead(one: Step) -> Step:
     if not one.state.has_ahead:
         return one
     return Step(replace(one.state, has_ahead=False), (DiscardAhead(), *one.effects))
+
+
+def _without_leaver(one: Step) -> Step:
+    leaver = one.state.leaver
+    if leaver is None:
+        return one
+    effects = (Kill(leaver.worker), Abandon(leaver.worker), *one.effects)
+    return Step(replace(one.state, leaver=None), effects)
 
 
 def _status_of(signalled: Signalled) -> int:

@@ -36,11 +36,13 @@ from flask_debuglaunch.serving.ipc_messages import (
     Attaching,
     Failed,
     IdeLeft,
+    Leaving,
     Preloadable,
     Ready,
     Task,
     Watch,
 )
+from flask_debuglaunch.serving.processes.held_resources import holds_what_next_may_need
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance
 from flask_debuglaunch.serving.processes.start_afresh import start_afresh
@@ -91,7 +93,8 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
         return 2
     orders.serve_with(server, lambda: _report(channel, server, loaded, recorder, began))
     channel.tell(Ready(loaded.failed))
-    _serve(server, orders)
+    if _serve(server, orders) and not holds_what_next_may_need(inherited.listener):
+        channel.tell(Leaving())
     return end_process(orders)
 
 
@@ -185,12 +188,13 @@ def _send(channel: Channel, news: Watch | None) -> None:
         channel.tell(news)
 
 
-def _serve(server: AppServer, orders: ControlThread) -> None:
+def _serve(server: AppServer, orders: ControlThread) -> bool:
+    """Returns whether everything that was asked has been answered."""
     try:
         server.serve()
     except KeyboardInterrupt:  # Ctrl-C reaches the whole process group; the supervisor ends us too
-        return
-    server.drain(orders.drain_seconds, held=lambda: orders.stopped_at() is not None)
+        return False
+    return server.drain(orders.drain_seconds, held=lambda: orders.stopped_at() is not None)
 
 
 def end_process(orders: ControlThread) -> int:

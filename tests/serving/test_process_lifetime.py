@@ -403,3 +403,54 @@ def test_nobody_has_to_read_what_it_says(project: Project, closed: str) -> None:
             project.say(text)
             served.wait_for_text(text)
         assert "Traceback" not in program.output
+
+
+CLEANS_UP = """
+import atexit, os, time
+
+
+def clean_up():
+    deadline = time.monotonic() + 1.5
+    while not os.path.exists({marker!r}) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    print("cleaned up:", "beside the next" if os.path.exists({marker!r}) else "alone", flush=True)
+
+
+atexit.register(clean_up)
+"""
+HAS_A_PORT = """
+import socket
+own = socket.create_server(("127.0.0.1", {port}))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the next worker always waits")
+@pytest.mark.parametrize("has_a_port", [False, True])
+def test_the_next_worker_waits_for_a_long_clean_up_only_where_it_may_need_what_is_held(
+    project: Project, has_a_port: bool
+) -> None:
+    marker = project.root / "next"
+    old = CLEANS_UP.format(marker=str(marker))
+    port = HAS_A_PORT.format(port=free_port()) if has_a_port else ""
+    project.save("main.py", HELLO.format(text="warm") + WORKER)
+    with project.served() as served:
+        wait_for_warm_worker(project, served)  # an interpreter may take longer than the clean-up
+        project.save("main.py", HELLO.format(text="one") + port + old)
+        served.wait_for_text("one")
+        begins = f"open({str(marker)!r}, 'w').close()\n"
+        project.save("main.py", begins + HELLO.format(text="two") + port)
+        cleaned_up = served.program.wait_for_line("cleaned up: (.*)")[1]
+        assert cleaned_up == ("alone" if has_a_port else "beside the next")
+        served.wait_for_text("two")
+        assert "Traceback" not in served.program.output
+        # And a worker that cleans up does not outlive the launcher.
+        project.save(
+            "main.py",
+            HELLO.format(text="three") + "\nimport atexit, time\natexit.register(time.sleep, 60)\n",
+        )
+        served.wait_for_text("three")
+        project.say("four")
+        served.wait_for_text("four")
+        served.program.signal(signal.SIGTERM)
+        served.program.wait_exit(timeout=10)
+        assert_all_gone(served)

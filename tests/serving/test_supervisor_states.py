@@ -18,6 +18,7 @@ from flask_debuglaunch.serving.ipc_messages import (
     Attaching,
     Failed,
     IdeLeft,
+    Leaving,
     Ready,
     Resumed,
     Stopped,
@@ -31,10 +32,11 @@ COLUMNS = {
     "Ready": Ready,
     "Failed": Failed,
     "IdeLeft": IdeLeft,
+    "Leaving": Leaving,
     "Stopped": Stopped,
     "Resumed": Resumed,
     "Ended": states.Ended,
-    "Signalled": states.Signalled,
+    "Signal": states.Signalled,
     "Overdue": states.Overdue,
 }
 
@@ -124,6 +126,8 @@ class Process:
     imports: bool = False
     serves: bool = False
     retires: bool = False
+    is_leaving: bool = False
+    """Has it answered everything?"""
     is_stopped: bool = False
     is_killed: bool = False
 
@@ -136,6 +140,8 @@ class Runs(RuleBasedStateMachine):
         self.now = 0.0
         self.state = State(serves_first_error=serves_first_error)
         self.process: Process | None = None
+        self.leaver: Process | None = None
+        """It serves nothing any more, and cleans up beside the next one."""
         self.ahead: int | None = None
         """The latest save when the process was started that waits to become the next worker."""
         self.saves = 0
@@ -171,22 +177,30 @@ class Runs(RuleBasedStateMachine):
                 self.ahead = None
             case states.StartWorker():
                 self.start(effect)
-            case states.TellToRetire():
-                assert self.process
-                self.process.retires = True
-            case states.Kill():
-                assert self.process
+            case states.TellToRetire(number):
+                self.one(number).retires = True
+            case states.Kill(number):
                 is_end = self.state.exit_status is not None
-                assert is_end or not self.process.is_stopped, "a save kills a stopped thread"
-                self.process.is_killed = True
-            case states.Abandon():
-                assert self.process
-                assert self.process.is_killed
-                self.process = None
+                assert is_end or not self.one(number).is_stopped, "a save kills a stopped thread"
+                self.one(number).is_killed = True
+            case states.Abandon(number):
+                assert self.one(number).is_killed
+                if self.leaver and self.leaver.number == number:
+                    self.leaver = None
+                else:
+                    self.process = None
             case states.Say(text):
                 self.said.append(text)
 
+    def one(self, number: int) -> Process:
+        found = [one for one in (self.process, self.leaver) if one and one.number == number]
+        assert found, f"{number} is not there"
+        return found[0]
+
     def start(self, wanted: states.StartWorker) -> None:
+        if self.process is not None and self.process.is_leaving:
+            assert self.leaver is None, "three workers"
+            self.leaver, self.process = self.process, None
         assert self.process is None, "two workers"
         assert self.state.exit_status is None, "a worker is started after the end"
         if self.failed_hand_over is not None:
@@ -216,7 +230,7 @@ class Runs(RuleBasedStateMachine):
 
     @rule(in_configuration=st.booleans(), seconds=st.sampled_from([0.0, 0.1, 1.0]))
     def a_file_is_saved(self, in_configuration: bool, seconds: float) -> None:
-        limit = self.state.deadline
+        limit = self.state.next_deadline
         self.now = self.now + seconds if limit is None else min(self.now + seconds, limit)
         self.saves += 1
         self.configured = self.saves if in_configuration else self.configured
@@ -258,6 +272,39 @@ class Runs(RuleBasedStateMachine):
     @rule()
     def there_is_nothing_to_serve(self) -> None:
         self.hear(Failed("it can't be had", 2))
+
+    @precondition(lambda self: self.may(imports=True, serves=True) and self.process.retires)
+    @rule()
+    def everything_is_answered(self) -> None:
+        assert self.process
+        if not self.process.is_stopped and not self.process.is_leaving:
+            self.process.is_leaving = True
+            self.hear(Leaving())
+
+    @precondition(lambda self: self.leaver is not None and not self.leaver.is_killed)
+    @rule(what=st.sampled_from(["stops", "goes on", "ends", "the IDE leaves"]))
+    def something_happens_to_the_leaver(self, what: str) -> None:
+        assert self.leaver
+        number = self.leaver.number
+        if what == "ends":
+            self.leaver = None
+            self.take(states.Ended(number, "ended"))
+        elif what == "the IDE leaves":
+            self.is_to_end()
+            self.take(states.Said(number, IdeLeft(ends_run=True)))
+        elif self.leaver.is_stopped != (what == "stops"):
+            self.leaver.is_stopped = what == "stops"
+            message = Stopped("main.py:1") if self.leaver.is_stopped else Resumed()
+            self.take(states.Said(number, message))
+
+    @precondition(lambda self: self.state.leaver and self.state.leaver.deadline is not None)
+    @rule()
+    def the_leaver_takes_too_long(self) -> None:
+        assert self.state.next_deadline is not None
+        assert self.state.leaver
+        if self.state.leaver.deadline == self.state.next_deadline:
+            self.now = self.state.next_deadline
+            self.take(states.LeaverOverdue())
 
     @precondition(lambda self: self.lives() and self.process.imports)
     @rule()
@@ -330,6 +377,8 @@ class Runs(RuleBasedStateMachine):
             self.reports_stop()  # it does so long before
         if self.state.deadline is None:
             return
+        if self.state.deadline != self.state.next_deadline:
+            return
         self.now = max(self.now, self.state.deadline)
         was_attaching = self.state.stage is Stage.ATTACHING
         self.take(states.Overdue())
@@ -340,8 +389,8 @@ class Runs(RuleBasedStateMachine):
 
     @invariant()
     def a_deadline_is_in_the_future_and_says_what_then(self) -> None:
+        assert self.state.next_deadline is None or self.state.next_deadline >= self.now
         if self.state.deadline is not None:
-            assert self.state.deadline >= self.now
             assert states.Overdue in states.RULES[self.state.stage]
 
     @invariant()
@@ -362,6 +411,7 @@ class Runs(RuleBasedStateMachine):
         assert self.state.has_ahead == (self.ahead is not None)
         without = (Stage.DOWN, Stage.LOST, Stage.OVER)
         assert (self.process is None) == (self.state.stage in without)
+        assert (self.leaver is None) == (self.state.leaver is None)
 
     @invariant()
     def it_ends_within_its_grace(self) -> None:
@@ -374,6 +424,7 @@ class Runs(RuleBasedStateMachine):
         if self.state.stage is Stage.OVER:
             assert self.state.exit_status is not None
             assert self.ahead is None
+            assert self.leaver is None
 
 
 TestRuns = Runs.TestCase
