@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from select import select  # the original: an app may patch the module (gevent)
 
+from flask_debuglaunch.debuggers.child_stops import ChildStops
 from flask_debuglaunch.debuggers.terminal_prompts import prompting_at
 from flask_debuglaunch.serving.attach_debugger import debugger_of
 from flask_debuglaunch.serving.ipc_messages import Resumed, Retire, Stopped, Task
@@ -33,6 +34,7 @@ class ControlThread:
         self._retiring = False
         self._exit_by: float | None = None
         self._reported: str | None = None
+        self.child_stops = ChildStops()
         debugger_of(task.plan).start_hidden_thread(self._listen)
 
     def serve_with(self, server: AppServer, report: Callable[[], None]) -> None:
@@ -42,9 +44,11 @@ class ControlThread:
         self._server = server
 
     def stopped_at(self) -> str | None:
-        """Where a thread is stopped, in the IDE's debugger or at a prompt in the terminal."""
+        """Where a thread is stopped: in the IDE's debugger, here or in a child of the app, or at a
+        prompt in the terminal."""
         # The debugger is not kept: the app may start one later.
-        return debugger_of(self._plan).stopped_at() or prompting_at()
+        here = debugger_of(self._plan).stopped_at() or prompting_at()
+        return here or self.child_stops.stopped_at()
 
     def allow_exit(self, seconds: float) -> None:
         """From now on: end after these seconds, whatever holds the interpreter."""
@@ -52,7 +56,11 @@ class ControlThread:
 
     def _listen(self) -> None:
         while True:
-            if select([self._channel], [], [], self._patience())[0]:
+            sources: list[Channel | ChildStops] = [self._channel, self.child_stops]
+            readable = select(sources, [], [], self._patience())[0]
+            if self.child_stops in readable:
+                self.child_stops.hear()
+            if self._channel in readable:
                 self._obey(self._channel.receive())
             elif self._server is not None and self._report is not None:
                 self._tell_report()

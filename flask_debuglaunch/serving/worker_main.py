@@ -80,6 +80,8 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     _keep_from_children(inherited)
     try:
         _attach(task, channel)
+        if task.session is not None:
+            orders.child_stops.follow()
         loaded = _imported(task, recorder) if app is None else _given(task, app)
         if task.is_first:
             warn_of_conflicts(loaded.app, task.plan)

@@ -308,3 +308,59 @@ def test_stop_at_a_breakpoint_of_an_attached_ide_is_told_of_and_the_next_worker_
         stop = meeting.ide.wait_for_stop()
         stop.resume()
         assert response.result(30).text == "two"
+
+
+CHILD = """\
+def work():
+    answer = "from the child"
+    return answer
+
+
+if __name__ == "__main__":
+    print(work(), flush=True)
+"""
+CHILD_LINE = 3
+# Read, not waited for: a debugged interpreter takes its time to end.
+RUN = "subprocess.Popen([sys.executable, {}], stdout=subprocess.PIPE, text=True).stdout.readline()"
+POOL = (
+    "concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context({}))"
+    ".submit(child.work).result()"
+)
+STARTS_CHILD = {
+    "script": RUN.format("'child.py'"),
+    "module": RUN.format("'-m', 'child'"),
+    "code": RUN.format("'-c', 'import child; print(child.work(), flush=True)'"),
+    "fork": POOL.format("'fork'"),
+    "spawn": POOL.format("'spawn'"),
+}
+
+
+@pytest.mark.parametrize("start", STARTS_CHILD)
+def test_a_stop_in_a_child_of_the_app_holds_the_reload(
+    project: Project, debug_port: int, start: str
+) -> None:
+    child = project.save("child.py", CHILD)
+    imports = "import child, concurrent.futures, multiprocessing, subprocess, sys\n"
+    project.save(
+        "main.py",
+        imports
+        + APP.format(text="one").replace(
+            "at_import\n    return", f"{STARTS_CHILD[start]}\n    return"
+        ),
+    )
+    with (
+        project.served(command=_listening(debug_port)) as served,
+        Editor.attach(debug_port, breakpoints={child: [CHILD_LINE]}) as editor,
+    ):
+        editor.wait_for_session(2)
+        response = in_background(http_get, served.url)
+        stop = editor.wait_for_stop()
+        assert (stop.line, stop.variables()["answer"]) == (CHILD_LINE, "'from the child'")
+        assert not any("flask_debuglaunch" in frame.file for frame in stop.stack())
+        process = stop.process_id
+        project.save("main.py", APP.format(text="two"))
+        served.program.wait_for_line(rf"reload waits: stopped at child\.py:{CHILD_LINE}")
+        stop.resume()
+        assert response.result(30).text.strip() == "from the child"
+        served.wait_for_text("two")
+        wait_until(lambda: not command_line(process), message="the child has ended")

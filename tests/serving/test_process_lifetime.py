@@ -196,12 +196,15 @@ def test_threads_of_the_app_do_not_keep_it_from_reloading(project: Project) -> N
     forever = "\n\nimport threading\nthreading.Thread(target=threading.Event().wait).start()\n"
     pool = (
         "\nfrom concurrent.futures import ThreadPoolExecutor\nThreadPoolExecutor().submit(print)\n"
+        "import atexit\natexit.register(print, 'ended of itself', flush=True)\n"
     )
-    for code, seconds in ((pool, 2), (forever, 10)):
-        project.save("main.py", HELLO.format(text="one") + code)
-        with project.served() as served:
-            project.save("main.py", HELLO.format(text="two") + code)
-            wait_until(lambda served=served: served.reloads == 1, timeout=seconds)
+    project.save("main.py", HELLO.format(text="one") + pool)
+    with project.served() as served:
+        project.save("main.py", HELLO.format(text="two") + forever)
+        served.program.wait_for_line("ended of itself")  # cut off, it says nothing
+        served.wait_for_text("two")
+        project.say("three")
+        served.wait_for_text("three")
 
 
 def test_what_the_app_forks_holds_neither_port_nor_supervisor(project: Project) -> None:

@@ -1,0 +1,64 @@
+"""Runs in place of pydevd's own script in a child process of the app, and is that from then on.
+
+    python .../debugged_child/pydevd.py PORT:TOKEN .../pydevd.py ARGUMENT...
+
+Before, it starts a thread that tells the worker when a thread of the child is stopped, so that the
+worker is not replaced meanwhile (child_stops.py). The file is named so because pydevd neither shows
+nor traces the frames of files of that name. It imports nothing of ours: the child may be run by
+another interpreter.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+from time import sleep  # the original: an app may patch the module (gevent)
+
+HEARTBEAT_SECONDS = 0.1
+
+
+def report_stops(port: int, token: str) -> None:
+    """From now on, send "TOKEN FILE:LINE" as long as a thread is stopped, and "TOKEN" after it."""
+    thread = threading.Thread(target=_report, args=(port, token), daemon=True)
+    vars(thread).update(pydev_do_not_trace=True, is_pydev_daemon_thread=True)
+    thread.start()
+
+
+def _report(port: int, token: str) -> None:
+    connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    was_stopped = False
+    while True:
+        where = _stopped_at()
+        if where or was_stopped:
+            connection.sendto(f"{token} {where}".strip().encode(), ("127.0.0.1", port))
+        was_stopped = bool(where)
+        sleep(HEARTBEAT_SECONDS)
+
+
+def _stopped_at() -> str:
+    for frame in sys._current_frames().values():
+        waiting = frame
+        while waiting is not None:
+            if waiting.f_code.co_name == "do_wait_suspend":
+                stopped = waiting.f_locals["frame"]
+                return f"{os.path.relpath(stopped.f_code.co_filename)}:{stopped.f_lineno}"
+            waiting = waiting.f_back  # type: ignore[assignment]
+    return ""
+
+
+def _become_pydevd() -> None:
+    port, _, token = sys.argv[1].partition(":")
+    script = sys.argv[2]
+    del sys.argv[:2]
+    sys.path[0] = os.path.dirname(script)
+    report_stops(int(port), token)
+    names = sys.modules["__main__"].__dict__
+    names["__file__"] = script
+    with open(script, "rb") as file:
+        exec(compile(file.read(), script, "exec"), names)
+
+
+if __name__ == "__main__":
+    _become_pydevd()
