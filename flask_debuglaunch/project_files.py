@@ -143,6 +143,8 @@ def _written_beside(target: Path, data: bytes) -> Iterator[PutInPlace]:
     """
     temporary = target.with_name(f".{target.name}.flask-debuglaunch.tmp")
     descriptor, nameless = _open_new(temporary)
+    opened = ExitStack()
+    opened.callback(os.close, descriptor)
     try:
         _write_all(descriptor, data)
         _copy_attributes(target, descriptor)
@@ -151,11 +153,12 @@ def _written_beside(target: Path, data: bytes) -> Iterator[PutInPlace]:
         def put_in_place() -> None:
             if nameless:
                 _give_name(descriptor, temporary)
+            opened.close()  # Windows gives no new name to a file that is open
             os.replace(temporary, target)
 
         yield put_in_place
     finally:
-        os.close(descriptor)
+        opened.close()
         with suppress(OSError):
             temporary.unlink()
 

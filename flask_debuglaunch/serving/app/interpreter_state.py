@@ -32,7 +32,12 @@ PATCHED_MODULES = (
     "subprocess",
     "threading",
 )
-SIGNALS = [one for one in signal.Signals if one.name not in ("SIGKILL", "SIGSTOP")]
+# Windows' Signals has also events of the console, which take no handler.
+SIGNALS = [
+    one
+    for one in signal.Signals
+    if one in signal.valid_signals() and one.name not in ("SIGKILL", "SIGSTOP")
+]
 
 
 @dataclass(frozen=True)
