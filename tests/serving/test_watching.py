@@ -242,13 +242,68 @@ def test_more_events_than_the_kernel_keeps(tmp_path: Path) -> None:
         assert events.wait(0)[str(tmp_path)] is False
 
 
+IN_NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+
+
+def in_namespace(*setup: str) -> list[str]:
+    """Runs what follows it in a namespace of its own, after the setup."""
+    contain = [*IN_NAMESPACE, " && ".join([*setup, 'exec "$@"']), "sh"]
+    if (
+        sys.platform != "linux"
+        or subprocess.run([*contain, "true"], capture_output=True).returncode
+    ):
+        pytest.skip("a namespace of its own can't be had")
+    return contain
+
+
 def test_no_more_watches_are_to_be_had(project: Project) -> None:
-    """Then it is looked at the files again and again."""
-    limit = "echo 0 > /proc/sys/user/max_inotify_watches"
-    contain = ["unshare", "--user", "--map-root-user", "sh", "-c", f'{limit} && exec "$@"', "sh"]
-    if subprocess.run([*contain, "true"], capture_output=True).returncode:
-        pytest.skip("a limit of its own needs a user namespace")
+    """Then it is looked at the files again and again, and said why. The limit is the namespace's:
+    the machine's own is left alone."""
+    contain = in_namespace("echo 0 > /proc/sys/user/max_inotify_watches")
     with project.served(command=[*contain, *launcher()]) as served:
+        served.program.wait_for_line(r"looked for several times a second: .*max_user_watches")
         for text in ("two", "three"):
             project.say(text)
             served.wait_for_text(text)
+    assert served.program.output.count("several times a second") == 1
+
+
+def test_inotify_simple_can_t_be_imported(project: Project, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "inotify_simple.py").write_text("raise ImportError('no C library')\n")
+    if "inotify" not in KINDS:
+        (broken / "inotify_simple.py").rename(broken / "watchfiles.py")
+    with project.served(env={"PYTHONPATH": str(broken)}) as served:
+        for text in ("two", "three"):
+            project.say(text)
+            served.wait_for_text(text)
+    said = [line for line in served.program.lines if "several times a second" in line]
+    assert len(said) == 1
+    assert "no C library" in said[0]
+    assert "pip install" in said[0]
+
+
+def test_a_mount_whose_path_has_a_blank(tmp_path: Path) -> None:
+    mount = tmp_path / "my project"
+    mount.mkdir()
+    contain = in_namespace(f"mount -t tmpfs none '{mount}'")
+    ask = "import sys; from flask_debuglaunch.serving.watching import event_backends as backends; "
+    ask += "print(backends._type_of(sys.argv[1], backends._file_systems()))"
+    argv = [*contain, sys.executable, "-c", ask, str(mount / "shop")]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT)
+    assert done.stdout.strip() == "tmpfs", done.stderr
+
+
+def test_only_the_folders_without_events_are_polled(tmp_path: Path) -> None:
+    if "inotify" not in KINDS:
+        pytest.skip("elsewhere all are polled, or none")
+    folders = [tmp_path / "polled", tmp_path / "told of"]
+    for folder in folders:
+        folder.mkdir()
+    with closing(SelfPipe()) as ended:
+        kernel = KINDS["inotify"]([str(folders[1])], ended)
+        with closing(PollingEvents([str(folders[0])], ended, kernel)) as events:
+            (folders[1] / "one.py").write_text("")
+            assert str(folders[1] / "one.py") in events.wait(TIMEOUT)
+            assert events.wait(TIMEOUT) == {str(folders[0]): True}

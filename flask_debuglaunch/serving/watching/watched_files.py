@@ -26,6 +26,7 @@ class WatchedFiles:
         self._survey: Survey = survey(watched)
         self._known: dict[str, Signature] = dict(self._survey.files)
         self._folder_times: dict[str, tuple[Signature | None, float]] = {}
+        self._names: dict[str, frozenset[str]] = {}
 
     @property
     def folders(self) -> Mapping[str, FolderIdentity]:
@@ -85,18 +86,25 @@ class WatchedFiles:
 
     def look_into(self, folders: Collection[str]) -> set[str]:
         """Look at everything in some of the folders."""
-        may_hold_others = [self._may_hold_others(folder) for folder in folders]
-        if any(may_hold_others):
+        hold_others = [self._holds_others(folder) for folder in folders]
+        if any(hold_others):
             return self.look_at_all()
-        files = set().union(*(self._survey.files_in.get(folder, ()) for folder in folders))
-        return self._changed({path: signature_of_file(path) for path in files})
+        # Again and again, for thousands of files: no more than the question for each of them.
+        known, files_in = self._known, self._survey.files_in
+        of_folders = (files_in[folder] for folder in folders if folder in files_in)
+        others = [one for files in of_folders for one in files if signature(one) != known.get(one)]
+        return self._changed({path: signature_of_file(path) for path in others})
 
-    def _may_hold_others(self, folder: str) -> bool:
-        """May files have come into the folder, or have left it?"""
+    def _holds_others(self, folder: str) -> bool:
+        """Have files come into the folder, or left it, since the last time?"""
         now, (before, since) = signature(folder), self._folder_times.get(folder, (None, 0.0))
         if now != before:
             self._folder_times[folder] = (now, since := time.monotonic())
-        return time.monotonic() - since < COARSE_SECONDS
+        if time.monotonic() - since >= COARSE_SECONDS:
+            return False
+        names, known = _names_in(folder), self._names.get(folder)
+        self._names[folder] = names
+        return names != known
 
     def _is_turn(self, path: str) -> bool:
         is_link_or_folder = path in self._survey.turns or path in self.folders
@@ -136,3 +144,10 @@ class WatchedFiles:
         if path not in self._known:
             self.newcomers.add(path)
         return now is not None and path not in self.newcomers
+
+
+def _names_in(folder: str) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))
+    except OSError:  # gone, or not ours to read
+        return frozenset()
