@@ -192,6 +192,6 @@ class SharedListener:
 ORDERS = (Task, Retire, Preload, Fork, SharedListener)
 # And what a child, which may have become anything by now, is listened to for:
 REPORTS = (
-    Attaching, Attached, IdeLeft, Ready, Failed, Watch, Stopped, Resumed, Preloadable,
+    Attaching, Attached, IdeLeft, Leaving, Ready, Failed, Watch, Stopped, Resumed, Preloadable,
     Preloaded, LeftOut, Unsafe, Forked, Exited,
 )  # fmt: skip

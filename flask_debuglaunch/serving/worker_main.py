@@ -95,7 +95,8 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
         return 2
     orders.serve_with(server, lambda: _report(channel, server, loaded, recorder, began))
     channel.tell(Ready(loaded.failed))
-    if _serve(server, orders) and not holds_what_next_may_need(inherited.listener):
+    is_drained = _serve(server, orders)
+    if is_drained and not holds_what_next_may_need(inherited.listener, orders.child_stops):
         channel.tell(Leaving())
     return end_process(orders)
 

@@ -191,11 +191,15 @@ def test_stepping_out_of_a_view_never_lands_in_our_frames(
 def test_an_ide_that_ignores_child_processes(project: Project, debug_port: int) -> None:
     with (
         project.served(command=_listening(debug_port)) as served,
-        Editor.attach(debug_port, children="ignored"),
+        Editor.attach(debug_port, children="ignored") as editor,
     ):
         project.say("two")
         served.program.wait_for_line("has not taken the new process over")
         served.wait_for_text("two")
+        editor.children = "startDebugging"  # it was only busy
+        project.say("three")
+        editor.wait_for_session(2)
+        served.wait_for_text("three")
 
 
 def test_our_own_end_is_no_stop(project: Project, debug_port: int) -> None:

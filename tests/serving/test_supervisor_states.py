@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from flask_debuglaunch.serving import supervisor_states as states
 from flask_debuglaunch.serving.ipc_messages import (
+    REPORTS,
     Attached,
     Attaching,
     Failed,
@@ -57,6 +58,11 @@ def test_the_table_is_the_one_in_the_docstring_and_the_readme() -> None:
     readme = Path(__file__).parents[2] / "README.md"
     for text in (states.__doc__ or "", readme.read_text(encoding="utf-8")):
         assert table() in text, f"the table should be:\n{table()}"
+
+
+def test_each_message_of_the_table_is_one_that_is_listened_to() -> None:
+    messages = {kind for kind in COLUMNS.values() if kind.__module__ == Ready.__module__}
+    assert messages <= set(REPORTS)
 
 
 def test_a_stage_that_can_be_overdue_says_what_then() -> None:

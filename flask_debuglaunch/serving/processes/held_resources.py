@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 _PROC = Path("/proc/self")
 # proc(5): the tables of sockets, with where the state and the inode stand, and the state of one
@@ -21,19 +21,23 @@ _TABLES = {
 }
 
 
-def holds_what_next_may_need(listener: socket.socket) -> bool:
+class HasDescriptor(Protocol):
+    def fileno(self) -> int: ...
+
+
+def holds_what_next_may_need(*ours: HasDescriptor) -> bool:
     """A port of its own, a lock on a file, or a child process, which may have either.
 
-    listener: the one socket that both may have. Where the system does not tell (other than Linux),
+    ours: sockets that do not count. Where the system does not tell (other than Linux),
     it is taken to.
     """
     if sys.platform != "linux":
         return True
-    return _listens_besides(listener) or _has_lock() or _has_child()
+    return _listens_besides(ours) or _has_lock() or _has_child()
 
 
-def _listens_besides(listener: socket.socket) -> bool:
-    others = set(_own_sockets()) - {os.fstat(listener.fileno()).st_ino}
+def _listens_besides(ours: Iterable[HasDescriptor]) -> bool:
+    others = set(_own_sockets()) - {os.fstat(one.fileno()).st_ino for one in ours}
     return bool(others & set(_open_to_others()))
 
 
