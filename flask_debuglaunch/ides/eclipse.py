@@ -34,16 +34,17 @@ class Eclipse:
 
     def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:
         name = _project_name(project)
-        refuse_in_name(project.config, rf"\$\{{[^}}]*\}}?|{NOT_IN_XML}", "Eclipse")
+        for path in (project.config, project.app_folder):
+            refuse_in_name(path, rf"\$\{{[^}}]*\}}?|{NOT_IN_XML}", "Eclipse")
         # The project's stands within a variable.
         refuse_in_name(name, rf"\$\{{[^}}]*\}}?|\}}|{NOT_IN_XML}", "Eclipse")
         shown = re.sub(FORBIDDEN_IN_NAMES, "-", name)
         dial = [*project.arguments, "--debug-with=eclipse", "--debug-connection=connect"]
-        yield _launch_file(f"{shown} debug.launch", name, project.arguments)
-        yield _launch_file(f"{shown} debug server.launch", name, dial)
-        yield File(SCRIPT, unless_there(_SCRIPT_TEXT))
+        for kind, arguments in (("debug", project.arguments), ("debug server", dial)):
+            yield _launch_file(project.named(f"{shown} {kind}"), name, project, arguments)
+        yield File(project.in_app_folder(SCRIPT), unless_there(_SCRIPT_TEXT))
         yield File(".project", unless_there(_PROJECT_TEXT.format(name=_escaped(project.name))))
-        yield File(".pydevproject", unless_there(_PYDEVPROJECT_TEXT))
+        yield File(".pydevproject", unless_there(_pydevproject(project)))
         yield File(ENCODING_FILE, unless_there(_ENCODING_TEXT))
 
     def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:
@@ -102,16 +103,22 @@ def _project_name(project: Project) -> str:
     return (name or project.name).strip(_JAVA_BLANKS)
 
 
-def _launch_file(path: str, project: str, arguments: list[str]) -> File:
+def _launch_file(name: str, eclipse_name: str, project: Project, arguments: list[str]) -> File:
     def edit(present: str | None) -> str:
         from flask_debuglaunch.ides import eclipse_launch_file  # XML is for those who need it
 
         def merge(line: str | None) -> str:
             return merged_line(line, arguments, split, quoted)
 
-        return eclipse_launch_file.edited(project, SCRIPT, merge, present)
+        script = project.in_app_folder(SCRIPT)
+        return eclipse_launch_file.edited(eclipse_name, script, merge, present)
 
-    return File(path, edit)
+    return File(f"{name}.launch", edit)
+
+
+def _pydevproject(project: Project) -> str:
+    source = project.below("/${PROJECT_DIR_NAME}")
+    return _PYDEVPROJECT_TEXT.replace("@SOURCE@", _escaped(source))
 
 
 def _missing(project: Project) -> Iterator[str]:
@@ -126,8 +133,9 @@ def _missing(project: Project) -> Iterator[str]:
             ".pydevproject names no source folder, so that PyDev can't tell your code from"
             " libraries: add one in the project's properties, PyDev - PYTHONPATH"
         )
-    if (project.read(SCRIPT) or _SCRIPT_TEXT) != _SCRIPT_TEXT:
-        yield f"{SCRIPT} is another file than the one that Eclipse has to start: rename it"
+    script = project.in_app_folder(SCRIPT)
+    if (project.read(script) or _SCRIPT_TEXT) != _SCRIPT_TEXT:
+        yield f"{script} is another file than the one that Eclipse has to start: rename it"
 
 
 def _escaped(text: str) -> str:
@@ -171,7 +179,7 @@ _PYDEVPROJECT_TEXT = """\
 <?xml version="1.0" encoding="UTF-8" standalone="no"?>
 <?eclipse-pydev version="1.0"?><pydev_project>
 <pydev_pathproperty name="org.python.pydev.PROJECT_SOURCE_PATH">
-<path>/${PROJECT_DIR_NAME}</path>
+<path>@SOURCE@</path>
 </pydev_pathproperty>
 <pydev_property name="org.python.pydev.PYTHON_PROJECT_INTERPRETER">Default</pydev_property>
 <pydev_property name="org.python.pydev.PYTHON_PROJECT_VERSION">python interpreter</pydev_property>

@@ -6,6 +6,7 @@ drops what it does not know without a word, and writes its entries in the order 
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterator
 
 from flask_debuglaunch.ides.ide_interface import Refused
@@ -28,7 +29,7 @@ def edited(
     if present is None:
         entries = [
             *_ours(project, script),
-            *_folder(_folder_of(project)),
+            *_folder(_folder_of(project, script)),
             *_initial(),
             _string(ARGUMENTS, merge_arguments(None)),
         ]
@@ -44,15 +45,16 @@ def edited(
             *_ours(project, script),
             _string(ARGUMENTS, merge_arguments(there.get(ARGUMENTS))),
         ]
-        if there.get(FOLDER) == _folder_of(there.get(PROJECT)):
-            wanted += _folder(_folder_of(project))  # the project's, whatever it was called
+        if there.get(FOLDER) == _folder_of(there.get(PROJECT), script):
+            wanted += _folder(_folder_of(project, script))  # the project's, whatever it was called
         return merge(present, wanted, STYLE)
     except XmlError as error:
         raise Refused(error.line, error.column, error.message) from None
 
 
-def _folder_of(project: str | None) -> str:
-    return f"${{workspace_loc:{project}}}"
+def _folder_of(project: str | None, script: str) -> str:
+    """The script's, in a project of this name."""
+    return f"${{workspace_loc:{posixpath.dirname(f'{project}/{script}')}}}"
 
 
 def _folder(folder: str) -> Iterator[Element]:

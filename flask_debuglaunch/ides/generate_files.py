@@ -16,6 +16,7 @@ from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.ides import IDE_OF, IDES
 from flask_debuglaunch.ides.containers import GENERATORS
 from flask_debuglaunch.ides.ide_interface import File, Project, Refused
+from flask_debuglaunch.ides.opened_folder import opened_folder, repository_above
 from flask_debuglaunch.ides.shareable_flags import shareable_flags
 from flask_debuglaunch.project_files import Change, apply, read
 
@@ -54,10 +55,13 @@ def generate(
         )
     ides = _chosen_ides(names, folder)
     extras = _chosen_extras(with_extras, ides)
-    project = _project(folder, config, given)
+    markers = [marker for name in ides if (marker := IDES[name].marker)]
+    opened = opened_folder(folder, markers)
+    project = _project(folder, config, given, opened)
     changed = tuple(changes(_files(ides, extras, project), project.read))
     next_steps = tuple(dict.fromkeys(IDES[name].next_step for name in ides))
-    return Generated(folder, changed, tuple(_notes(ides, extras, project)), next_steps)
+    notes = (*_notes_on_folder(folder, opened), *_notes(ides, extras, project))
+    return Generated(opened, changed, notes, next_steps)
 
 
 def _refuse_more(name: str, words: Collection[str]) -> None:
@@ -82,7 +86,9 @@ def _chosen_ides(names: Collection[str], folder: Path) -> list[str]:
     terminal this is. Raises LaunchError."""
     if names:
         return list(dict.fromkeys(_ide_of(name) for name in names))
-    found = [name for name, one in IDES.items() if one.marker and (folder / one.marker).exists()]
+    marked = {name: one.marker for name, one in IDES.items() if one.marker}
+    opened = opened_folder(folder, marked.values())
+    found = [name for name, marker in marked.items() if (opened / marker).exists()]
     if not found:
         found = [ide for ide in [IDE_OF.get(editor_of_terminal(os.environ) or "")] if ide]
     if not found:
@@ -115,14 +121,29 @@ def _chosen_extras(texts: Collection[str], ides: Collection[str]) -> list[str]:
     return extras
 
 
-def _project(folder: Path, config: Path | None, given: Mapping[str, Given]) -> Project:
+def _notes_on_folder(folder: Path, opened: Path) -> Iterator[str]:
+    repository = repository_above(folder)
+    if opened != folder:
+        yield f"the files are in {opened}, which the IDE opens, and start the app in {folder.name}"
+    elif repository is not None:
+        yield (
+            f"the files are for an IDE that opens this folder. Where it opens {repository}, have"
+            " its own folder there first (such as .vscode), and give the command here again"
+        )
+
+
+def _project(
+    folder: Path, config: Path | None, given: Mapping[str, Given], opened: Path | None = None
+) -> Project:
+    """opened: the folder that the IDE opens, where that is above the app's."""
     # What this shell's environment says is left out: the files are for every start, and shared.
     environ = {name: text for name, text in os.environ.items() if name == CONFIG_ENV}
     settings = load_settings(config, given, environ, folder)
     yaml = _relative(settings.config_file, folder) if settings.config_file else None
-    return Project(
-        folder, yaml, shareable_flags(given, folder), settings, lambda path: read(folder / path)
-    )
+    flags = shareable_flags(given, folder)
+    opened = opened or folder
+    app_folder = folder.relative_to(opened).as_posix()
+    return Project(opened, yaml, flags, settings, lambda path: read(opened / path), app_folder)
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -154,7 +175,7 @@ def _files(ides: Collection[str], extras: Collection[str], project: Project) -> 
     for name in ides:
         yield from IDES[name].files(project, extras)
     if project.config and not project.config.startswith(("../", "/")):
-        yield _schema_file(project.config)
+        yield _schema_file(project.in_app_folder(project.config))
 
 
 def _edited(file: File, present: str | None) -> str:
@@ -185,7 +206,7 @@ def _notes_on_yaml(project: Project) -> Iterator[str]:
 
     if project.config is None:
         yield "no config.yaml is here: `python -m flask_debuglaunch init` writes one"
-    elif MODELINE not in (project.read(project.config) or ""):
+    elif MODELINE not in (project.read(project.in_app_folder(project.config)) or ""):
         yield (
             f"{project.config}: with the first line `{MODELINE}{SCHEMA_NAME}` the editor completes"
             " and checks it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,12 +24,27 @@ class Project:
 
     folder: Path
     config: str | None
-    """The YAML's path, relative to the folder, with slashes; None if there is none."""
+    """The YAML's path, relative to the app's folder, with slashes; None if there is none."""
     flags: tuple[str, ...]
     """Those that were given: what the YAML says is left to it."""
     settings: Settings
     read: Callable[[str], str | None]
     """The text of a file of the folder, None if it is not there. Raises LaunchError."""
+    app_folder: str = "."
+    """Where the app is started, relative to the folder, with slashes."""
+
+    def in_app_folder(self, path: str) -> str:
+        """The path of a file of the app's folder, relative to the folder that is opened."""
+        return posixpath.normpath(posixpath.join(self.app_folder, path))
+
+    def below(self, variable: str) -> str:
+        """The app's folder, where an IDE has a variable for the folder that is opened."""
+        return variable if self.app_folder == "." else f"{variable}/{self.app_folder}"
+
+    def named(self, name: str) -> str:
+        """The name of an entry, told from those of the other apps of the same folder."""
+        app = self.app_folder.replace("/", "-")
+        return name if app == "." else f"{name} ({app})"
 
     @property
     def name(self) -> str:
@@ -53,7 +69,7 @@ class Project:
             path = Path(local.replace("${workspaceFolder}", str(self.folder)))
             if path.is_relative_to(self.folder):
                 return path.relative_to(self.folder).as_posix(), remote
-        return ".", "/app"
+        return self.app_folder, "/app"
 
 
 class File(NamedTuple):

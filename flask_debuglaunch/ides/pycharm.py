@@ -32,22 +32,30 @@ class PyCharm:
     }
 
     def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:
-        refuse_in_name(project.config, rf"\$\w+\$|{NOT_IN_XML}", "PyCharm")
+        for path in (project.config, project.app_folder):
+            refuse_in_name(path, rf"\$\w+\$|{NOT_IN_XML}", "PyCharm")
         yield _run_file(
-            "debuglaunch debug", _PYTHON, _STARTED, _STARTED_INITIALLY, project.arguments
+            project.named("debuglaunch debug"),
+            _PYTHON,
+            _STARTED,
+            {**_STARTED_INITIALLY, "WORKING_DIRECTORY": project.below(FOLDER)},
+            project.arguments,
         )
         host, port = project.debug_address
         if port == 0:
             return
         address = {"remoteAddress": _address(host, port)}
-        here = {"localRoot": FOLDER, "remoteRoot": FOLDER}
-        yield _run_file("debuglaunch attach", _DAP_ATTACH, address, here)
+        folder = project.below(FOLDER)
+        here = {"localRoot": folder, "remoteRoot": folder}
+        yield _run_file(project.named("debuglaunch attach"), _DAP_ATTACH, address, here)
         if "docker" in extras:
             yield _container_file(attach_target(project))
         if "wait" in extras:
             server = {"HOST": host, "PORT": str(port)}
             initial = {"REDIRECT_OUTPUT": "true", "SUSPEND_AFTER_CONNECT": "false"}
-            yield _run_file("debuglaunch debug server", _DEBUG_SERVER, server, initial)
+            yield _run_file(
+                project.named("debuglaunch debug server"), _DEBUG_SERVER, server, initial
+            )
 
     def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:
         if project.debug_address[1] == 0:
@@ -107,7 +115,6 @@ _STARTED_INITIALLY = {
     "REDIRECT_INPUT": "false",
     "SDK_HOME": "",
     "SHOW_COMMAND_LINE": "false",
-    "WORKING_DIRECTORY": FOLDER,
 }
 
 

@@ -58,7 +58,8 @@ class VSCode:
     }
 
     def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:
-        refuse_in_name(project.config, r"\$\{[^}]*\}?", "VS Code")
+        for path in (project.config, project.app_folder):
+            refuse_in_name(path, r"\$\{[^}]*\}?", "VS Code")
         wanted = list(entries(project, extras))
         yield File(LAUNCH_JSON, partial(_edited, CONFIGURATIONS, wanted))
         tasks = list(_tasks(attach_target(project))) if "docker" in extras else []
@@ -85,23 +86,25 @@ def entries(project: Project, extras: Collection[str]) -> Iterator[Entry]:
         "module": MODULE,
         "args": project.arguments,
     }
-    folder = {"cwd": FOLDER}
+    folder = {"cwd": project.below(FOLDER)}
     host, port = project.debug_address
     attach = {"type": "debugpy", "request": "attach"}
     connect = {**attach, "connect": {"host": host, "port": port}}
 
-    yield Entry("debuglaunch: debug", launch, {**folder, **_initial(1)})
+    yield Entry(project.named("debuglaunch: debug"), launch, {**folder, **_initial(1)})
     if "browser" in extras:
         browser = {**folder, "serverReadyAction": _OPEN_BROWSER}
-        yield Entry("debuglaunch: debug with browser", launch, {**browser, **_initial(2)})
+        yield Entry(
+            project.named("debuglaunch: debug with browser"), launch, {**browser, **_initial(2)}
+        )
     if port == 0:
         return
-    yield Entry("debuglaunch: attach", connect, _initial(3))
+    yield Entry(project.named("debuglaunch: attach"), connect, _initial(3))
     if "docker" in extras:
         yield _container_entry(attach_target(project))
     if "wait" in extras:
         listen = {**attach, "listen": {"host": host, "port": port}}
-        yield Entry("debuglaunch: wait for the app", listen, _initial(5))
+        yield Entry(project.named("debuglaunch: wait for the app"), listen, _initial(5))
 
 
 _OPEN_BROWSER = {
