@@ -91,12 +91,18 @@ class Debugger(Protocol):
     def wait_for_client(self, seconds: float) -> bool:
         """Wait for an IDE to attach and set its breakpoints; False if none came in time."""
 
-    def stop_on_error(self, error: BaseException) -> None:
+    def stop_on_error(self, error: BaseException) -> bool:
         """Stop the IDE where the caught error was raised, until the person continues.
 
         Does nothing if no IDE is attached, if its settings exclude the error, or if it has
-        stopped for this error by itself.
+        stopped for this error by itself. Returns whether an IDE is attached.
         """
+
+    def stop_late(self, error: BaseException) -> None:
+        """The same for an error of some time ago, again if need be."""
+
+    def is_attached(self) -> bool:
+        """Is an IDE attached to this process, with its breakpoints set?"""
 
     def forget_error(self, error: BaseException) -> None:
         """The error is over. Should the same object be raised again, that is another one."""

@@ -35,8 +35,14 @@ class NoDebugger:
     def wait_for_client(self, seconds: float) -> bool:
         raise NotImplementedError(f"{self.name} has no connection")
 
-    def stop_on_error(self, error: BaseException) -> None:
+    def stop_on_error(self, error: BaseException) -> bool:
+        return False
+
+    def stop_late(self, error: BaseException) -> None:
         pass
+
+    def is_attached(self) -> bool:
+        return False
 
     def forget_error(self, error: BaseException) -> None:
         pass

@@ -62,13 +62,21 @@ class PydevdBase:
         # _attach() comes back when the IDE has set its breakpoints.
         return True
 
-    def stop_on_error(self, error: BaseException) -> None:
-        debugger = internals.live_debugger()
-        if debugger is None or not internals.is_attached(debugger):
-            return
-        if internals.wants_stop(debugger, error):
+    def stop_on_error(self, error: BaseException) -> bool:
+        if not self.is_attached():
+            return False
+        if internals.wants_stop(internals.live_debugger(), error):
             with internals.visible(error):
                 self._stop_on(error)
+        return True
+
+    def stop_late(self, error: BaseException) -> None:
+        internals.forget(error)
+        self.stop_on_error(error)
+
+    def is_attached(self) -> bool:
+        debugger = internals.live_debugger()
+        return debugger is not None and internals.is_attached(debugger)
 
     def forget_error(self, error: BaseException) -> None:
         internals.forget(error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic, sleep  # the originals: an app may patch the module (gevent)
+
 from flask_debuglaunch import fixes
 from flask_debuglaunch.banner import listening
 from flask_debuglaunch.debuggers import (
@@ -16,6 +18,8 @@ from flask_debuglaunch.errors import DebuggerUnavailable, LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.terminal import say
 
+ATTACH_SECONDS = 300.0
+"""How long a late stop waits for an IDE."""
 LISTEN_AGAIN = 5
 """How often in a run; an adapter that can't live would end again and again."""
 
@@ -69,6 +73,32 @@ def _join(session: Session) -> None:
         child_sessions.join(session)
     except DebuggerUnavailable as error:
         say(f"{error}. Until the next reload the app is served without the debugger")
+
+
+def meet_late(plan: Plan) -> str | None:
+    """In the process that serves the app, long after its start: see to it that an IDE is met.
+    Returns what the person is to do, None if an IDE is attached. Raises DebuggerUnavailable."""
+    debugger = debugger_of(plan)
+    if debugger.is_attached():
+        return None
+    endpoint = Endpoint(plan.debug_host.value, plan.debug_port.value)
+    if plan.connection.value == "connect":
+        debugger.map_paths(plan.settings.path_mappings.value)
+        debugger.connect(endpoint)
+        debugger.settle_in()
+        return None
+    return f"Attach the IDE to {endpoint}: the debugger stops as soon as it is there"
+
+
+def stop_late(plan: Plan, error: BaseException) -> None:
+    """Stop at the error as soon as an IDE is attached; give up after a while."""
+    debugger = debugger_of(plan)
+    deadline = monotonic() + ATTACH_SECONDS
+    while not debugger.is_attached():
+        if monotonic() > deadline:
+            return
+        sleep(0.1)
+    debugger.stop_late(error)
 
 
 def _is_held_by_supervisor(plan: Plan) -> bool:

@@ -51,19 +51,26 @@ class RequestErrors:
 
     shown: list[BaseException] = field(default_factory=list)
     doubtful: list[BaseException] = field(default_factory=list)
+    environ: WSGIEnvironment = field(default_factory=dict)
 
 
 _of_request: ContextVar[RequestErrors] = ContextVar("errors_of_request")
 
 
-def relay_errors(app: WSGIApplication, debugger: Debugger, mode: str) -> WSGIApplication:
+def relay_errors(
+    app: WSGIApplication,
+    debugger: Debugger,
+    mode: str,
+    not_taken: Callable[[BaseException, WSGIEnvironment], None] = lambda error, environ: None,
+) -> WSGIApplication:
     """The app, with its errors relayed to the debugger's IDE.
 
-    mode: as STOP_ON_ERRORS. To be called once for a process, with the app as it will be served.
+    mode: as STOP_ON_ERRORS. not_taken: called for each error while no IDE is attached. To be called
+    once for a process, with the app as it will be served.
     """
     if mode == "off":
         return app
-    relay = _Relay(debugger, mode)
+    relay = _Relay(debugger, mode, not_taken)
     got_request_exception.connect(relay.on_signal, weak=False)
     # Not the app at hand: it may be wrapped, or be several.
     request_started.connect(relay.on_request, weak=False)
@@ -96,9 +103,15 @@ def _is_group(error: BaseException) -> bool:
 
 
 class _Relay:
-    def __init__(self, debugger: Debugger, mode: str) -> None:
+    def __init__(
+        self,
+        debugger: Debugger,
+        mode: str,
+        not_taken: Callable[[BaseException, WSGIEnvironment], None],
+    ) -> None:
         self._debugger = debugger
         self._mode = mode
+        self._not_taken = not_taken
         self._watched: WeakSet[Flask] = WeakSet()
 
     def show(self, error: BaseException) -> None:
@@ -107,7 +120,8 @@ class _Relay:
         for raised in raised_errors(error):
             if not any(one is raised for one in (*_shown_on_import, *shown)):
                 shown.append(raised)
-                self._debugger.stop_on_error(raised)
+                if not self._debugger.stop_on_error(raised):
+                    self._not_taken(raised, _errors().environ)
 
     def forget_shown(self) -> None:
         """The request is over: let go of its errors, whose frames they keep alive."""
@@ -176,7 +190,7 @@ class _Relay:
 
     def around(self, app: WSGIApplication) -> WSGIApplication:
         def relayed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            _of_request.set(RequestErrors())
+            _of_request.set(RequestErrors(environ=environ))
             try:
                 return _Response(app(environ, self._telling(start_response)), self)
             except Exception as error:

@@ -6,15 +6,24 @@ Flask's own.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from flask_debuglaunch.debuggers.pydevd_internals import lives_with_gevent
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.attach_debugger import debugger_of, started_by_app
+from flask_debuglaunch.serving.attach_debugger import (
+    debugger_of,
+    meet_late,
+    started_by_app,
+    stop_late,
+)
 from flask_debuglaunch.terminal import say
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+    from flask_debuglaunch.serving.app.local_clients import LocalClients
 
 
 def around(app: WSGIApplication, plan: Plan) -> WSGIApplication:
@@ -25,12 +34,35 @@ def around(app: WSGIApplication, plan: Plan) -> WSGIApplication:
     if started is not None:
         started.settle_in()
     if plan.is_external or started is not None:
-        from flask_debuglaunch.serving.app.error_relay import relay_errors
-
-        # The plan's own decision is off where it knows of no external debugger.
-        mode = plan.stop_on_errors if started is None else plan.settings.stop_on_errors
-        app = relay_errors(app, debugger_of(plan), mode.value)
+        return _with_relay(app, plan)
     return _with_error_page(app, plan) if plan.debug.value else app
+
+
+def _with_relay(app: WSGIApplication, plan: Plan) -> WSGIApplication:
+    """To an external debugger; in debug mode it can also be had to stop later."""
+    from flask_debuglaunch.serving.app.error_relay import relay_errors
+
+    # The plan's own decision is off where it knows of no external debugger.
+    mode = plan.stop_on_errors if plan.is_external else plan.settings.stop_on_errors
+    if not plan.debug.value:
+        return relay_errors(app, debugger_of(plan), mode.value)
+    from flask_debuglaunch.serving.app import kept_errors_page
+    from flask_debuglaunch.serving.app.kept_errors import KeptErrors
+
+    kept = KeptErrors(debugger_of(plan).start_hidden_thread)
+
+    def keep(error: BaseException, environ: WSGIEnvironment) -> None:
+        if not environ:  # outside of any request
+            return
+        # Quoted: it is printed, and the client has chosen it.
+        request = f"{environ['REQUEST_METHOD']} {quote(environ['PATH_INFO'])}"
+        one = kept.keep(error, request)
+        say(f"{one}: to stop there in the debugger, open {kept_errors_page.link(kept, environ)}")
+
+    app = relay_errors(app, debugger_of(plan), mode.value, keep)
+    app = _with_error_page(app, plan, lambda error: kept_errors_page.button(kept, error))
+    stopping = kept_errors_page.Stopping(lambda: meet_late(plan), lambda e: stop_late(plan, e))
+    return kept_errors_page.with_kept_errors(app, kept, stopping, _clients(plan))
 
 
 def _with_werkzeugs_debugger(app: WSGIApplication, plan: Plan) -> WSGIApplication:
@@ -42,8 +74,9 @@ def _with_werkzeugs_debugger(app: WSGIApplication, plan: Plan) -> WSGIApplicatio
     return debugged
 
 
-def _with_error_page(app: WSGIApplication, plan: Plan) -> WSGIApplication:
-    from flask_debuglaunch.serving.app.local_clients import LocalClients
+def _with_error_page(
+    app: WSGIApplication, plan: Plan, button: Callable[[BaseException], str] = lambda error: ""
+) -> WSGIApplication:
     from flask_debuglaunch.serving.app.traceback_page import (
         EditorLinks,
         link_template,
@@ -52,8 +85,13 @@ def _with_error_page(app: WSGIApplication, plan: Plan) -> WSGIApplication:
 
     template = link_template(plan.editor.value, plan.debugger.value)
     links = EditorLinks(template, plan.settings.path_mappings.value)
-    clients = LocalClients(plan.local_clients.value, plan.host.value)
-    return with_error_page(app, links, clients)
+    return with_error_page(app, links, _clients(plan), button)
+
+
+def _clients(plan: Plan) -> LocalClients:
+    from flask_debuglaunch.serving.app.local_clients import LocalClients
+
+    return LocalClients(plan.local_clients.value, plan.host.value)
 
 
 def warn_of_conflicts(app: WSGIApplication, plan: Plan) -> None:

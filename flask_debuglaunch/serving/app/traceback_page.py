@@ -13,7 +13,7 @@ import pkgutil
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,7 @@ PAGE = """\
 <div class=debugger>
 <h1>{kind}</h1>
 <div class=detail><p class=errormsg>{title}</p></div>
+{button}
 <h2 class=traceback>Traceback <em>(most recent call last)</em></h2>
 {traceback}
 <div class=plain><p>To copy:</p><textarea readonly cols=50 rows=10>{text}</textarea></div>
@@ -48,7 +49,7 @@ PAGE = """\
 """
 # Whatever an error's message holds, it can't become a script.
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
     "Cache-Control": "no-store",
 }
 # A message may hold a whole response, and an endless recursion has a thousand frames.
@@ -117,14 +118,20 @@ def link_template(
 
 
 def with_error_page(
-    app: WSGIApplication, links: EditorLinks, clients: LocalClients = THIS_MACHINE
+    app: WSGIApplication,
+    links: EditorLinks,
+    clients: LocalClients = THIS_MACHINE,
+    button: Callable[[BaseException], str] = lambda error: "",
 ) -> WSGIApplication:
-    """The app, whose unhandled errors are shown to a client on this machine."""
+    """The app, whose unhandled errors are shown to a client on this machine.
+
+    button: what to offer for an error, as HTML.
+    """
 
     def shown(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not clients.include(environ):
             return app(environ, start_response)
-        return _show(app, links, environ, start_response)
+        return _show(app, links, button, environ, start_response)
 
     return shown
 
@@ -132,6 +139,7 @@ def with_error_page(
 def _show(
     app: WSGIApplication,
     links: EditorLinks,
+    button: Callable[[BaseException], str],
     environ: WSGIEnvironment,
     start_response: StartResponse,
 ) -> Iterator[bytes]:
@@ -144,7 +152,7 @@ def _show(
     except Exception as error:
         if is_expected(error):  # the server knows what to do
             raise
-        page = _response(error, links, environ)
+        page = _response(error, links, button(error), environ)
         shown = page(environ, _replacing(start_response))
         environ["wsgi.errors"].write(_traceback_of(error).render_traceback_text())
         yield from shown
@@ -164,23 +172,26 @@ def _replacing(start_response: StartResponse) -> Any:
     return start
 
 
-def _response(error: Exception, links: EditorLinks, environ: WSGIEnvironment) -> Response:
+def _response(
+    error: Exception, links: EditorLinks, button: str, environ: WSGIEnvironment
+) -> Response:
     accepted = Request(environ).accept_mimetypes
     if accepted.best_match(["text/html", "application/json"]) == "application/json":
         import json
 
         told = {"error": "Internal Server Error", "exception": _summary(error)}
         return Response(json.dumps(told), 500, HEADERS, mimetype="application/json")
-    return Response(render_page(error, links), 500, HEADERS, mimetype="text/html")
+    return Response(render_page(error, links, button), 500, HEADERS, mimetype="text/html")
 
 
-def render_page(error: BaseException, links: EditorLinks) -> str:
+def render_page(error: BaseException, links: EditorLinks, button: str = "") -> str:
     """The page of an error, complete in itself."""
     trace = _traceback_of(error)
     style = pkgutil.get_data("werkzeug.debug", "shared/style.css") or b""
     return PAGE.format(
         title=escape(_summary(error)),
         kind=escape(type(error).__name__),
+        button=button,
         style=style.decode(),
         traceback=_linked(trace.render_traceback_html(include_title=False), links),
         text=escape(trace.render_traceback_text()),

@@ -1,0 +1,137 @@
+"""Stop in the debugger at an error that has happened: a list of the kept ones, a button for each.
+
+A click runs nothing that comes from the browser. It is a POST with the token of this process, from
+a client on this machine that knows it by a name of its own (local_clients.py): no other site can
+make it, nor read the token.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from markupsafe import Markup, escape
+from werkzeug.wrappers import Request, Response
+
+from flask_debuglaunch.errors import DebuggerUnavailable
+from flask_debuglaunch.serving.app.kept_errors import KeptError, KeptErrors
+from flask_debuglaunch.serving.app.local_clients import LocalClients
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+PATH = "/__debuglaunch__/errors"
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",  # its address has the token
+}
+PAGE = Markup("""\
+<!doctype html>
+<html lang=en>
+<title>Kept errors</title>
+<style>body {{ font-family: sans-serif; margin: 2em }} form {{ display: inline }}</style>
+<h1>Kept errors</h1>
+<p>{said}</p>
+<ul>{items}</ul>
+</html>
+""")
+BUTTON = Markup("""\
+<form method=post action="{path}/{key}"><input type=hidden name=token value="{token}">\
+<button>Stop here in the debugger</button></form>""")
+
+_start_thread = threading.Thread.start  # kept before the app is imported, as in post_mortem.py
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """How the debugger is had to stop at an error.
+
+    meet: sees to it that an IDE is met; returns what to tell the person, None if one is there.
+    Raises DebuggerUnavailable. stop: stops in this thread, as soon as an IDE is there.
+    """
+
+    meet: Callable[[], str | None]
+    stop: Callable[[BaseException], None]
+
+
+def button(kept: KeptErrors, error: BaseException) -> Markup:
+    """The button for an error; empty if it is not kept."""
+    found = kept.find(error=error)
+    return _button(kept, found) if found else Markup("")
+
+
+def link(kept: KeptErrors, environ: WSGIEnvironment) -> str:
+    """The list's address, for the terminal. Not by the Host that the client has named: whoever
+    follows the link gives the token to that host."""
+    host = str(environ["SERVER_NAME"])
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    shown = f"[{here}]" if ":" in here else here
+    address = f"{environ['wsgi.url_scheme']}://{shown}:{environ['SERVER_PORT']}"
+    return f"{address}{PATH}?open={quote(kept.token)}"
+
+
+def with_kept_errors(
+    app: WSGIApplication, kept: KeptErrors, stopping: Stopping, clients: LocalClients
+) -> WSGIApplication:
+    """The app, and beside it the list of its kept errors."""
+
+    def listed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if not path.startswith(PATH) or not clients.include(environ):
+            return app(environ, start_response)
+        return _answer(Request(environ), kept, stopping)(environ, start_response)
+
+    return listed
+
+
+def _answer(request: Request, kept: KeptErrors, stopping: Stopping) -> Response:
+    # In the terminal it must be legible, so it is not called by the name that is redacted there.
+    given = request.form.get("token") if request.method == "POST" else request.args.get("open")
+    if not _is_same(given or "", kept.token):
+        return Response("Not this process's token: open the link that it printed", 403, HEADERS)
+    said = ""
+    if request.method == "POST":
+        found = kept.find(key=request.path.rpartition("/")[2])
+        said = _stop(found, stopping) if found else "That error is not kept any more."
+    items = Markup("").join(
+        Markup("<li>{} {}").format(one, _button(kept, one)) for one in kept.all()
+    )
+    return Response(PAGE.format(said=said, items=items), 200, HEADERS, mimetype="text/html")
+
+
+def _is_same(given: str, token: str) -> bool:
+    import hmac
+
+    return hmac.compare_digest(given.encode(), token.encode())
+
+
+def _stop(kept: KeptError, stopping: Stopping) -> str:
+    try:
+        missing = stopping.meet()
+    except DebuggerUnavailable as error:
+        return str(error)
+    _start_thread(_StopThread(kept, stopping.stop))
+    return missing or f"The debugger stops at {kept}: see the IDE."
+
+
+class _StopThread(threading.Thread):
+    """Stops at the error, named for it and its request, while the server serves."""
+
+    def __init__(self, kept: KeptError, stop: Callable[[BaseException], None]) -> None:
+        super().__init__(name=str(kept), daemon=True)
+        self._kept, self._stop_at = kept, stop
+
+    def run(self) -> None:
+        context: contextvars.Context = self._kept.context.copy()
+        context.run(self._stop_at, self._kept.error)
+
+
+def _button(kept: KeptErrors, one: KeptError) -> Markup:
+    return BUTTON.format(path=PATH, key=one.key, token=escape(kept.token))
