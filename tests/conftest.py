@@ -22,6 +22,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 # Wall clock: while other tests keep the cores busy, it says nothing about the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# For a night of looking: pytest --hypothesis-profile long tests/configuration/test_fuzz.py
+settings.register_profile("long", settings.get_profile("busy"), max_examples=20_000)
 settings.load_profile("busy")
 
 
