@@ -137,20 +137,20 @@ def _path_mapping(local: str, remote: str) -> dict[str, str]:
 def _tasks(target: AttachTarget) -> Iterator[Entry]:
     if target.up:
         ready = {"isBackground": True, "problemMatcher": _READY}
-        yield Entry(UP, {**_process(target.up), **ready}, {})
-        yield Entry(STOP, {**_process(target.stop), "problemMatcher": []}, {})
+        yield Entry(UP, {**_command(target.up), **ready}, {})
+        yield Entry(STOP, {**_command(target.stop), "problemMatcher": []}, {})
 
 
-def _process(command: Sequence[str]) -> dict[str, Any]:
+def _command(command: Sequence[str]) -> dict[str, Any]:
     # PWD is in the Compose file, and not what it is in the shell that VS Code was started from.
     options = {"cwd": FOLDER, "env": {"PWD": FOLDER}}
-    return {"type": "process", "command": command[0], "args": [*command[1:]], "options": options}
+    return {"type": "shell", "command": command[0], "args": [*command[1:]], "options": options}
 
 
 # The session begins when the launcher says that it serves; there are no problems to find.
 _READY = {
     "owner": "debuglaunch",
-    "pattern": {"regexp": "^never$"},
+    "pattern": {"regexp": "^never$", "file": 1, "location": 2, "message": 3},
     "background": {
         "activeOnStart": True,
         "beginsPattern": "^never$",

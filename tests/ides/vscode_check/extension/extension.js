@@ -108,10 +108,15 @@ const orders = {
     vscode.debug.addBreakpoints([new vscode.SourceBreakpoint(place, true)]);
   },
 
-  start({ name }) {
+  async start({ name }) {
     armed = 0;
     stops.length = 0;
-    return vscode.debug.startDebugging(vscode.workspace.workspaceFolders[0], name);
+    const [folder] = vscode.workspace.workspaceFolders;
+    if (!await vscode.debug.startDebugging(folder, name)) {
+      const tasks = (await vscode.tasks.fetchTasks()).map(task => task.name);
+      throw new Error([`not started: ${name}`, ...tasks, ...log.slice(-60)].join('\n'));
+    }
+    return true;
   },
 
   /** Waits until so many sessions have been armed since the start. */
@@ -183,6 +188,8 @@ exports.activate = ({ subscriptions }) => {
     vscode.debug.onDidTerminateDebugSession(count(-1)),
     vscode.debug.onDidChangeActiveStackItem(() => changed.fire()),
     vscode.languages.onDidChangeDiagnostics(() => changed.fire()),
+    vscode.tasks.onDidEndTaskProcess(({ execution, exitCode }) =>
+      log.push(`task ${execution.task.name} ended with ${exitCode}`)),
   );
   http.createServer(onRequest).listen(Number(CHECK_PORT), '127.0.0.1');
 };
