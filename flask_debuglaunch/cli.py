@@ -78,13 +78,16 @@ def run(ctx: click.Context, /, **flags: Any) -> None:
 
 @main.command(examples=["explain", "explain reload --debug-with pycharm"])
 @click.argument("what", metavar="[KEY]", required=False, shell_complete=_complete_keys)
+@click.option("--all", "defaults", is_flag=True, help="Show the defaults, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (stable, with a schema number).")
 @settings_options
 @click.pass_context
-def explain(ctx: click.Context, /, what: str | None, as_json: bool, **flags: Any) -> None:
-    """Show every setting and decision, and why it is so.
+def explain(
+    ctx: click.Context, /, what: str | None, as_json: bool, defaults: bool, **flags: Any
+) -> None:
+    """Show what was given, what follows from it, and why it is so.
 
-    KEY shows one alone.
+    KEY shows one setting or decision alone. JSON always has all of them.
     """
     from flask_debuglaunch import explanation
 
@@ -93,7 +96,7 @@ def explain(ctx: click.Context, /, what: str | None, as_json: bool, **flags: Any
     if as_json:
         _print_json(explanation.as_json(plan, name))
     else:
-        click.echo(explanation.as_text(plan, name))
+        click.echo(explanation.as_text(plan, name, defaults=defaults))
 
 
 @main.command(examples=["init", "init --debug-with vscode --app shop.web:app"])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flask_debuglaunch.configuration.origins import shown
+from flask_debuglaunch.configuration.origins import DEFAULT, shown
 from flask_debuglaunch.configuration.settings import DECLARATIONS, Declaration, values_of
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.plan import DECISIONS, Plan, decisions_of
@@ -14,6 +14,11 @@ from flask_debuglaunch.redaction import redact
 
 JSON_SCHEMA = 1  # the number changes when a name or a meaning does, not when one is added
 # What `explain KEY` can show: settings and decisions.
+# The page of Flask's docs that this is about, and where debugging happens at all.
+ALWAYS_SHOWN = ("debug", "debugger", "use_debugger", "use_reloader", "reload")
+OF_A_CONNECTION = (
+    "connection", "stop_on_errors", "debug_host", "debug_port", "announce", "wait", "required",
+)  # fmt: skip
 KEYS = tuple(dict.fromkeys((*DECLARATIONS, *DECISIONS)))
 
 
@@ -38,17 +43,34 @@ def as_json(plan: Plan, key: str | None = None) -> dict[str, Any]:
     return explained
 
 
-def as_text(plan: Plan, key: str | None = None) -> str:
-    """What `explain` prints; with ``key`` only that setting and decision."""
+def as_text(plan: Plan, key: str | None = None, *, defaults: bool = False) -> str:
+    """What `explain` prints: what was given, and what follows from it.
+
+    key: only that setting and decision. defaults: also what nobody gave and nothing depends on.
+    """
     explained = as_json(plan, key)
+    decisions, settings = explained["plan"], explained["settings"]
+    if key is None and not defaults:
+        decisions = {name: one for name, one in decisions.items() if _follows(name, plan)}
+        settings = {name: one for name, one in settings.items() if one["origin"] != str(DEFAULT)}
     sections = [
-        _table(("decision", "value", "reason"), explained["plan"], "reason"),
-        _table(("setting", "value", "origin"), explained["settings"], "origin"),
+        _table(("decision", "value", "reason"), decisions, "reason"),
+        _table(("setting", "value", "origin"), settings, "origin"),
     ]
     if key is None:
-        sections.append("\n".join(_file_lines(plan)))
+        sections.append("\n".join(_file_lines(plan, defaults)))
         sections.append("\n".join(f"note: {note}" for note in explained["notes"]))
+        sections.append("" if defaults else "--all shows what is left at its default, too.")
     return "\n\n".join(section for section in sections if section)
+
+
+def _follows(name: str, plan: Plan) -> bool:
+    """Does the decision say more than a default, or one that another decision has made idle?"""
+    if name in ALWAYS_SHOWN:
+        return True
+    decision = getattr(plan, name)
+    is_idle = name in OF_A_CONNECTION and not plan.is_external
+    return not is_idle and decision.value not in (None, ()) and decision.reason != str(DEFAULT)
 
 
 def name_of(key: str) -> str:
@@ -93,8 +115,10 @@ def _word(value: object) -> str:
     return redact(str(value))
 
 
-def _file_lines(plan: Plan) -> Iterator[str]:
-    yield "files looked for"
-    for one in plan.settings.lookups:
+def _file_lines(plan: Plan, defaults: bool) -> Iterator[str]:
+    lookups = [one for one in plan.settings.lookups if one.found or defaults]
+    if lookups:
+        yield "files looked for"
+    for one in lookups:
         state = "passed over" if one.passed_over else "read" if one.found else "not there"
         yield f"  {shown(one.path)}: {state}"

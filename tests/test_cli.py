@@ -60,8 +60,26 @@ def test_explain_is_also_a_function(project: Path, monkeypatch: pytest.MonkeyPat
     assert flask_debuglaunch.explain() == explained(cwd=project)
 
 
-def test_explain_text_shows_every_setting_decision_and_file(project: Path) -> None:
-    text = launch("explain", cwd=project).stdout
+def test_explain_shows_what_was_given_and_what_follows(project: Path) -> None:
+    (project / "config.yaml").write_text("FLASK:\n  DEBUG: True\n")
+    text = launch("explain", "--port", "80", cwd=project).stdout
+    decisions, settings, files, hint = text.rstrip("\n").split("\n\n")
+    assert [line.split()[0] for line in decisions.splitlines()] == [
+        "decision", "debug", "debugger", "use_debugger", "use_reloader", "reload", "preload",
+        "app_directory", "port",
+    ]  # fmt: skip
+    assert [line.split() for line in settings.splitlines()] == [
+        ["setting", "value", "origin"], ["port", "80", "argv:--port"], ["debug", "true", "config.yaml:2"],
+    ]  # fmt: skip
+    assert files == "files looked for\n  config.yaml: read"
+    assert hint == "--all shows what is left at its default, too."
+    (project / "config.yaml").write_text(RECIPE)
+    assert "debug_port" not in launch("explain", cwd=project).stdout
+    assert "\nconnection " in launch("explain", cwd=project).stdout
+
+
+def test_explain_all_shows_every_setting_decision_and_file(project: Path) -> None:
+    text = launch("explain", "--all", cwd=project).stdout
     for name in [*DECLARATIONS, "use_reloader", "flask-debuglaunch.yaml: not there"]:
         assert name in text
     assert "reload             false" not in text  # columns are as wide as they must be
