@@ -75,6 +75,13 @@ class Watch:
 
 
 @dataclass(frozen=True)
+class Writes:
+    """The app itself is about to write this Python file."""
+
+    path: str
+
+
+@dataclass(frozen=True)
 class Stopped:
     """A thread is stopped in the debugger, so the worker can't be replaced now."""
 
@@ -193,5 +200,5 @@ ORDERS = (Task, Retire, Preload, Fork, SharedListener)
 # And what a child, which may have become anything by now, is listened to for:
 REPORTS = (
     Attaching, Attached, IdeLeft, Leaving, Ready, Failed, Watch, Stopped, Resumed, Preloadable,
-    Preloaded, LeftOut, Unsafe, Forked, Exited,
+    Preloaded, LeftOut, Unsafe, Forked, Exited, Writes,
 )  # fmt: skip

@@ -20,7 +20,7 @@ from flask_debuglaunch.serving.attach_debugger import (
     current_session,
     debugger_of,
 )
-from flask_debuglaunch.serving.ipc_messages import Preloadable, Retire, Task, Watch
+from flask_debuglaunch.serving.ipc_messages import Preloadable, Retire, Task, Watch, Writes
 from flask_debuglaunch.serving.processes.termination_signals import TerminationSignals
 from flask_debuglaunch.serving.processes.worker_handle import WorkerProcess, how_it_ended
 from flask_debuglaunch.serving.processes.worker_starter import WorkerStarter
@@ -50,6 +50,7 @@ from flask_debuglaunch.serving.supervisor_states import (
     step,
 )
 from flask_debuglaunch.serving.terminal_modes import TerminalModes
+from flask_debuglaunch.serving.watching.own_writes import OwnWrites
 from flask_debuglaunch.serving.watching.stale_bytecode import forget_bytecode
 from flask_debuglaunch.serving.watching.watcher import Watcher
 from flask_debuglaunch.terminal import say
@@ -71,6 +72,7 @@ class Supervisor:
         self._watcher = cleanup.enter_context(closing(Watcher(self._current.watched)))
         serves_error = plan.settings.import_errors.value == "serve"
         self._state = State(serves_first_error=serves_error)
+        self._own_writes = OwnWrites()
         self._workers: dict[int, WorkerProcess] = {}
         """By their numbers: the current one, and one that may be leaving."""
         self._ahead: WorkerProcess | None = None
@@ -109,8 +111,10 @@ class Supervisor:
         deadline = self._state.next_deadline
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
         ready = [key for key, _ in self._selector.select(timeout)]
-        # A signal first: it may be why a worker has ended.
-        ready.sort(key=lambda key: key.fileobj is not self._signals)
+        # A signal first: it may be why a worker has ended. Changes last: a worker may have said
+        # that it makes them.
+        order = {self._signals: 0, self._watcher: 2}
+        ready.sort(key=lambda key: order.get(key.fileobj, 1))
         for key in ready:
             key.data()
         self._look_at_deadlines()
@@ -133,7 +137,11 @@ class Supervisor:
             self._take(Signalled(number))
 
     def _files_changed(self) -> None:
-        if files := frozenset(self._watcher.changed()):
+        # First all that the workers have said: they may have written them themselves.
+        for number in [*self._workers]:
+            while (worker := self._workers.get(number)) and worker.channel.has_message():
+                self._worker_said(number)
+        if files := self._own_writes.without(self._watcher.changed()):
             self._take(Saved(files, self._current.is_made_from(files)))
 
     def _worker_said(self, number: int) -> None:
@@ -148,6 +156,8 @@ class Supervisor:
                 self._starter.learn(learned, self._current.plan, self._session, listener)
             case Watch() as more:
                 self._watcher.add(more)
+            case Writes(path):
+                self._own_writes.note(path)
             case message:
                 self._take(Said(number, message))
 

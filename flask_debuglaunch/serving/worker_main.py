@@ -41,6 +41,7 @@ from flask_debuglaunch.serving.ipc_messages import (
     Ready,
     Task,
     Watch,
+    Writes,
 )
 from flask_debuglaunch.serving.processes.held_resources import holds_what_next_may_need
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
@@ -48,6 +49,7 @@ from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance
 from flask_debuglaunch.serving.processes.start_afresh import start_afresh
 from flask_debuglaunch.serving.server.http_server import AppServer, make_server
 from flask_debuglaunch.serving.server.tls import ssl_context_of
+from flask_debuglaunch.serving.watching.own_writes import tell_of_writes
 from flask_debuglaunch.terminal import say
 
 if TYPE_CHECKING:
@@ -78,6 +80,7 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     channel, began = inherited.channel, time.time()
     orders, recorder = ControlThread(task, channel), _recorder(task, inherited)
     _keep_from_children(inherited)
+    tell_of_writes(lambda path: channel.tell(Writes(path)))
     try:
         _attach(task, channel)
         if task.session is not None:

@@ -23,7 +23,7 @@ from flask_debuglaunch.serving.watching.watcher import OpenEvents, Watcher
 from flask_debuglaunch.serving.watching.watchfiles_backend import WatchfilesEvents
 
 from ..support.processes import TIMEOUT
-from .project import Project, launcher
+from .project import HELLO, Project, launcher
 
 KINDS: dict[str, OpenEvents] = {"watchfiles": WatchfilesEvents, "polling": PollingEvents}
 if sys.platform == "linux":
@@ -307,3 +307,33 @@ def test_only_the_folders_without_events_are_polled(tmp_path: Path) -> None:
             (folders[1] / "one.py").write_text("")
             assert str(folders[1] / "one.py") in events.wait(TIMEOUT)
             assert events.wait(TIMEOUT) == {str(folders[0]): True}
+
+
+WRITER = """
+import os, sys, time
+from pathlib import Path
+
+print("imported", flush=True)
+Path("generated.py").write_text(f"made = {time.time()}")
+Path("moved.new").write_text(f"made = {time.time()}")
+os.replace("moved.new", "moved.py")
+import generated, moved
+"""
+
+
+def test_an_app_that_writes_code_itself_is_not_restarted_by_it(project: Project) -> None:
+    """While it is imported, or in a request."""
+    write = "\n\n@app.get('/write')\ndef write():\n    Path('moved.py').write_text('x = 1')\n    return ''\n"
+    project.save("main.py", WRITER + HELLO.format(text="one") + write)
+    with project.served() as served:
+        served.text("/write")
+        project.save("main.py", WRITER + HELLO.format(text="two") + write)
+        served.wait_for_text("two")
+        served.wait_for_reload(1)
+        # Had its own writes counted, more files than this one would be named, or more reloads.
+        later = time.time() + 60  # somebody else's save
+        os.utime(project.root / "generated.py", (later, later))
+        served.wait_for_reload(2)
+        told = [line for line in served.program.lines if "Reloaded in" in line]
+        assert ["(main.py)" in told[0], "(generated.py)" in told[1]] == [True, True]
+        assert sum(line == "imported" for line in served.program.lines) == 3
