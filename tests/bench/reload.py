@@ -6,9 +6,10 @@
 small, heavy: from a save to the first response of the new code, no debugger; the heavy app imports
 pandas and SQLAlchemy. debugpy: from a save to the stop at a breakpoint in the new code, with a
 client attached; then how long the client waits for an evaluation and for a step with stack, scopes
-and variables. launched: the same waits where the IDE has started the server. idle: processor time
-while nothing happens, on a project of 5,000 files. load: requests lost during reloads. Each figure
-is a median; the ratio is to the first peer named.
+and variables. launched: the same waits where the IDE has started the server. ides: from a save to
+the stop, started by the debugger that an IDE brings along (pip fetches copies of debugpy and
+pydevd). idle: processor time while nothing happens, on a project of 5,000 files. load: requests
+lost during reloads. Each figure is a median; the ratio is to the first peer named.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import json
 import os
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -26,12 +28,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.support.dap import Editor
+from tests.support.ide import Ide
 from tests.support.processes import Program, free_port, in_background, wait_for_port
+from tests.support.pydevd_ide import PyDev
 
 APP = """\
 {imports}
@@ -171,15 +177,7 @@ def time_debugging(saves: int) -> dict[str, Rows]:
             editors[server.port] = editor
 
         def to_breakpoint(server: Server) -> float:
-            editor = editors[server.port]
-            editor.set_breakpoints(server.folder / "main.py", [MODULE_LINE])
-            start = server.save()
-            stop = editor.wait_for_stop()
-            seconds = time.perf_counter() - start
-            editor.set_breakpoints(server.folder / "main.py", [])
-            stop.resume()
-            server.wait_until_served()
-            return seconds
+            return time_to_breakpoint(server, editors[server.port])
 
         take_turns(servers, 2, to_breakpoint)
         to_stop = take_turns(servers, saves, to_breakpoint)
@@ -216,6 +214,77 @@ def time_launched() -> dict[str, Rows]:
         "evaluate, launched by the IDE": {name: trip[0] for name, trip in trips.items()},
         "step, stack, scopes, variables, launched": {name: trip[1] for name, trip in trips.items()},
     }
+
+
+# What an IDE runs, as a file: PyDev runs nothing else.
+STARTERS = {
+    "ours": "from flask_debuglaunch.cli import main\nmain()\n",
+    STAT.name: "from flask.cli import main\nmain()\n",
+}
+
+IDE_FLAGS = ("--app", "main", "--debug", "--reload", "--port")
+
+
+def time_ides_own(saves: int) -> dict[str, Rows]:
+    """From a save to the breakpoint, started by the debugger that an IDE brings along: it is not
+    where pip would have it."""
+    with tempfile.TemporaryDirectory() as folder_of_ides:
+        bundled, pysrc = Path(folder_of_ides) / "debugpy", Path(folder_of_ides) / "pysrc"
+        for package, target in (("debugpy", bundled), ("pydevd", pysrc)):
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+            subprocess.run([*pip, "--target", str(target), package], check=True, timeout=300)
+        return {
+            "save to breakpoint, launched by an IDE's own debugpy": time_launched_saves(
+                saves, partial(press_f5, bundled)
+            ),
+            "save to breakpoint, launched by PyDev's pysrc": time_launched_saves(
+                saves, partial(debug_as, pysrc)
+            ),
+        }
+
+
+def press_f5(bundled: Path, server: Server, arguments: list[str]) -> Ide[Any]:
+    program = {"program": str(server.folder / "start.py"), "args": arguments}
+    configuration = {**program, "cwd": str(server.folder), "jinja": True}
+    return Editor.launch(configuration, bundled=bundled)
+
+
+def debug_as(pysrc: Path, server: Server, arguments: list[str]) -> Ide[Any]:
+    ide = PyDev(pysrc=pysrc)
+    ide.launch(server.folder / "start.py", *arguments)
+    return ide
+
+
+def time_launched_saves(saves: int, launch: Callable[[Server, list[str]], Ide[Any]]) -> Rows:
+    with ExitStack() as cleanup:
+        servers, ides = [], {}
+        for kind in (OURS, STAT):
+            server = Server(kind, folder(cleanup))
+            server.save()
+            (server.folder / "start.py").write_text(STARTERS[kind.name])
+            flags = IDE_FLAGS if kind is OURS else kind.command[2:]
+            ide = cleanup.enter_context(launch(server, [*flags, str(server.port)]))
+            server.wait_until_served()
+            ide.wait_for_session(2)
+            servers.append(server)
+            ides[server.port] = ide
+
+        def to_breakpoint(server: Server) -> float:
+            return time_to_breakpoint(server, ides[server.port])
+
+        take_turns(servers, 2, to_breakpoint)
+        return take_turns(servers, saves, to_breakpoint)
+
+
+def time_to_breakpoint(server: Server, ide: Ide[Any]) -> float:
+    ide.set_breakpoints(server.folder / "main.py", [MODULE_LINE])
+    start = server.save()
+    stop = ide.wait_for_stop()
+    seconds = time.perf_counter() - start
+    ide.set_breakpoints(server.folder / "main.py", [])
+    stop.resume()
+    server.wait_until_served()
+    return seconds
 
 
 def time_round_trips(server: Server, editor: Editor) -> tuple[list[float], list[float]]:
@@ -305,6 +374,9 @@ def measure(only: Sequence[str], saves: int) -> Iterator[tuple[str, str, Rows]]:
     if "launched" in only:
         for name, rows in time_launched().items():
             yield name, "ms", rows
+    if "ides" in only:
+        for name, rows in time_ides_own(saves).items():
+            yield name, "ms", rows
     if "idle" in only:
         yield "processor time in 20 idle seconds, 5,000 files", "s", time_idling(20)
     if "load" in only:
@@ -324,7 +396,7 @@ def summary(rows: Rows, unit: str) -> dict[str, dict[str, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--saves", type=int, default=10)
-    parser.add_argument("--only", default="small,heavy,debugpy,launched,idle,load")
+    parser.add_argument("--only", default="small,heavy,debugpy,launched,ides,idle,load")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     results = {}

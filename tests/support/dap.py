@@ -269,13 +269,16 @@ class Editor(Ide[DapSession]):
         filters: Iterable[str] | None = None,
         children: Children = "startDebugging",
         workspace: Path | None = None,
+        bundled: Path | None = None,
     ) -> None:
-        """workspace: the folder that is open."""
+        """workspace: the folder that is open. bundled: a folder with the debugpy that the IDE
+        brings along; None for the installed one."""
         super().__init__(breakpoints, filters)
         self.family = Family()
         """The adapter, the launched program and all their descendants."""
         self.children = children
         self._workspace = workspace or Path.cwd()
+        self._bundled = bundled
         self._adapter: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -357,8 +360,9 @@ class Editor(Ide[DapSession]):
         self._add_session(configuration, streams).start()
 
     def _start_adapter(self, configuration: Message) -> DapSession:
+        adapter_of = self._bundled and str(self._bundled / "debugpy" / "adapter")
         adapter = self._adapter = subprocess.Popen(
-            [sys.executable, "-m", "debugpy.adapter"],
+            [sys.executable, *([adapter_of] if adapter_of else ["-m", "debugpy.adapter"])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=self.family.environment(),

@@ -183,8 +183,8 @@ class PydevdSession(Session):
             self.threads.remove(thread_id)
 
 
-def pydevd_file() -> str:
-    """The IDEs run the file of the copy that they bring along."""
+def installed_pydevd() -> str:
+    """Its file, as the IDEs run that of the copy that they bring along."""
     spec = importlib.util.find_spec("pydevd")
     assert spec
     assert spec.origin, "neither pydevd nor pydevd-pycharm is installed"
@@ -203,9 +203,12 @@ class PydevdIde(Ide[PydevdSession]):
         breakpoints: Breakpoints | None = None,
         filters: Iterable[str] | None = None,
         port: int = 0,
+        pysrc: Path | None = None,
     ) -> None:
-        """port: 0 for any that is free."""
+        """port: 0 for any that is free. pysrc: the folder of the pydevd that the IDE brings along;
+        None for the installed one."""
         super().__init__(breakpoints, filters)
+        self._pysrc = pysrc
         self.output = ""
         """What the debuggees have sent to the console over the protocol."""
         self._listener = socket.create_server(("127.0.0.1", port), backlog=20)
@@ -313,6 +316,9 @@ class PydevdIde(Ide[PydevdSession]):
     def server(self) -> list[str]:
         return ["--client", "127.0.0.1", "--port", str(self.port)]
 
+    def pydevd_file(self) -> str:
+        return str(self._pysrc / "pydevd.py") if self._pysrc else installed_pydevd()
+
     # In what the two differ
 
     @abstractmethod
@@ -350,7 +356,7 @@ class PyDev(PydevdIde):
 
     def command(self, module: bool) -> list[str]:
         assert not module, "PyDev can only run files"
-        pydevd = [sys.executable, "-u", "-Xfrozen_modules=off", pydevd_file()]
+        pydevd = [sys.executable, "-u", "-Xfrozen_modules=off", self.pydevd_file()]
         flags = ["--multiprocess", "--protocol-http", "--print-in-debugger-startup"]
         return [*pydevd, *flags, "--vm_type", "python", *self.server(), "--file"]
 
@@ -400,7 +406,7 @@ class PyCharm(PydevdIde):
     def command(self, module: bool) -> list[str]:
         flags = ["--multiprocess", "--qt-support=auto"]
         module_flag = ["--module"] if module else []
-        pydevd = [sys.executable, pydevd_file()]
+        pydevd = [sys.executable, self.pydevd_file()]
         return [*pydevd, *module_flag, *flags, *self.server(), "--file"]
 
     def environment(self, project: Path) -> dict[str, str]:
