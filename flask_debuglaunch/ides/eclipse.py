@@ -100,7 +100,11 @@ def _project_name(project: Project) -> str:
         name = ElementTree.fromstring(text).findtext("name") if text else None
     except ElementTree.ParseError as error:
         raise LaunchError(f".project: Eclipse can't read it: {error}. Mend it first") from None
-    return (name or project.name).strip(_JAVA_BLANKS)
+    refuse_in_name(name or project.name, NOT_IN_XML, "Eclipse")
+    trimmed = (name or project.name).strip(_JAVA_BLANKS)
+    if not trimmed:
+        raise LaunchError(f"{project.name!r}: to Eclipse this name is empty: rename the folder")
+    return trimmed
 
 
 def _launch_file(name: str, eclipse_name: str, project: Project, arguments: list[str]) -> File:
