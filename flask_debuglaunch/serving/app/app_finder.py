@@ -61,8 +61,25 @@ def load_app(plan: Plan) -> WSGIApplication:
         app = _best_app(module, target, plan.config_file)
     else:
         app = _named_app(module, target, plan.config_file)
+    _refuse_asgi(app, module, target)
     set_debug(app, plan.debug.value)
     return app
+
+
+def _refuse_asgi(app: object, module: ModuleType, target: Target) -> None:
+    """Quart's, Connexion 3's, FastAPI's: each request would be answered with an error."""
+    called = app if inspect.isfunction(app) else type(app).__call__
+    if not inspect.iscoroutinefunction(called):
+        return
+    names = [name for name, one in vars(module).items() if one is app]
+    factories = [name for name in FACTORY_NAMES if hasattr(module, name)]
+    flag, name = ("", names[0]) if names else ("--factory ", (factories or FACTORY_NAMES)[0])
+    kind = type(app)
+    raise LaunchError(
+        f"{target.origin}: {_shown(module)} has an ASGI app, a {kind.__module__}.{kind.__name__}."
+        " This server, as Flask's, is one for WSGI. Use pip install uvicorn, then"
+        f" uvicorn --reload {flag}{module.__name__}:{name}"
+    )
 
 
 def find_target(plan: Plan) -> Target:

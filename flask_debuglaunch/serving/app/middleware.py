@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from flask_debuglaunch.debuggers.pydevd_internals import lives_with_gevent
 from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.serving.app.extension_hints import extension_hints
 from flask_debuglaunch.serving.attach_debugger import (
     debugger_of,
     meet_late,
@@ -95,8 +96,10 @@ def _clients(plan: Plan) -> LocalClients:
 
 
 def warn_of_conflicts(app: WSGIApplication, plan: Plan) -> None:
-    """Say what of the app, now that it is imported, can't be debugged as planned."""
+    """Say what of the app, now that it is imported, can't be debugged or served as planned."""
     _warn_of_own_debugger(app, plan)
+    for line in extension_hints(app, debug=plan.debug.value):
+        say(line)
     if plan.is_external and _is_patched_for_greenlets() and not lives_with_gevent():
         say(
             "Warning: gevent or eventlet patches the app's threads, and the debugger does not know:"
