@@ -86,6 +86,17 @@ def test_explain_all_shows_every_setting_decision_and_file(project: Path) -> Non
     assert "config.yaml:3" in text
 
 
+def test_whatever_is_shown_has_an_end(project: Path) -> None:
+    (project / "config.yaml").write_text(f"DEBUGLAUNCH:\n  APP: main:{'x' * 100_000}\n")
+    done = launch("explain", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout) < 20_000
+    assert "more characters)" in done.stdout
+    done = launch("run", "--app", "main:" + "x(" * 50_000, cwd=project)
+    assert done.returncode == 2
+    assert len(done.stderr) < 10_000
+
+
 @pytest.mark.parametrize("key", ["reload", "RELOAD", "--reload"])
 def test_explain_one_key(project: Path, key: str) -> None:
     done = launch("explain", "--", key, cwd=project)

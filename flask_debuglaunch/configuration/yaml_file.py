@@ -26,7 +26,7 @@ from flask_debuglaunch.regular_file import read_regular_file
 
 T = TypeVar("T")
 
-LARGEST_FILE = 256 * 1024
+LARGEST_FILE = 128 * 1024
 """Bytes: seconds of PyYAML's time. A configuration is never that long, a database dump is."""
 MOST_MERGED = 10_000
 """Keys that "<<" may bring into a block: aliases of aliases double them each time."""

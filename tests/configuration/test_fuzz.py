@@ -21,6 +21,7 @@ from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.explanation import as_json, as_text
 from flask_debuglaunch.plan import resolve
 from flask_debuglaunch.redaction import LONGEST
+from flask_debuglaunch.serving.app.app_finder import Call, Target, parse_call
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -95,3 +96,23 @@ def test_any_command_line(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["explain", *argv])
     assert ended.value.code in (0, 2)
+
+
+pieces = ["create_app", "(", ")", ",", "=", "'", "[", "]", "{", "}", ":", "*", "**", "-", "1", "x", ".",
+          " ", "lambda", "\\", "\n", "f'{x}'", "{[]: 1}", "password='x'", "1j", "..."]  # fmt: skip
+
+
+@given(
+    st.lists(st.sampled_from(pieces), max_size=12).map("".join)
+    | st.text(max_size=12)
+    | st.builds(lambda piece, n: piece * n, st.sampled_from(pieces), st.integers(500, 20_000))
+)
+def test_any_name_of_an_app(expression: str) -> None:
+    try:
+        call = parse_call(Target(Path("main"), expression, "argv:--app"))
+    except LaunchError as error:
+        length = len(str(error))
+    else:
+        assert type(call) is Call
+        return
+    assert 0 < length < LONGEST + 100

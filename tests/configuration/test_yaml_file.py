@@ -195,7 +195,7 @@ def test_both_spellings_of_one_debugger_agree() -> None:
         (b"FLASK:\n  DEBUG: \xff\n", r"config\.yaml:2: not UTF-8 text\..*"),
         (b"\0\1\2binary", r"config\.yaml: not a text file: .*"),
         ("[" * 100_000, r"config\.yaml: nested too deeply.*"),
-        ("#" * (256 * 1024 + 1), r"config\.yaml: cannot be read: it is larger than 256 KiB\. Name .* --config"),
+        ("#" * (128 * 1024 + 1), r"config\.yaml: cannot be read: it is larger than 128 KiB\. Name .* --config"),
     ],
 )  # fmt: skip
 def test_bad_files(text: str | bytes, message: str) -> None:

@@ -187,7 +187,7 @@ def _best_app(module: ModuleType, target: Target, config_file: Path | None) -> W
 
 
 def _named_app(module: ModuleType, target: Target, config_file: Path | None) -> WSGIApplication:
-    call = _parse(target)
+    call = parse_call(target)
     if not hasattr(module, call.name):
         names = [name for name, one in vars(module).items() if callable(one)]
         fix = f". Write the name of what is the app in it, as in --app {module.__name__}:app"
@@ -203,7 +203,8 @@ def _shown(module: ModuleType) -> str:
     return f"{module.__name__} ({shown(Path(file))})" if file else module.__name__
 
 
-def _parse(target: Target) -> Call:
+def parse_call(target: Target) -> Call:
+    """What stands behind the colon. Raises LaunchError for anything but a name or such a call."""
     text = (target.expression or "").strip()
     wrong = LaunchError(
         f"{target.origin}: what follows the colon must be a name, or a call with literal arguments,"
@@ -217,7 +218,8 @@ def _parse(target: Target) -> Call:
             raise wrong
         args = [ast.literal_eval(one) for one in expression.args]
         kwargs = {str(one.arg): ast.literal_eval(one.value) for one in expression.keywords}
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        # TypeError for {[]: 1}; the others for what is nested without end.
         raise wrong from None
     return Call(expression.func.id, args, kwargs, written=True)
 
