@@ -14,6 +14,8 @@ from flask_debuglaunch.detection import observe
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import resolve
 
+from ..support.processes import in_background
+
 
 @pytest.fixture(autouse=True)
 def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,3 +228,13 @@ def test_paths_that_no_file_system_takes(flag: str, path: str) -> None:
     ) as caught:
         load(**{flag: path})
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such files")
+@pytest.mark.parametrize("flag", ["config", "env_file"])
+@pytest.mark.parametrize("file", ["pipe", "/dev/zero"])
+def test_what_waits_or_never_ends_is_not_read(flag: str, file: str) -> None:
+    os.mkfifo("pipe")
+    error = in_background(load, **{flag: file}).exception(timeout=20)
+    assert isinstance(error, LaunchError)
+    assert ", expected a file. Name " in str(error)
