@@ -115,6 +115,7 @@ def _compare(
         "compared": [one, other],
         "requests per second": [round(statistics.median(speeds[name])) for name in (one, other)],
         "ratio": round(statistics.median(ratios), 3),
+        "ratios": [round(min(ratios), 3), round(max(ratios), 3)],
     }
 
 
@@ -130,7 +131,11 @@ def main() -> None:
         return
     for row in measured:
         (one, other), speeds = row["compared"], row["requests per second"]
-        print(f"{row['page']:<7} {one}: {speeds[0]}/s, {other}: {speeds[1]}/s, {row['ratio']}")
+        least, most = row["ratios"]
+        print(
+            f"{row['page']:<7} {one}: {speeds[0]}/s, {other}: {speeds[1]}/s,"
+            f" {row['ratio']} ({least} to {most})"
+        )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ client attached; then how long the client waits for an evaluation and for a step
 and variables. launched: the same waits where the IDE has started the server. ides: from a save to
 the stop, started by the debugger that an IDE brings along (pip fetches copies of debugpy and
 pydevd). idle: processor time while nothing happens, on a project of 5,000 files. load: requests
-lost during reloads. Each figure is a median; the ratio is to the first peer named.
+lost during reloads. Each figure is a median with the smallest and the largest one; the ratio is to
+the first peer named.
 """
 
 from __future__ import annotations
@@ -388,7 +389,12 @@ def summary(rows: Rows, unit: str) -> dict[str, dict[str, float]]:
     peer = list(medians.values())[1]
     factor = 1000 if unit == "ms" else 1
     return {
-        name: {"median": round(median * factor, 2), "ratio": round(median / peer, 3) if peer else 0}
+        name: {
+            "median": round(median * factor, 2),
+            "least": round(min(rows[name]) * factor, 2),
+            "most": round(max(rows[name]) * factor, 2),
+            "ratio": round(median / peer, 3) if peer else 0,
+        }
         for name, median in medians.items()
     }
 
@@ -405,7 +411,8 @@ def main() -> None:
         if not options.json:
             print(f"{name}{f' ({unit})' if unit else ''}")
             for server, figures in results[name]["figures"].items():  # type: ignore[attr-defined]
-                print(f"  {server:32} {figures['median']:>10}   ratio {figures['ratio']}")
+                spread = f"({figures['least']} to {figures['most']})"
+                print(f"  {server:32} {figures['median']:>10} {spread:24} ratio {figures['ratio']}")
     if options.json:
         print(json.dumps(results, indent=2))
 

@@ -2,9 +2,9 @@
 
     python tests/bench/startup.py [--rounds 15] [--json]
 
-Prints medians in milliseconds and the ratios. The peers take turns, so that a busy machine is
-busy for all of them. `explain` and `ide vscode` are measured against the two imports that no
-command line of this kind can do without.
+Prints medians in milliseconds, the smallest and largest figure, and the ratios. The peers take
+turns, so that a busy machine is busy for all of them. `explain` and `ide vscode` are measured
+against the two imports that no command line of this kind can do without.
 """
 
 from __future__ import annotations
@@ -91,7 +91,11 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
             if turn == 0:  # the first round fills caches: bytecode, the disk's
                 seconds = {name: [] for name in seconds}
     medians = {name: statistics.median(times) for name, times in seconds.items()}
-    return {name: _figures(name, medians) for name in medians}
+    return {name: {**_figures(name, medians), **_spread(seconds[name])} for name in medians}
+
+
+def _spread(times: list[float]) -> dict[str, float]:
+    return {"least": round(min(times) * 1000, 1), "most": round(max(times) * 1000, 1)}
 
 
 def _figures(name: str, medians: dict[str, float]) -> dict[str, float]:
@@ -113,7 +117,8 @@ def main() -> None:
     for name, figures in measured.items():
         peer = {**SERVERS, **COMMANDS}[name][1]
         ratio = f"  {figures['ratio']:.2f} of {peer}" if peer else ""
-        print(f"{name:<20} {figures['ms']:>8.1f} ms{ratio}")
+        spread = f"({figures['least']:.1f} to {figures['most']:.1f})"
+        print(f"{name:<20} {figures['ms']:>8.1f} ms {spread:<20}{ratio}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from ..support.dap import Editor
-from ..support.debugging import launch
+from ..support.debugging import launch, listening_ide
 from ..support.ide import Breakpoints, Ide, Stop
 from ..support.processes import (
     TIMEOUT,
@@ -24,7 +24,6 @@ from ..support.processes import (
     in_background,
     wait_for_port,
 )
-from ..support.pydevd_ide import PyCharm, PyDev
 from ..support.requirements import require_debugger
 from ..support.sources import marked_line
 
@@ -204,15 +203,6 @@ def meet(
             with Editor.attach(port, breakpoints=breakpoints) as ide:
                 ide.wait_for_session(2 if reload else 1)
                 yield Meeting(ide, program, port)
-
-
-def listening_ide(
-    debugger: str, port: int = 0, *, breakpoints: Breakpoints | None = None
-) -> Ide[Any]:
-    """The debugger's IDE with its debug server started, on a free port if none is given."""
-    if debugger == "debugpy":
-        return Editor.listen(port, breakpoints=breakpoints)
-    return (PyDev if debugger == "pydevd" else PyCharm)(port=port, breakpoints=breakpoints)
 
 
 @contextmanager

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from ..support.dap import Editor
-from ..support.debugging import DEBUGGERS
+from ..support.debugging import DEBUGGERS, listening_ide
 from ..support.processes import Program, free_port
 from ..support.requirements import require_debugger
 from ..support.sources import marked_line
-from .debug_session import READY, WAYS, Meeting, Shop, listening_ide, meet
+from .debug_session import READY, WAYS, Meeting, Shop, meet
 
 BANNER = {
     "present": "{debugger} is in this process already",

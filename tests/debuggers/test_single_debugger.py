@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from ..support.debugging import DEBUGGERS
+from ..support.debugging import DEBUGGERS, listening_ide
 from ..support.processes import free_port, http_get, is_listening
 from ..support.requirements import require_debugger
-from .debug_session import READY, Shop, listening_ide, meet
+from .debug_session import READY, Shop, meet
 
 
 @pytest.mark.parametrize("reload", [False, True], ids=["no reload", "reload"])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ..support.dap import Editor
+from ..support.debugging import listening_ide
 from ..support.processes import (
     TIMEOUT,
     Program,
@@ -22,7 +23,7 @@ from ..support.processes import (
 )
 from ..support.requirements import require_debugger
 from ..support.sources import marked_line
-from .debug_session import READY, Shop, listening_ide
+from .debug_session import READY, Shop
 
 APP = """\
 {start}  # @bp:start

@@ -7,11 +7,11 @@ import signal
 import pytest
 
 from ..support.dap import Editor
-from ..support.debugging import DEBUGGERS
+from ..support.debugging import DEBUGGERS, listening_ide
 from ..support.processes import free_port
 from ..support.requirements import require_debugger
 from ..support.sources import marked_line
-from .debug_session import READY, Meeting, Shop, listening_ide, refusing_port
+from .debug_session import READY, Meeting, Shop, refusing_port
 
 RELOAD = pytest.mark.parametrize("reload", [False, True], ids=["no reload", "reload"])
 WAITING = r"Waiting (\S+) s for the IDE at 127.0.0.1:{port}"

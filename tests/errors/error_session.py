@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..support.dap import Editor
-from ..support.debugging import launch
+from ..support.debugging import launch, listening_ide
 from ..support.ide import Ide, Stop
 from ..support.processes import Program, Response, free_port, http_get
-from ..support.pydevd_ide import PyCharm, PyDev
 from ..support.requirements import require_debugger
 
 READY = r"Running on (http://\S+)"
@@ -110,7 +109,7 @@ def _listening(
 def _connecting(
     debugger: str, app: Path, command: list[str], filters: Iterable[str]
 ) -> Iterator[tuple[Ide[Any], Program]]:
-    with (PyDev if debugger == "pydevd" else PyCharm)(filters=filters) as ide:
+    with listening_ide(debugger, filters=filters) as ide:
         flags = ["--debug-with", debugger, "--debug-connection", "connect"]
         port = ["--debug-port", str(ide.port)]
         with Program(python_m([*command, *flags, *port]), cwd=app.parent) as program:

@@ -42,3 +42,18 @@ def launch(
     ide = (PyDev if debugger == "pydevd" else PyCharm)(breakpoints=breakpoints, filters=filters)
     ide.launch(target, *arguments, module=module, cwd=directory, env={**os.environ, **(env or {})})
     return ide
+
+
+def listening_ide(
+    debugger: str,
+    port: int = 0,
+    *,
+    breakpoints: Breakpoints | None = None,
+    filters: Iterable[str] | None = None,
+) -> Ide[Any]:
+    """The debugger's IDE with its debug server started, on a free port if none is given."""
+    require_debugger(debugger)
+    if debugger == "debugpy":
+        return Editor.listen(port, breakpoints=breakpoints, filters=filters)
+    ide = PyDev if debugger == "pydevd" else PyCharm
+    return ide(port=port, breakpoints=breakpoints, filters=filters)

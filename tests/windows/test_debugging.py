@@ -43,9 +43,10 @@ def test_stops_before_and_after_reloads(windows: Windows, interpreter: str) -> N
     port = free_port()
     debug = ("--debug", "--debug-with", "debugpy", "--debug-port", str(port))
     with windows.launch(*debug, "--port", "0") as program:
-        url = url_of(program)
+        program.wait_for_line("debugpy listens", SLOW)
         wait_for_port(port, SLOW)
         with Editor.attach(port, breakpoints={theirs: [VIEW_LINE]}) as editor:
+            url = url_of(program)
             for number, text in enumerate(["one", "two", "three"], start=2):
                 if text != "one":
                     said = len(program.lines)

@@ -29,6 +29,7 @@ ENVIRONMENT = {
     "WINEDEBUG": "-all",
     "WINEPREFIX": "/win/prefix",
     "PYTHONUNBUFFERED": "1",
+    "DEBUGPY_PROCESS_SPAWN_TIMEOUT": "120",  # seconds; of itself 15, and wine starts slowly
 }
 CHANGE_FOLDER_AND_RUN = 'cd "$0" && exec wine "$@"'
 
