@@ -139,7 +139,7 @@ def test_a_broken_package_that_is_elsewhere_is_mended(
         served.wait_for_text("66")
 
 
-@pytest.mark.parametrize("name", ["shop"])
+@pytest.mark.parametrize("name", ["shop", "."])
 def test_a_folder_that_is_removed_and_restored(project: Project, name: str) -> None:
     """As `git switch` does; also the one that the launcher was started in."""
     project.save("shop/__init__.py", "V = 1\n")
@@ -150,7 +150,10 @@ def test_a_folder_that_is_removed_and_restored(project: Project, name: str) -> N
         served.wait_for_text("1")
         shutil.copytree(folder, away)
         shutil.rmtree(folder)
-        served.wait_for_text("ModuleNotFoundError" if name == "shop" else "Error")
+        if name == ".":
+            served.program.wait_for_line("is gone")
+        else:
+            served.wait_for_text("ModuleNotFoundError")
         away.rename(folder)
         served.wait_for_text("1")
         for number in (22, 333, 4444):
