@@ -105,9 +105,10 @@ def _why_passed_over(file: Path, error: LaunchError) -> str:
 
 
 def _missing_files(extra_files: Value[tuple[str, ...]] | None) -> Iterator[str]:
-    for one in extra_files.value if extra_files else ():
+    if extra_files is None:
+        return
+    for one in extra_files.value:
         if not os.path.exists(one):
-            assert extra_files is not None
             yield f"{extra_files.origin}: EXTRA_FILES {one}: there is no such file or folder yet"
 
 

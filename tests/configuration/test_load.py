@@ -238,3 +238,8 @@ def test_what_waits_or_never_ends_is_not_read(flag: str, file: str) -> None:
     error = in_background(load, **{flag: file}).exception(timeout=20)
     assert isinstance(error, LaunchError)
     assert ", expected a file. Name " in str(error)
+
+
+def test_a_wait_that_waits_for_nothing_is_said() -> None:
+    notes = resolve(load(wait="3"), observe({})).notes
+    assert "argv:--wait: nothing waits: werkzeug needs no connection" in notes
