@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -54,8 +55,10 @@ def victims(served: Served) -> list[int]:
 def is_served_or_told(served: Served, text: str, since: int) -> bool:
     """No save is lost: its code is served, or that there is nobody to serve it has been said."""
     told = any("The next save starts it again" in line for line in served.program.lines[since:])
-    if told:
-        return True
+    return told or is_served(served, text)
+
+
+def is_served(served: Served, text: str) -> bool:
     with contextlib.suppress(OSError):  # nobody there yet, or killed while it answered
         return http_get(served.url, timeout=2).text == text
     return False
@@ -66,6 +69,10 @@ def test_whatever_is_killed_no_save_is_lost_and_nothing_is_left(project: Project
     print(f"KILLS_SEED={SEED}")
     chance = random.Random(SEED)
     with serving(project, ide) as served:
+
+        def report() -> str:
+            return f"seed {SEED}: {served.program.output}"
+
         for number in range(KILLS):
             text = f"save {number}"
             since = len(served.program.lines)
@@ -74,13 +81,10 @@ def test_whatever_is_killed_no_save_is_lost_and_nothing_is_left(project: Project
             for victim in chance.sample(found := victims(served), min(len(found), 1)):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(victim, signal.SIGKILL)
-            wait_until(
-                lambda text=text, since=since: is_served_or_told(served, text, since),
-                message=lambda text=text: f"{text}, seed {SEED}: {served.program.output}",
-            )
+            wait_until(partial(is_served_or_told, served, text, since), message=report)
             # And it goes on: the next save is served, whatever happened.
             project.say(f"{text}, and on")
-            served.wait_for_text(f"{text}, and on")
+            wait_until(partial(is_served, served, f"{text}, and on"), message=report)
         project.say("the last one")
         time.sleep(chance.uniform(0, LONGEST_DELAY))
         served.program.signal(chance.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
