@@ -61,6 +61,7 @@ class ImportRecorder:
         return bool(self._preloaded.brought)
 
     def __enter__(self) -> ImportRecorder:
+        is_installed(__file__)  # what that needs is imported now, not while we look on
         # A finder that finds nothing: Python asks the finders in turn for every module not yet
         # imported.
         sys.meta_path.insert(0, self)
