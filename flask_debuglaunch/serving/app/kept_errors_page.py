@@ -96,10 +96,22 @@ def _answer(request: Request, kept: KeptErrors, stopping: Stopping) -> Response:
     given = request.form.get("token") if request.method == "POST" else request.args.get("open")
     if not _is_same(given or "", kept.token):
         return Response("Not this process's token: open the link that it printed", 403, HEADERS)
-    said = ""
-    if request.method == "POST":
-        found = kept.find(key=request.path.rpartition("/")[2])
-        said = _stop(found, stopping) if found else "That error is not kept any more."
+    if request.method != "POST":
+        return _page(kept, "")
+    found = kept.find(key=request.path.rpartition("/")[2])
+    if found is None:
+        return _page(kept, "That error is not kept any more.")
+    try:
+        to_do = stopping.meet()
+    except DebuggerUnavailable as error:
+        return _page(kept, str(error))
+    response = _page(kept, to_do or f"The debugger stops at {found}: see the IDE.")
+    # When it has been sent: a stop suspends this thread too.
+    response.call_on_close(lambda: _start_thread(_StopThread(found, stopping.stop)))
+    return response
+
+
+def _page(kept: KeptErrors, said: str) -> Response:
     items = Markup("").join(
         Markup("<li>{} {}").format(one, _button(kept, one)) for one in kept.all()
     )
@@ -110,15 +122,6 @@ def _is_same(given: str, token: str) -> bool:
     import hmac
 
     return hmac.compare_digest(given.encode(), token.encode())
-
-
-def _stop(kept: KeptError, stopping: Stopping) -> str:
-    try:
-        missing = stopping.meet()
-    except DebuggerUnavailable as error:
-        return str(error)
-    _start_thread(_StopThread(kept, stopping.stop))
-    return missing or f"The debugger stops at {kept}: see the IDE."
 
 
 class _StopThread(threading.Thread):
