@@ -45,7 +45,6 @@ class AppServer(BaseWSGIServer):
             # never sends a word must not keep the others from being accepted.
             vars(self.socket)["do_handshake_on_connect"] = False
         self.after_request: Callable[[], None] = lambda: None
-        self.timeout = 0  # another process may have taken the connection
         self._open: dict[socket.socket, Connection] = {}
         self._changed = threading.Condition()
         self._stopped = SelfPipe()
@@ -58,7 +57,9 @@ class AppServer(BaseWSGIServer):
             selector.register(self, selectors.EVENT_READ)
             selector.register(self._stopped, selectors.EVENT_READ)
             while all(key.fileobj is not self._stopped for key, _ in selector.select()):
-                self.handle_request()
+                # As serve_forever(): handle_request() makes a selector for each request. If another
+                # process has taken the connection, it returns.
+                self._handle_request_noblock()  # type: ignore[attr-defined]
         self.socket.close()
 
     def stop(self) -> None:
