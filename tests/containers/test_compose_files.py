@@ -186,7 +186,7 @@ def test_what_podman_compose_only_extends_when_it_starts(shop: Shop) -> None:
 NEEDS_THE_COMMAND = ("two words", "no file", "no YAML", "not Compose's", "somebody's file")
 
 
-@pytest.mark.parametrize("case", BAD_INPUT.keys() - NEEDS_THE_COMMAND)
+@pytest.mark.parametrize("case", sorted(BAD_INPUT.keys() - NEEDS_THE_COMMAND))
 def test_what_can_not_be_brought_under_the_launcher(tmp_path: Path, case: str) -> None:
     files, names, message = BAD_INPUT[case]
     write(tmp_path, {**FILES, **{name: text for name, text in files.items() if text is not None}})
