@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-WORKERS_PER_CORE = 3
+WORKERS_PER_CORE = 2
 """Most tests wait for other processes."""
 
 
