@@ -51,6 +51,8 @@ class _Mending:
     tell: Callable[[str], None]
 
     def api(self, api: Any) -> None:
+        if not (hasattr(api, "listen") and hasattr(api, "connect")):
+            return  # too old, or broken: there is nothing that the program could call
         listen, connect = api.listen, api.connect
 
         def listening(address: Any, *more: Any, **named: Any) -> Any:
@@ -75,6 +77,8 @@ class _Mending:
         api.listen, api.connect = listening, connecting
 
     def pydevd(self, pydevd: Any) -> None:
+        if not hasattr(pydevd, "settrace"):
+            return
         settrace = pydevd.settrace
 
         signature = inspect.signature(settrace)
