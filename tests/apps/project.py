@@ -83,7 +83,7 @@ def served(
 
 @dataclass(frozen=True)
 class Ended:
-    """A program that has ended, with its output after the banner's two lines."""
+    """A program that has ended, with its output after the banner."""
 
     status: int
     output: str
@@ -108,5 +108,9 @@ def ended(
     with Program([*command, *flags], cwd=folder, env=environment) as program:
         status = program.wait_exit()
         program.assert_nothing_left()
-    said = [line for line in program.lines if not re.match(r" \* (debug=|Debugger: )", line)]
+    said = [
+        line
+        for line in program.lines
+        if not re.match(r" \* (debug=|Why: |Debugger: |Next: )", line)
+    ]
     return Ended(status, "\n".join(said))
