@@ -110,7 +110,7 @@ def test_in_a_later_worker_each_request_shows_it_so(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_yaml_that_does_not_fit(tmp_path: Path, text: str, message: str) -> None:
     write(tmp_path, {"config.yaml": text, "main.py": "raise SystemExit('imported')\n"})
-    refused = ended(tmp_path)
+    refused = ended(tmp_path, "--config", "config.yaml")
     assert refused.status == 2
     assert refused.message.startswith(message)
 
@@ -224,7 +224,7 @@ def test_an_import_error_is_not_blamed_on_the_users_files(tmp_path: Path) -> Non
         (["server.py"], "No such command 'server.py'. To start this app: --app server.py"),
         (["server:app"], "No such command 'server:app'. To start this app: --app server:app"),
         (["config.yaml"], "No such command 'config.yaml'. To use this configuration: --config config.yaml"),
-        (["explian"], "No such command 'explian'. Did you mean 'explain'?"),
+        (["explian"], "No such command 'explian'. Did you mean explain?"),
     ],
 )  # fmt: skip
 def test_an_app_or_a_yaml_without_its_flag(
