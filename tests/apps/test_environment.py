@@ -233,7 +233,7 @@ def test_env_files_that_do_not_fit(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"A=\xff\xfe\xfd\n")
     refused = ended(tmp_path)
     assert refused.status == 2
-    assert refused.message.startswith(".env: cannot be read as an env file: ")
+    assert refused.message.startswith(".env: not UTF-8 text")
     (tmp_path / ".env").unlink()
     refused = ended(tmp_path, "--env-file", "nosuch.env")
     assert refused.message == f"argv:--env-file: no such env file: {tmp_path}/nosuch.env"
