@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flask_debuglaunch import fixes
+from flask_debuglaunch.debuggers.pydevd_base import PydevdBase
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.plan import is_loopback
@@ -53,8 +54,9 @@ def _listening(evidence: Evidence, owner: PortOwner | None) -> Iterator[Finding]
 
 def _connecting(evidence: Evidence, owner: PortOwner | None) -> Iterator[Finding]:
     assert evidence.plan is not None
-    where, debugger = f"DEBUG_PORT {evidence.plan.debug_port.value}", evidence.plan.debugger.value
-    start = getattr(evidence.debugger, "start_the_ide", "Start the IDE's debug server")
+    assert isinstance(evidence.debugger, PydevdBase)  # no other connects
+    where, debugger = f"DEBUG_PORT {evidence.plan.debug_port.value}", evidence.debugger.name
+    start = evidence.debugger.ide_server.start
     if owner is None:
         yield Finding(Level.ERROR, "no IDE listens on the debug port", where, start)
     elif owner.is_debugpy_adapter:
