@@ -18,6 +18,8 @@ from flask_debuglaunch.doctor.ide_file_checks import MODULE, configurations_of
 from flask_debuglaunch.doctor.project_sources import Source
 from flask_debuglaunch.errors import LaunchError
 
+START_SECONDS = 0.05
+"""proc(5) counts a process's start and the machine's in hundredths of a second."""
 TEMPLATES = (".html", ".htm", ".jinja", ".jinja2", ".j2", ".xml", ".txt")
 
 
@@ -214,7 +216,7 @@ def _files_of(base: Path, name: str, known: Mapping[Path, Source]) -> Iterator[P
 def _running_version(line: Line, evidence: Evidence) -> Iterator[Finding]:
     saved = line.file.stat().st_mtime
     for launcher in evidence.launchers:
-        if saved <= launcher.app_began:
+        if saved <= launcher.app_began + START_SECONDS:
             what = f"the launcher (process {launcher.pid}) runs the version on disk"
             yield Finding(Level.OK, what, str(line))
         else:
