@@ -62,12 +62,13 @@ def _imported_files(plan: Plan) -> frozenset[Path] | None:
 def _import(plan: Plan, channel: Connection) -> None:
     os.dup2(2, 1)  # what the app prints must not come between our own lines
     from flask_debuglaunch.serving.app.app_import import import_app, print_error
+    from flask_debuglaunch.serving.app.imported_files import namespace_of
 
     try:
         import_app(plan, supervised=False, first=True)
     except Exception as error:
         print_error(error)
         return
-    files = [getattr(one, "__dict__", {}).get("__file__") for one in list(sys.modules.values())]
+    files = [namespace_of(one).get("__file__") for one in list(sys.modules.values())]
     paths = [str(Path(one).resolve()) for one in files if isinstance(one, str)]
     channel.send_bytes(json.dumps(paths).encode())

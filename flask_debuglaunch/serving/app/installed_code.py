@@ -19,8 +19,6 @@ OUR_FOLDER = str(Path(flask_debuglaunch.__file__).parent) + os.sep
 
 PACKAGES_FOLDERS = ("site-packages", "dist-packages")
 
-PACKAGES_FOLDERS = ("site-packages", "dist-packages")
-
 
 def is_installed(file: str) -> bool:
     """Does the file belong to the interpreter, to an installed package, to this one, or to a
