@@ -48,3 +48,9 @@ def test_the_two_commands_set_everything_up(target: str) -> None:
 def test_the_picture_is_a_session_of_today(tmp_path: Path) -> None:
     """python -m tests.readme.first_session draws it anew."""
     assert words_of(PICTURE.read_text(encoding="utf-8")) == words_of(draw(play(tmp_path)))
+
+
+def test_nothing_of_the_readme_is_said_twice() -> None:
+    """As merges now and then leave it."""
+    paragraphs = README.read_text(encoding="utf-8").split("\n\n")
+    assert [text for text in paragraphs if paragraphs.count(text) > 1 and len(text) > 80] == []

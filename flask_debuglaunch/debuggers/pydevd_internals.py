@@ -306,18 +306,23 @@ def _place_of(wait: dict[str, Any]) -> str:
 
 def tell_of_leave(tell: Callable[[], None]) -> None:
     """Call this when the IDE asks to be disconnected from this process alone, as debugpy's adapter
-    does for its Stop button; afterwards stopped threads go on."""
-    api = getattr(sys.modules.get("_pydevd_bundle.pydevd_api"), "PyDevdAPI", None)
-    original = getattr(api, "request_disconnect", None)
-    if api is None or original is None:
+    does for its Stop button; afterwards stopped threads go on.
+
+    A process that no IDE is there for is let go by a request that says nothing of the program's end
+    (servers.Connection of debugpy's adapter).
+    """
+    module = sys.modules.get("_pydevd_bundle.pydevd_process_net_command_json")
+    processor = getattr(module, "PyDevJsonCommandProcessor", None)
+    original = getattr(processor, "on_disconnect_request", None)
+    if processor is None or original is None:
         return
 
-    def request_disconnect(self: Any, debugger: Any, resume_threads: bool) -> None:
-        if resume_threads:  # else the connection is lost already
+    def on_disconnect_request(self: Any, debugger: Any, request: Any) -> Any:
+        if request.arguments.terminateDebuggee is False:
             tell()
-        original(self, debugger, resume_threads)
+        return original(self, debugger, request)
 
-    api.request_disconnect = request_disconnect
+    processor.on_disconnect_request = on_disconnect_request
 
 
 class _StartClient:

@@ -8,7 +8,7 @@ IMPORTING retire  .         .        serve fail   leave   .        .       .    
 SERVING   retire  .         .        .     .      leave   .        .       .       lose    end     .
 RETIRING  note    .         .        .     .      leave   clean_up hold    .       succeed end     kill
 LEAVING   note    .         .        .     .      leave   .        hold    .       succeed end     overtake
-HELD      note    .         .        .     .      leave   .        hold    go_on   succeed cut_off .
+HELD      note    .         .        .     .      leave   .        .       go_on   succeed cut_off .
 KILLED    note    .         .        .     .      .       .        .       .       succeed cut_off abandon
 LOST      restart .         .        .     .      .       .        .       .       .       finish  tell
 ENDING    .       .         .        .     .      .       .        kill    .       finish  kill    kill
@@ -450,6 +450,7 @@ def overtake(state: State, overdue: Overdue, now: float) -> Step:
 
 
 def hold(state: State, said: Said, now: float) -> Step:
+    """Said once: threads that were stopped along with the first go on a moment after it."""
     assert isinstance(said.message, Stopped)
     return Step(_in(state, Stage.HELD), (Say(f"reload waits: stopped at {said.message.where}"),))
 
@@ -538,7 +539,6 @@ RULES: Mapping[Stage, Mapping[type, Rule]] = {
     Stage.HELD: {
         Saved: note,
         IdeLeft: leave,
-        Stopped: hold,
         Resumed: go_on,
         Ended: succeed,
         Signalled: cut_off,

@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from contextlib import contextmanager
 
 import pytest
@@ -153,7 +154,7 @@ def test_an_app_at_work_is_waited_for() -> None:
         assert gate.is_at_work.wait(TIMEOUT)
         server.stop()
         drained = in_background(server.drain, FOR_EVER, never)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(futures.TimeoutError):  # another one before 3.11
             drained.result(1)
         gate.may_answer.set()
         assert answer.result(TIMEOUT).text == "done"
@@ -166,7 +167,7 @@ def test_a_stream_is_waited_for_while_a_thread_is_stopped() -> None:
         OPEN["a stream"](client)
         server.stop()
         drained = in_background(server.drain, 0.0, lambda: bool(stopped))
-        with pytest.raises(TimeoutError):
+        with pytest.raises(futures.TimeoutError):  # another one before 3.11
             drained.result(1)
         stopped.clear()
         assert drained.result(TIMEOUT) is False
