@@ -27,6 +27,7 @@ LAYERS = [
         "editor_links",
         "errors",
         "fixes",
+        "installed_versions",
         "port_owner",
         "regular_file",
         "shadowing",

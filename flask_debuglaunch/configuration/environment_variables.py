@@ -1,9 +1,8 @@
-"""The environment and the env files: DEBUGLAUNCH_* and Flask's own FLASK_* variables."""
+"""The variables that are settings: DEBUGLAUNCH_* and Flask's own FLASK_*, of any source."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,11 @@ from flask_debuglaunch.configuration.settings import (
     DECLARATIONS,
     ENV_PREFIX,
     Declaration,
-    FileLookup,
 )
 from flask_debuglaunch.configuration.value_types import not_fitting
 from flask_debuglaunch.errors import LaunchError, did_you_mean
-from flask_debuglaunch.regular_file import read_regular_file
 
 ENV_NAMES = {one.env: one for one in DECLARATIONS.values() if one.in_files}
-MOST_FOLDERS = 64
-"""How far up env files are looked for; each step costs a look at all the folders above."""
 CONFIG_ENV = ENV_PREFIX + "CONFIG"  # the config file's path: a name, not a setting
 
 
@@ -35,68 +30,6 @@ def read_environment(
         **dict(_flask_values(environ, base, file)),
         **dict(_launcher_values(environ, base, file)),
     }
-
-
-def read_env_file(file: Path) -> dict[str, str]:
-    """The variables of a dotenv file, ``${NAME}`` in them expanded as Flask's load_dotenv does.
-
-    Raises LaunchError for what is no env file, and for what can't be a variable.
-    """
-    import io
-
-    from dotenv import dotenv_values
-
-    try:
-        content = read_regular_file(file).decode("utf-8")
-    except UnicodeDecodeError:
-        raise LaunchError(f"{shown(file)}: not UTF-8 text. Save the env file as UTF-8") from None
-    except OSError as error:
-        raise LaunchError(
-            f"{shown(file)}: cannot be read as an env file: {error.strerror}."
-            " Name another one with --env-file, or set FLASK_SKIP_DOTENV=1"
-        ) from None
-    values = dotenv_values(stream=io.StringIO(content))
-    for name, text in values.items():
-        if not name or "=" in name or "\0" in f"{name}{text}":
-            raise LaunchError(
-                f"{shown(file)}: {found(name)} can't be a variable of the environment: its name"
-                " must be without =, it and its value without a NUL character. Correct that line"
-            )
-    return {name: text for name, text in values.items() if text is not None}
-
-
-def env_file_lookups(folder: Path) -> tuple[FileLookup, ...]:
-    """.env and .flaskenv, as Flask looks for them: in this folder, then in those above it.
-
-    They can name the app, and so run code: from a folder above, one that a stranger owns is passed
-    over, as git does with foreign repositories.
-    """
-    folders = (folder, *folder.parents)[:MOST_FOLDERS]
-    return tuple(_look_upwards(folders, name) for name in (".env", ".flaskenv"))
-
-
-def _look_upwards(folders: Sequence[Path], name: str) -> FileLookup:
-    found = next((one / name for one in folders if os.path.isfile(one / name)), None)
-    if found is None:
-        return FileLookup(folders[0] / name, False)
-    return FileLookup(found, True, passed_over=_why_foreign(found, folders[0]))
-
-
-def _why_foreign(file: Path, folder: Path) -> str | None:
-    """None where it belongs to us, to root, or to whom the folder belongs that we work in."""
-    if file.parent == folder or not hasattr(os, "geteuid"):
-        return None
-    try:
-        owner = file.stat().st_uid
-        trusted = owner in (0, os.geteuid(), folder.stat().st_uid)
-    except OSError:
-        return None  # reading it will say so
-    if trusted:
-        return None
-    return (
-        f"passed over: it stands in a folder above and belongs to another user (uid {owner}), who"
-        " could run code through it. If it is yours, name it with --env-file"
-    )
 
 
 def _launcher_values(

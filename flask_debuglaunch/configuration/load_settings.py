@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from flask_debuglaunch.configuration.command_line_flags import Given, read_argv
-from flask_debuglaunch.configuration.environment_variables import (
-    CONFIG_ENV,
+from flask_debuglaunch.configuration.env_files import (
     env_file_lookups,
-    read_env_file,
-    read_environment,
+    flask_combines_env_files,
+    load_env_files,
 )
+from flask_debuglaunch.configuration.environment_variables import CONFIG_ENV, read_environment
 from flask_debuglaunch.configuration.origins import Value, shown
 from flask_debuglaunch.configuration.settings import FileLookup, Settings
 from flask_debuglaunch.errors import LaunchError
@@ -44,7 +44,7 @@ def load_settings(
 
     env_lookups = _env_lookups({**configured.values, **by_name}, environ, folder)
     env_files = tuple(one.path for one in env_lookups if one.found and not one.passed_over)
-    by_file = {file: read_env_file(file) for file in reversed(env_files)}
+    by_file = _load_env_files(env_files, environ)
     values: dict[str, Any] = {
         **configured.values,
         **_from_env_files(by_file),
@@ -129,12 +129,13 @@ def _config_lookups(
 def _env_lookups(
     values: Mapping[str, Value[Any]], environ: Mapping[str, str], folder: Path
 ) -> tuple[FileLookup, ...]:
-    """The env files, the strongest first: the named one, .env, .flaskenv (as in Flask 3.1)."""
     named = values.get("env_file")
     if named is not None and not os.path.exists(named.value):
         raise LaunchError(f"{named.origin}: no such env file: {named.value}")
-    defaults = () if _skips_dotenv(environ.get("FLASK_SKIP_DOTENV")) else env_file_lookups(folder)
-    return (*((FileLookup(named.value, True),) if named else ()), *defaults)
+    skips_defaults = _skips_dotenv(environ.get("FLASK_SKIP_DOTENV"))
+    return env_file_lookups(
+        named.value if named else None, folder, look_for_defaults=not skips_defaults
+    )
 
 
 def _skips_dotenv(text: str | None) -> bool:
@@ -142,9 +143,17 @@ def _skips_dotenv(text: str | None) -> bool:
     return bool(text) and str(text).lower() not in ("0", "false", "no")
 
 
+def _load_env_files(
+    files: tuple[Path, ...], environ: Mapping[str, str]
+) -> dict[Path, dict[str, str]]:
+    if not files:
+        return {}  # so that most launches need not look for Flask's version
+    return load_env_files(files, environ, combine=flask_combines_env_files())
+
+
 def _from_env_files(by_file: Mapping[Path, Mapping[str, str]]) -> Values:
-    """The weakest first."""
+    """The strongest is the first."""
     values: Values = {}
     for file, variables in by_file.items():
-        values.update(read_environment(variables, file.parent, file))
+        values = {**read_environment(variables, file.parent, file), **values}
     return values

@@ -195,7 +195,7 @@ class Settings:
         flask_env="FLASK_RUN_EXCLUDE_PATTERNS",
     )  # fmt: skip
     env_file: Value[Path | None] = setting(
-        FilePath(), None, "Load environment variables from this file, before .env and .flaskenv.",
+        FilePath(), None, "Load environment variables from this file, besides .env and .flaskenv.",
         short_flag="-e",
     )  # fmt: skip
     cert: Value[str | None] = setting(

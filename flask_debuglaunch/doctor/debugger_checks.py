@@ -12,8 +12,8 @@ from flask_debuglaunch import fixes
 from flask_debuglaunch.configuration.origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
-from flask_debuglaunch.doctor.installed_versions import installed_version, written
 from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.installed_versions import installed_version, written
 
 # The first releases that work on a Python: their release notes, and what was tried.
 OLDEST_DEBUGPY = {(3, 12): (1, 8, 0), (3, 13): (1, 8, 6), (3, 14): (1, 8, 17), (3, 15): (1, 8, 22)}

@@ -10,7 +10,7 @@ from pathlib import Path
 from flask_debuglaunch.configuration.origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
-from flask_debuglaunch.doctor.installed_versions import installed_version, written
+from flask_debuglaunch.installed_versions import installed_version, written
 from flask_debuglaunch.plan import is_loopback
 from flask_debuglaunch.serving.watching.event_backends import polled_from_the_start
 

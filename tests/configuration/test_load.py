@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from flask.helpers import get_debug_flag, get_load_dotenv
 
+from flask_debuglaunch.configuration.env_files import flask_combines_env_files
 from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.detection import observe
@@ -40,7 +41,7 @@ def test_precedence() -> None:
     assert (load().port.value, str(load().port.origin)) == (3, ".env:FLASK_RUN_PORT")
     (folder / "my.env").write_text("DEBUGLAUNCH_PORT=4\n")
     named = {"DEBUGLAUNCH_ENV_FILE": "my.env"}
-    assert load(named).port.value == 4
+    assert load(named).port.value == (4 if flask_combines_env_files() else 3)
     flask = {**named, "FLASK_RUN_PORT": "5"}
     assert (load(flask).port.value, str(load(flask).port.origin)) == (5, "env:FLASK_RUN_PORT")
     ours = {**flask, "DEBUGLAUNCH_PORT": "6"}
