@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic, sleep  # the originals: an app may patch the module (gevent)
 
 from flask_debuglaunch import fixes
@@ -22,6 +23,12 @@ ATTACH_SECONDS = 300.0
 """How long a late stop waits for an IDE."""
 LISTEN_AGAIN = 5
 """How often in a run; an adapter that can't live would end again and again."""
+LOST_SECONDS = 0.3
+"""What ends us (the IDE's Stop, an interpreter that shuts down) may end the adapter first: so long
+we wait with the news that it has ended."""
+
+IsOver = Callable[[], bool]
+"""Does the run end, so that nobody needs to listen for an IDE any more?"""
 
 
 def debugger_of(plan: Plan) -> Debugger:
@@ -35,17 +42,19 @@ def started_by_app(plan: Plan) -> Debugger | None:
     return found.debugger if found else None
 
 
-def attach_single(plan: Plan) -> None:
+def attach_single(plan: Plan, is_over: IsOver) -> None:
     """In the one process that both meets the IDE and serves the app."""
     if plan.connection.value in ("listen", "connect"):
-        _meet(plan)
+        _meet(plan, is_over)
     debugger_of(plan).settle_in()
 
 
-def attach_supervisor(plan: Plan) -> Session | None:
+def attach_supervisor(plan: Plan, is_over: IsOver) -> Session | None:
     """In the supervisor: hold the endpoint over restarts. Returns the session that workers join;
     None where each worker dials the IDE by itself, or there is no debugger."""
-    if plan.connection.value == "present" or (_is_held_by_supervisor(plan) and _meet(plan)):
+    if plan.connection.value == "present" or (
+        _is_held_by_supervisor(plan) and _meet(plan, is_over)
+    ):
         debugger_of(plan).settle_in()
         return current_session()
     return None
@@ -64,7 +73,7 @@ def attach_worker(plan: Plan, session: Session | None) -> None:
             debugger_of(plan).map_paths(plan.settings.path_mappings.value)
         _join(session)
     elif plan.connection.value == "connect" and not _is_held_by_supervisor(plan):
-        _meet(plan)
+        _meet(plan, is_over=lambda: False)
     debugger_of(plan).settle_in()
 
 
@@ -106,14 +115,14 @@ def _is_held_by_supervisor(plan: Plan) -> bool:
     return plan.connection.value == "listen" or debugger_of(plan).has_one_connection
 
 
-def _meet(plan: Plan) -> bool:
+def _meet(plan: Plan, is_over: IsOver) -> bool:
     """Listen or connect as planned. Returns False if the app is served without the debugger."""
     debugger = debugger_of(plan)
     endpoint = Endpoint(plan.debug_host.value, plan.debug_port.value, plan.announce.value)
     try:
         debugger.map_paths(plan.settings.path_mappings.value)
         if plan.connection.value == "listen":
-            _listen(debugger, endpoint)
+            _listen(debugger, endpoint, is_over)
             say(listening(plan))
         else:
             _say_wait(plan, endpoint)
@@ -127,16 +136,21 @@ def _meet(plan: Plan) -> bool:
     return True
 
 
-def _listen(debugger: Debugger, endpoint: Endpoint, again: int = LISTEN_AGAIN) -> None:
+def _listen(
+    debugger: Debugger, endpoint: Endpoint, is_over: IsOver, again: int = LISTEN_AGAIN
+) -> None:
     """Listen, and again, so often, when nobody does any more."""
 
     def listen_again() -> None:
+        sleep(LOST_SECONDS)
+        if is_over():
+            return
         say(f"{debugger.name} does not listen on {endpoint} any more: its adapter has ended")
         if not again:
             say("It has ended too often to start another. The app is served without it")
             return
         try:
-            _listen(debugger, endpoint, again - 1)
+            _listen(debugger, endpoint, is_over, again - 1)
         except DebuggerUnavailable as error:
             say(f"{error}. The app is served without it")
             return

@@ -41,7 +41,9 @@ def _serve(plan: Plan, app: WSGIApplication | None) -> int:
         listener = cleanup.enter_context(bind(plan))  # before the app, which may take its time
         certificate = certificate_of(plan, cleanup)
         _end_on_sigterm(plan)
-        attach_single(plan)
+        over = threading.Event()
+        cleanup.callback(over.set)
+        attach_single(plan, over.is_set)
         try:
             if app is None:
                 app = import_app(plan, supervised=False, first=True)
@@ -56,8 +58,8 @@ def _serve(plan: Plan, app: WSGIApplication | None) -> int:
         tls = ssl_context_of(plan, certificate)
         threads = plan.settings.with_threads.value
         server = make_server(listener, around(app, plan), tls, threads=threads)
-        say_address(listener, tls=tls is not None)
         with closing(server):
+            say_address(listener, tls=tls is not None)
             server.serve()
         return 0
 

@@ -60,18 +60,19 @@ class Supervisor:
     """One run. `resolve` gives the plan anew when the configuration has changed."""
 
     def __init__(self, plan: Plan, resolve: Callable[[], Plan], cleanup: ExitStack) -> None:
-        self._cleanup = cleanup
+        serves_error = plan.settings.import_errors.value == "serve"
+        self._state = State(serves_first_error=serves_error)
         self._current = ReloadablePlan(plan, resolve, cleanup)
         self._selector = cleanup.enter_context(selectors.DefaultSelector())
         self._starter = WorkerStarter(plan, self._selector)
         cleanup.callback(self._starter.close)
-        self._session = attach_supervisor(plan)
+        self._over = threading.Event()
+        cleanup.callback(self._over.set)
+        self._session = attach_supervisor(plan, self._is_ending)
         # Only now: it may wait for an IDE, and Ctrl-C must end that at once.
         self._signals = cleanup.enter_context(TerminationSignals())
         self._terminal = TerminalModes()
         self._watcher = cleanup.enter_context(closing(Watcher(self._current.watched)))
-        serves_error = plan.settings.import_errors.value == "serve"
-        self._state = State(serves_first_error=serves_error)
         self._own_writes = OwnWrites()
         self._workers: dict[int, WorkerProcess] = {}
         """By their numbers: the current one, and one that may be leaving."""
@@ -92,15 +93,16 @@ class Supervisor:
             raise LaunchError(self._state.error, status)
         return status
 
+    def _is_ending(self) -> bool:
+        return self._over.is_set() or self._state.exit_status is not None
+
     def _hide_from_debugger(self) -> None:
         """The IDE's Pause must not freeze us; it needs one ordinary thread that it can suspend."""
         if self._session is None:
             return
-        over = threading.Event()
-        self._cleanup.callback(over.set)
         # First this one: pydevd ends the session when no ordinary thread is left, and it does not
         # count a daemon.
-        threading.Thread(target=over.wait, name="supervisor").start()
+        threading.Thread(target=self._over.wait, name="supervisor").start()
         for thread in (threading.current_thread(), self._watcher.thread):
             debugger_of(self._current.plan).hide_thread(thread)
 

@@ -88,6 +88,44 @@ def test_a_signal_ends_it(served: Served, number: signal.Signals, to: str) -> No
     assert "Traceback" not in served.program.output
 
 
+@pytest.mark.parametrize("to", ["the process", "all its children too"])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--preload", "off", "--cert", "adhoc"],
+        [],
+        ["--debug-with", "debugpy"],
+        ["--debug-with", "debugpy", "--no-reload"],
+    ],
+    ids=" ".join,
+)
+def test_it_closes_what_it_has_opened_and_has_no_last_words(
+    project: Project, flags: list[str], to: str
+) -> None:
+    """Python's development mode tells of what is left open, here in the launcher's own processes;
+    and an adapter that ends at the same time is not missed."""
+    if "debugpy" in flags:
+        pytest.importorskip("debugpy")
+        flags = [*flags, "--debug-port", str(free_port())]
+    if "adhoc" in flags:
+        pytest.importorskip("cryptography")
+    command = [sys.executable, "-X", "dev", "-W", "error", *launcher()[1:]]
+    with project.served(*flags, command=command) as served:
+        if "--no-reload" not in flags:
+            project.say("two")
+            served.wait_for_reload(1)
+        served.program.wait_for_line("CTRL")
+        said = len(served.program.lines)
+        if to == "the process":
+            served.program.signal(signal.SIGTERM)
+        else:
+            served.program.signal_tree(signal.SIGINT)
+        served.program.wait_exit()
+        served.program.assert_nothing_left()
+        assert served.program.lines[said:] == []
+        assert "Warning" not in served.program.output
+
+
 def test_ctrl_c_in_a_terminal_and_a_closed_one(project: Project) -> None:
     for act in ("ctrl-c", "close"):
         with project.served(terminal=True) as served:

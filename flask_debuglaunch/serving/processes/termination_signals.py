@@ -49,6 +49,8 @@ class TerminationSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._wakeup_before)
+        self._waker.close()
+        self._woken.close()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._received.append(number)

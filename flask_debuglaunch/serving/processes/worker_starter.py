@@ -90,19 +90,17 @@ class WorkerStarter:
 
     def start(self, listener: socket.socket) -> WorkerProcess:
         """A process on its way to become a worker. Raises OSError if there can be none."""
-        worker = AwaitedWorker()
         if self._ready is not None:
             if self._ready.is_fresh():
                 with contextlib.suppress(OSError):  # somebody has killed it, or it hangs
-                    worker.begin(self._ready.fork)
-                    return worker
+                    return _begun(self._ready.fork)
             # An installed package was changed: what it does may be another thing now.
             self._left_out.clear()
             self._start_again()
         if self._coming is not None:  # it has had a start already
+            worker = AwaitedWorker()
             self._awaiting[worker] = listener
             return worker
-        worker.kill()
         return start_fresh(self._command, environ_of_worker(self._plan, self._environ), listener)
 
     def follow(self, plan: Plan) -> None:
@@ -257,6 +255,17 @@ class WorkerStarter:
         if told not in self._told:
             self._told.add(told)
             say(f"Not kept imported between reloads: {told}")
+
+
+def _begun(start: Callable[[socket.socket], ForkedWorker]) -> AwaitedWorker:
+    worker = AwaitedWorker()
+    try:
+        worker.begin(start)
+    except OSError:
+        worker.kill()
+        worker.channel.close()
+        raise
+    return worker
 
 
 def _signature(spoiled: LeftOut) -> Signature | None:
