@@ -284,6 +284,19 @@ def test_inotify_simple_can_t_be_imported(project: Project, tmp_path: Path) -> N
     assert "pip install" in said[0]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_save_at_the_moment_at_which_a_wait_is_ended(kind: str, tmp_path: Path) -> None:
+    """A worker says what it has imported, and somebody saves: it is told of then, or by the next
+    wait."""
+    with closing(SelfPipe()) as ended, closing(KINDS[kind]([str(tmp_path)], ended)) as events:
+        ended.set()
+        (tmp_path / "one.py").write_text("")
+        told = dict(events.wait(None))
+        ended.clear()
+        told = told or dict(events.wait(TIMEOUT))
+        assert told.keys() & {str(tmp_path), str(tmp_path / "one.py")}
+
+
 def test_a_mount_whose_path_has_a_blank(tmp_path: Path) -> None:
     mount = tmp_path / "my project"
     mount.mkdir()

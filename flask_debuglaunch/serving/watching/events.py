@@ -14,8 +14,8 @@ class Events(Protocol):
 
         True: it is at rest and can be looked at, in a folder at everything. False: something is
         under way there, look when it is over; a watched folder may have become another one.
-        Empty if the time is over or the wait was ended. Raises OSError when no more events can be
-        had.
+        Empty if the time is over or the wait was ended, unless something may be missed. Raises
+        OSError when no more events can be had.
         """
 
     def close(self) -> None: ...

@@ -105,8 +105,11 @@ class Watcher:
             if self._newcomers_have_stayed():
                 self._found |= self._files.admit_newcomers()
                 break
-            burst.take_in(events.wait(self._patience_with_newcomers()))
-            if self._has_more.is_set() and not burst.has_begun:
+            named = events.wait(self._patience_with_newcomers())
+            if has_more := self._has_more.is_set():
+                self._take_in_more()  # first: it says which of the files count
+            burst.take_in(named)
+            if has_more and not burst.has_begun:
                 return False
         deadline = time.monotonic() + BURST_LIMIT_SECONDS
         while time.monotonic() < deadline:

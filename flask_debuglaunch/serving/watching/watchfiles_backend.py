@@ -22,9 +22,9 @@ class WatchfilesEvents:
     """Raises OSError if the system gives no events."""
 
     def __init__(self, folders: Iterable[str], ended: SelfPipe) -> None:
-        self._ended = ended
+        self._ended, self._folders = ended, list(folders)
         try:
-            self._notify = RustNotify(list(folders), False, False, 0, False, True)
+            self._notify = RustNotify(self._folders, False, False, 0, False, True)
         except WatchfilesRustInternalError as error:
             raise OSError(*error.args) from error
 
@@ -36,7 +36,9 @@ class WatchfilesEvents:
             )
         except WatchfilesRustInternalError as error:
             raise OSError(*error.args) from error
-        if isinstance(told, str):  # "timeout", "stop" or "signal"
+        if told == "stop":  # it forgets what has changed in the meantime
+            return dict.fromkeys(self._folders, True)
+        if isinstance(told, str):  # "timeout" or "signal"
             return {}
         return {path: change != Change.deleted for change, path in told}
 
