@@ -69,6 +69,10 @@ def run_options(config: str | os.PathLike[str] | None = None, **options: Any) ->
     for a wrong configuration, and for a host on which others could reach Werkzeug's debugger.
     """
     plan = _plan(config, options)
+    if plan.run_for.value is not None:
+        raise LaunchError(
+            "call:run_for: `app.run` does not end by itself. Use run(app, run_for=...)"
+        )
     chosen = {
         "debug": plan.debug.value,
         "use_debugger": plan.use_debugger.value,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flask_debuglaunch.configuration.settings import values_of
+from flask_debuglaunch.configuration.value_types import Duration
 from flask_debuglaunch.plan import Plan
 
 
@@ -20,6 +21,8 @@ def banner(plan: Plan, why: str) -> Iterator[str]:
         yield f"Debugger: {_debugger(plan)}"
     if _nothing_is_given(plan):
         yield "Next: give --debug, or --debug-with and your IDE; `init` writes a YAML"
+    if plan.run_for.value is not None:
+        yield f"Ends by itself in {Duration().to_text(plan.run_for.value)}"
     if plan.reload.value and not plan.preload.value:
         yield f"Each reload starts a new interpreter: {plan.preload.reason}"
 
@@ -28,6 +31,17 @@ def listening(plan: Plan) -> str:
     """That the debugger listens, when it does."""
     how = "the IDE of this terminal attaches" if plan.announce.value else "attach the IDE to it"
     return f"Debugger: {plan.debugger.value} listens on {_address(plan)}: {how}"
+
+
+def tunnel_command(plan: Plan, port: int) -> str:
+    """What brings the app's port, and the debugger's, to the machine that the person sits at."""
+    ends = [f"-L {port}:{_bracketed(plan.host.value)}:{port}"]
+    debug_port = plan.debug_port.value
+    if plan.connection.value == "listen":
+        ends.append(f"-L {debug_port}:{_address(plan)}")
+    elif plan.connection.value == "connect":  # the IDE listens there, and we dial it
+        ends.append(f"-R {debug_port}:127.0.0.1:{debug_port}")
+    return f"ssh {' '.join(ends)} {plan.tunnel_to.value}"
 
 
 def _nothing_is_given(plan: Plan) -> bool:

@@ -37,6 +37,8 @@ class Facts:
     program_folder: Path | None = None
     """Where the program is that hands over its app: run(app); None if the app is to be imported."""
     is_main_thread: bool = True
+    login: str = ""
+    """USER@HOST of who has logged in here, as ssh takes it."""
 
     @property
     def can_fork(self) -> bool:
@@ -59,7 +61,17 @@ def observe(environ: Mapping[str, str] = os.environ, *, app_is_given: bool = Fal
         container=observe_container(environ),
         program_folder=_program_folder() if app_is_given else None,
         is_main_thread=threading.current_thread() is threading.main_thread(),
+        login=_login(environ),
     )
+
+
+def _login(environ: Mapping[str, str]) -> str:
+    """The person, who may have become another user since, at the address that ssh has led to."""
+    names = ("SUDO_USER", "LOGNAME", "USER", "USERNAME")
+    user = next((environ[name] for name in names if environ.get(name)), "USER")
+    connection = environ.get("SSH_CONNECTION", "").split()  # client, port, server, port: ssh(1)
+    here = os.uname().nodename if sys.platform != "win32" else environ.get("COMPUTERNAME", "HOST")
+    return f"{user}@{connection[2] if len(connection) == 4 else here}"
 
 
 def _program_folder() -> Path:

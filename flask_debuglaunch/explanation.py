@@ -78,7 +78,8 @@ def name_of(key: str) -> str:
 
     Raises LaunchError for a name that is neither a setting nor a decision.
     """
-    name = key.strip("-").lower().replace("-", "_")
+    flags = {one.flag: one.name for one in DECLARATIONS.values()}
+    name = flags.get(key, key.strip("-").lower().replace("-", "_"))
     if name not in KEYS:
         hint = did_you_mean(name, KEYS, ". `explain` without a KEY lists them all")
         raise LaunchError(f"argv:{key}: no such setting or decision{hint}")

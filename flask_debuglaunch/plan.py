@@ -56,6 +56,8 @@ class Plan:
     wait: Decision[float | None]
     required: Decision[bool]
     editor: Decision[str]
+    run_for: Decision[float | None]
+    tunnel_to: Decision[str | None]
 
     settings: Settings
     app_is_given: bool = False
@@ -75,9 +77,10 @@ class Plan:
 def resolve(settings: Settings, facts: Facts) -> Plan:
     """Decide every value. Raises LaunchError for what would conflict or be unsafe."""
     debug = _debug(settings, facts)
-    debugger = _debugger(settings, facts)
+    production = _production(settings, facts) if debug.value else None
+    debugger = _debugger(settings, facts, production)
     connection = _connection(settings, facts, debugger)
-    use_debugger = _use_debugger(settings, debug, debugger)
+    use_debugger = _use_debugger(settings, debug, debugger, production)
     reload = _reload(settings, facts, debug, debugger, connection)
     plan = Plan(
         debug=debug,
@@ -99,10 +102,14 @@ def resolve(settings: Settings, facts: Facts) -> Plan:
         wait=_wait(settings, connection),
         required=_required(settings),
         editor=_as_given(settings.editor),
+        run_for=_as_given(settings.run_for),
+        tunnel_to=_tunnel_to(settings, facts),
         settings=settings,
         app_is_given=facts.program_folder is not None,
     )
     _refuse_unsafe(plan)
+    if production:
+        _refuse_reachable(plan, production)
     return replace(plan, notes=tuple(_notes(plan, facts)))
 
 
@@ -130,21 +137,24 @@ def is_loopback(host: str) -> bool:
 
 
 def _debug(settings: Settings, facts: Facts) -> Decision[bool]:
-    production = facts.production or _production_marker(settings.flask_env)
-    if settings.debug.value and production:
+    production = _production(settings, facts)
+    if settings.debug.value and production and settings.run_for.value is None:
         raise LaunchError(
             f"{settings.debug.origin}: debug mode is on, but this is production"
-            f" ({production}): anyone could run code through it. Turn one of the two off"
+            f" ({production}): anyone could run code through it. Turn one of the two off, or debug"
+            " for a while only, reached by yourself alone: --for 15m on the command line"
         )
     return _as_given(settings.debug)
 
 
-def _production_marker(flask_env: Value[str | None]) -> str | None:
+def _production(settings: Settings, facts: Facts) -> str | None:
+    """What says that this is production; None if nothing does."""
+    flask_env = settings.flask_env
     is_production = (flask_env.value or "").strip().lower() == "production"
-    return f"{flask_env.origin}=production" if is_production else None
+    return facts.production or (f"{flask_env.origin}=production" if is_production else None)
 
 
-def _debugger(settings: Settings, facts: Facts) -> Decision[str]:
+def _debugger(settings: Settings, facts: Facts, production: str | None) -> Decision[str]:
     asked = settings.debug_with
     name = debugger_of(asked.value).name if asked.value != "auto" else None
     if facts.present is not None:
@@ -152,6 +162,8 @@ def _debugger(settings: Settings, facts: Facts) -> Decision[str]:
             f", it wins over {name} ({asked.origin})" if name not in (None, facts.present) else ""
         )
         return Decision(facts.present, f"{facts.present} is in this process already{beats}")
+    if production and name in (None, "werkzeug"):
+        return Decision("none", f"Werkzeug's is not for production ({production})")
     if name is not None:
         return Decision(name, f"asked for ({asked.origin})")
     if settings.use_debugger.value is False:
@@ -177,9 +189,16 @@ def _connection(settings: Settings, facts: Facts, debugger: Decision[str]) -> De
 
 
 def _use_debugger(
-    settings: Settings, debug: Decision[bool], debugger: Decision[str]
+    settings: Settings, debug: Decision[bool], debugger: Decision[str], production: str | None
 ) -> Decision[bool]:
     asked = settings.use_debugger
+    if production:
+        if asked.value:
+            raise LaunchError(
+                f"{asked.origin}: Werkzeug's debugger runs code for whoever reaches it, and this is"
+                f" production ({production}). Use an external debugger (DEBUG_WITH)"
+            )
+        return Decision(False, f"it runs code for whoever reaches it: production ({production})")
     if asked.value and debugger.value != "werkzeug":
         raise LaunchError(
             f"{asked.origin}: Werkzeug's debugger can't run beside {debugger.value}"
@@ -314,6 +333,15 @@ def _wait(settings: Settings, connection: Decision[str]) -> Decision[float | Non
     return _as_given(settings.wait)
 
 
+def _tunnel_to(settings: Settings, facts: Facts) -> Decision[str | None]:
+    """Where ssh leads from the person's own machine to this one."""
+    if settings.run_for.value is None:
+        return Decision(None, "said with --for")
+    if not is_loopback(settings.host.value):
+        return Decision(None, f"HOST {settings.host.value} is reached without one")
+    return Decision(facts.login, "who has logged in here, and where")
+
+
 def _required(settings: Settings) -> Decision[bool]:
     """Must the launch fail where the debugger can't be had?"""
     for asked in (settings.debug_connection, settings.wait):
@@ -360,6 +388,21 @@ def _refuse_unsafe(plan: Plan) -> None:
             " debugger, which runs code. Use HOST 127.0.0.1, an external debugger"
             " (DEBUG_WITH) or --no-debugger; or give --allow-remote-debug on the command line"
         )
+
+
+def _refuse_reachable(plan: Plan, production: str) -> None:
+    """In production no switch and no container makes debug mode reachable by others."""
+    settings = plan.settings
+    addresses = {"HOST": settings.host}
+    if plan.connection.value in ("listen", "connect"):
+        addresses["DEBUG_HOST"] = settings.debug_host
+    for name, address in addresses.items():
+        if not is_loopback(address.value):
+            raise LaunchError(
+                f"{address.origin}: {name} {address.value} lets other machines reach what is"
+                f" debugged, and this is production ({production}). Use {name} 127.0.0.1 and the"
+                " SSH tunnel that is shown at the start"
+            )
 
 
 def _as_given(value: Value[Any]) -> Decision[Any]:

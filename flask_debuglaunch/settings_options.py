@@ -65,7 +65,7 @@ def completed_with_files(
 
 
 def _option(declaration: Declaration) -> Callable[[Command], Command]:
-    if declaration.off_flag or declaration.argv_only:
+    if declaration.is_switch:
         flags = [declaration.flag + (f"/{declaration.off_flag}" if declaration.off_flag else "")]
         return click.option(
             *flags, declaration.name, is_flag=True, default=None, help=declaration.description

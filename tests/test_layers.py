@@ -45,6 +45,7 @@ SERVING_LAYERS = [
     ["watching"],
     ["app"],
     ["ipc_messages"],
+    ["time_limit"],
     ["attach_debugger", "server"],
     ["self_pipe", "terminal_modes", "working_folder"],
 ]

@@ -45,7 +45,7 @@ def is_repeatable(declaration: Declaration) -> bool:
 
 
 def _flag_with_value(declaration: Declaration, value: Any) -> list[str]:
-    if isinstance(value, bool) and (declaration.off_flag or declaration.argv_only):
+    if isinstance(value, bool) and declaration.is_switch:
         off = [declaration.off_flag] if declaration.off_flag else []
         return [declaration.flag] if value else off
     if value is None and declaration.off_flag:

@@ -18,6 +18,7 @@ from flask_debuglaunch.configuration.value_types import (
     Boolean,
     Certificate,
     Choice,
+    Duration,
     Editor,
     FilePath,
     HostName,
@@ -49,7 +50,7 @@ class Declaration:
 
     flask_env: Flask's own variable for it, read below ours. own_flag, off_flag, short_flag: how
     Flask spells the flag where that is not the name. in_yaml: it has a key in DEBUGLAUNCH.
-    argv_only: a switch that no file may turn on. bare_flag: what the flag means without a value.
+    argv_only: what no file may turn on. bare_flag: what the flag means without a value.
     """
 
     kind: Kind[Any]
@@ -81,6 +82,11 @@ class Declaration:
         """The help, with the words that fit where there is a list of them."""
         words = getattr(self.kind, "words", ())
         return f"{self.help} One of: {', '.join(words)}." if words else self.help
+
+    @property
+    def is_switch(self) -> bool:
+        """Is the flag all that is to be said?"""
+        return isinstance(self.kind, (Boolean, AutoBoolean))
 
     @property
     def in_files(self) -> bool:
@@ -224,6 +230,13 @@ class Settings:
         "Allow a debug port, or Werkzeug's console, that other machines can reach: whoever "
         "reaches it can run code here.",
         argv_only=True,
+    )  # fmt: skip
+
+    run_for: Value[float | None] = setting(
+        Duration(), None,
+        "End by itself after this time (15m, 90s, 1h30m), and say so a minute before. The only way "
+        "to debug in production: then on 127.0.0.1, and without Werkzeug's console.",
+        own_flag="--for", argv_only=True,
     )  # fmt: skip
 
     flask_env: Value[str | None] = UNSET

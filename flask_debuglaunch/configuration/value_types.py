@@ -267,6 +267,36 @@ class Seconds:
         return {"anyOf": [{"type": "boolean"}, {"type": "number", "exclusiveMinimum": 0}]}
 
 
+class Duration:
+    """How long something lasts, in seconds; None is without an end. As text always with a unit."""
+
+    expected = "a time such as 90s, 15m or 1h30m, a week at most"
+
+    def from_yaml(self, raw: object, base: Path) -> float:
+        if not isinstance(raw, str):  # 15 of what?
+            raise ValueError(raw)
+        return self.from_text(raw, base)
+
+    def from_text(self, text: str, base: Path) -> float:
+        pattern = r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?"
+        parts = re.fullmatch(pattern, text.strip().lower(), re.ASCII)
+        if parts is None:
+            raise ValueError(text)
+        hours, minutes, seconds = (int(one or 0) for one in parts.groups())
+        lasts = (hours * 60 + minutes) * 60 + seconds
+        if not 0 < lasts <= 7 * 24 * 3600:
+            raise ValueError(text)
+        return float(lasts)
+
+    def to_text(self, value: float | None) -> str:
+        minutes, seconds = divmod(round(value or 0), 60)
+        parts = zip((*divmod(minutes, 60), seconds), "hms", strict=True)
+        return "".join(f"{number}{unit}" for number, unit in parts if number)
+
+    def schema(self) -> Schema:
+        return {"type": "string", "pattern": "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$", "minLength": 1}
+
+
 class FilePath:
     """A path, made absolute; None where it is not given."""
 

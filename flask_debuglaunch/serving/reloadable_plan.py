@@ -34,7 +34,7 @@ class ReloadablePlan:
         self._say_unmatched_patterns()
 
     def say_address(self) -> None:
-        say_address(self.listener, tls=self.plan.settings.cert.value is not None)
+        say_address(self.listener, self.plan)
 
     def is_made_from(self, files: Set[str]) -> bool:
         """Does it come from one of these files, or from a folder that has been replaced?"""

@@ -17,6 +17,7 @@ from flask_debuglaunch.serving.attach_debugger import attach_single, debugger_of
 from flask_debuglaunch.serving.server.http_server import make_server
 from flask_debuglaunch.serving.server.listening_socket import bind, say_address
 from flask_debuglaunch.serving.server.tls import certificate_of, ssl_context_of
+from flask_debuglaunch.serving.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -44,6 +45,7 @@ def _serve(plan: Plan, app: WSGIApplication | None) -> int:
         over = threading.Event()
         cleanup.callback(over.set)
         attach_single(plan, over.is_set)
+        limit = cleanup.enter_context(TimeLimit(plan))
         try:
             if app is None:
                 app = import_app(plan, supervised=False, first=True)
@@ -59,7 +61,8 @@ def _serve(plan: Plan, app: WSGIApplication | None) -> int:
         threads = plan.settings.with_threads.value
         server = make_server(listener, around(app, plan), tls, threads=threads)
         with closing(server):
-            say_address(listener, tls=tls is not None)
+            limit.stop = server.stop
+            say_address(listener, plan)
             server.serve()
         return 0
 

@@ -32,6 +32,7 @@ from flask_debuglaunch.serving.supervisor_states import (
     DiscardAhead,
     Effect,
     Ended,
+    EndsSoon,
     Event,
     FollowConfiguration,
     Kill,
@@ -47,9 +48,12 @@ from flask_debuglaunch.serving.supervisor_states import (
     StartWorker,
     State,
     TellToRetire,
+    TimeUp,
     step,
+    with_an_end,
 )
 from flask_debuglaunch.serving.terminal_modes import TerminalModes
+from flask_debuglaunch.serving.time_limit import TIME_UP
 from flask_debuglaunch.serving.watching.own_writes import OwnWrites
 from flask_debuglaunch.serving.watching.stale_bytecode import forget_bytecode
 from flask_debuglaunch.serving.watching.watcher import Watcher
@@ -61,7 +65,8 @@ class Supervisor:
 
     def __init__(self, plan: Plan, resolve: Callable[[], Plan], cleanup: ExitStack) -> None:
         serves_error = plan.settings.import_errors.value == "serve"
-        self._state = State(serves_first_error=serves_error)
+        state = State(serves_first_error=serves_error)
+        self._state = with_an_end(state, plan.run_for.value, time.monotonic())
         self._current = ReloadablePlan(plan, resolve, cleanup)
         self._selector = cleanup.enter_context(selectors.DefaultSelector())
         self._starter = WorkerStarter(plan, self._selector)
@@ -127,6 +132,11 @@ class Supervisor:
             self._take(LeaverOverdue())
         if self._state.deadline is not None and now >= self._state.deadline:
             self._take(Overdue())
+        if self._state.notice_at is not None and now >= self._state.notice_at:
+            self._take(EndsSoon())
+        if self._state.ends_at is not None and now >= self._state.ends_at:
+            say(TIME_UP)
+            self._take(TimeUp())
 
     def _take(self, event: Event) -> None:
         decided = step(self._state, event, time.monotonic())

@@ -1,19 +1,19 @@
 """The supervisor as a value: where it stands, what can happen, and what follows from that.
 
-          Saved   Attaching Attached Ready Failed IdeLeft Leaving  Stopped Resumed Ended   Signal  Overdue
-DOWN      start   .         .        .     .      .       .        .       .       .       finish  .
-STARTING  retire  attach    import_  .     fail   .       .        .       .       unborn  end     .
-ATTACHING retire  .         import_  .     fail   .       .        .       .       unborn  end     be_late
-IMPORTING retire  .         .        serve fail   leave   .        .       .       lose    end     .
-SERVING   retire  .         .        .     .      leave   .        .       .       lose    end     .
-RETIRING  note    .         .        .     .      leave   clean_up hold    .       succeed end     kill
-LEAVING   note    .         .        .     .      leave   .        hold    .       succeed end     overtake
-HELD      note    .         .        .     .      leave   .        .       go_on   succeed cut_off .
-KILLED    note    .         .        .     .      .       .        .       .       succeed cut_off abandon
-LOST      restart .         .        .     .      .       .        .       .       .       finish  tell
-ENDING    .       .         .        .     .      .       .        kill    .       finish  kill    kill
-LAST_KILL .       .         .        .     .      .       .        .       .       finish  .       finish
-OVER      .       .         .        .     .      .       .        .       .       .       .       .
+          Saved   Attaching Attached Ready Failed IdeLeft Leaving  Stopped Resumed Ended   Signal  Overdue  TimeUp
+DOWN      start   .         .        .     .      .       .        .       .       .       finish  .        finish
+STARTING  retire  attach    import_  .     fail   .       .        .       .       unborn  end     .        end
+ATTACHING retire  .         import_  .     fail   .       .        .       .       unborn  end     be_late  end
+IMPORTING retire  .         .        serve fail   leave   .        .       .       lose    end     .        end
+SERVING   retire  .         .        .     .      leave   .        .       .       lose    end     .        end
+RETIRING  note    .         .        .     .      leave   clean_up hold    .       succeed end     kill     end
+LEAVING   note    .         .        .     .      leave   .        hold    .       succeed end     overtake end
+HELD      note    .         .        .     .      leave   .        .       go_on   succeed cut_off .        cut_off
+KILLED    note    .         .        .     .      .       .        .       .       succeed cut_off abandon  cut_off
+LOST      restart .         .        .     .      .       .        .       .       .       finish  tell     finish
+ENDING    .       .         .        .     .      .       .        kill    .       finish  kill    kill     .
+LAST_KILL .       .         .        .     .      .       .        .       .       finish  .       finish   .
+OVER      .       .         .        .     .      .       .        .       .       .       .       .        .
 
 `step` looks up the rule, a function below of that name; a dot leaves everything as it is. Nothing
 here waits, reads a clock or knows a process: supervisor.py turns descriptors, signals and deadlines
@@ -39,6 +39,7 @@ from flask_debuglaunch.serving.ipc_messages import (
     Resumed,
     Stopped,
 )
+from flask_debuglaunch.serving.time_limit import notice_before
 
 DRAIN_SECONDS = 2.0
 """How long a reload waits for requests under way."""
@@ -138,6 +139,10 @@ class State:
     serves_first_error: bool = False
     """Is an app that can't be imported no reason to end, also on the first start?"""
     has_served: bool = False
+    notice_at: float | None = None
+    """When it is to be said that the run ends soon; None: it has been, or the run has no end."""
+    ends_at: float | None = None
+    """When the run is to end by itself."""
     last_words: str = ""
     """How the lost worker has ended."""
     exit_status: int | None = None
@@ -147,9 +152,10 @@ class State:
 
     @property
     def next_deadline(self) -> float | None:
-        """When something is overdue: the stage, or the leaver."""
+        """When something is overdue or due: the stage, the leaver, or the end of the run."""
         leaver = self.leaver.deadline if self.leaver else None
-        return min((one for one in (self.deadline, leaver) if one is not None), default=None)
+        times = (self.deadline, leaver, self.notice_at, self.ends_at)
+        return min((one for one in times if one is not None), default=None)
 
     @property
     def outlives_errors(self) -> bool:
@@ -214,7 +220,28 @@ class LeaverOverdue:
     """That of the leaver has."""
 
 
-Event = Begin | Saved | Said | Ended | AheadEnded | Signalled | Overdue | LeaverOverdue
+@dataclass(frozen=True)
+class EndsSoon:
+    """The time of a run with an end is nearly over."""
+
+
+@dataclass(frozen=True)
+class TimeUp:
+    """It is over."""
+
+
+Event = (
+    Begin
+    | Saved
+    | Said
+    | Ended
+    | AheadEnded
+    | Signalled
+    | Overdue
+    | LeaverOverdue
+    | EndsSoon
+    | TimeUp
+)
 
 # Effects
 
@@ -295,6 +322,14 @@ Effect = (
 )
 
 
+def with_an_end(state: State, seconds: float | None, now: float) -> State:
+    """The run ends by itself after so long; None: it does not."""
+    if seconds is None:
+        return state
+    ends_at = now + seconds
+    return replace(state, notice_at=ends_at - notice_before(seconds), ends_at=ends_at)
+
+
 @dataclass(frozen=True)
 class Step:
     """Where an event leads to, and what is to be done, in this order."""
@@ -312,6 +347,10 @@ def step(state: State, event: Event, now: float) -> Step:
             return Step(replace(state, has_ahead=False))
         case LeaverOverdue():
             return _without_leaver(Step(state))
+        case EndsSoon():
+            return _ends_soon(state, now)
+        case TimeUp():
+            state = replace(state, notice_at=None, ends_at=None)
         case Said(worker) | Ended(worker) if state.leaver and worker == state.leaver.worker:
             return _of_leaver(state, state.leaver, event, now)
         case Said(worker) | Ended(worker) if worker != state.worker:
@@ -473,18 +512,18 @@ def succeed(state: State, ended: Ended, now: float) -> Step:
     return _next_worker(state, now)
 
 
-def end(state: State, signalled: Signalled, now: float) -> Step:
-    return _ending(replace(state, exit_status=_status_of(signalled)), now)
+def end(state: State, event: Signalled | TimeUp, now: float) -> Step:
+    return _ending(replace(state, exit_status=_status_of(event)), now)
 
 
-def cut_off(state: State, signalled: Signalled, now: float) -> Step:
+def cut_off(state: State, event: Signalled | TimeUp, now: float) -> Step:
     """It would not end of itself, or should be gone already."""
-    ending = replace(state, exit_status=_status_of(signalled))
-    return _without_ahead(kill(ending, signalled, now))
+    ending = replace(state, exit_status=_status_of(event))
+    return _without_ahead(kill(ending, event, now))
 
 
 def finish(state: State, event: Event, now: float) -> Step:
-    status = _status_of(event) if isinstance(event, Signalled) else state.exit_status
+    status = _status_of(event) if isinstance(event, (Signalled, TimeUp)) else state.exit_status
     effects = (Abandon(state.worker),) if isinstance(event, Overdue) else ()
     over = Step(replace(_in(state, Stage.OVER), exit_status=status), effects)
     return _without_leaver(_without_ahead(over))
@@ -493,7 +532,7 @@ def finish(state: State, event: Event, now: float) -> Step:
 Rule = Callable[[State, Any, float], Step]
 
 RULES: Mapping[Stage, Mapping[type, Rule]] = {
-    Stage.DOWN: {Saved: start, Signalled: finish},
+    Stage.DOWN: {Saved: start, Signalled: finish, TimeUp: finish},
     Stage.STARTING: {
         Saved: retire,
         Attaching: attach,
@@ -501,6 +540,7 @@ RULES: Mapping[Stage, Mapping[type, Rule]] = {
         Failed: fail,
         Ended: unborn,
         Signalled: end,
+        TimeUp: end,
     },
     Stage.ATTACHING: {
         Saved: retire,
@@ -509,6 +549,7 @@ RULES: Mapping[Stage, Mapping[type, Rule]] = {
         Ended: unborn,
         Signalled: end,
         Overdue: be_late,
+        TimeUp: end,
     },
     Stage.IMPORTING: {
         Saved: retire,
@@ -517,8 +558,15 @@ RULES: Mapping[Stage, Mapping[type, Rule]] = {
         IdeLeft: leave,
         Ended: lose,
         Signalled: end,
+        TimeUp: end,
     },
-    Stage.SERVING: {Saved: retire, IdeLeft: leave, Ended: lose, Signalled: end},
+    Stage.SERVING: {
+        Saved: retire,
+        IdeLeft: leave,
+        Ended: lose,
+        Signalled: end,
+        TimeUp: end,
+    },
     Stage.RETIRING: {
         Saved: note,
         IdeLeft: leave,
@@ -527,6 +575,7 @@ RULES: Mapping[Stage, Mapping[type, Rule]] = {
         Ended: succeed,
         Signalled: end,
         Overdue: kill,
+        TimeUp: end,
     },
     Stage.LEAVING: {
         Saved: note,
@@ -535,6 +584,7 @@ RULES: Mapping[Stage, Mapping[type, Rule]] = {
         Ended: succeed,
         Signalled: end,
         Overdue: overtake,
+        TimeUp: end,
     },
     Stage.HELD: {
         Saved: note,
@@ -542,9 +592,16 @@ RULES: Mapping[Stage, Mapping[type, Rule]] = {
         Resumed: go_on,
         Ended: succeed,
         Signalled: cut_off,
+        TimeUp: cut_off,
     },
-    Stage.KILLED: {Saved: note, Ended: succeed, Signalled: cut_off, Overdue: abandon},
-    Stage.LOST: {Saved: restart, Signalled: finish, Overdue: tell},
+    Stage.KILLED: {
+        Saved: note,
+        Ended: succeed,
+        Signalled: cut_off,
+        Overdue: abandon,
+        TimeUp: cut_off,
+    },
+    Stage.LOST: {Saved: restart, Signalled: finish, Overdue: tell, TimeUp: finish},
     Stage.ENDING: {Stopped: kill, Ended: finish, Signalled: kill, Overdue: kill},
     Stage.LAST_KILL: {Ended: finish, Overdue: finish},
     Stage.OVER: {},
@@ -621,5 +678,12 @@ def _without_leaver(one: Step) -> Step:
     return Step(replace(one.state, leaver=None), effects)
 
 
-def _status_of(signalled: Signalled) -> int:
-    return 128 + signalled.number
+def _ends_soon(state: State, now: float) -> Step:
+    told = replace(state, notice_at=None)
+    if state.ends_at is None or state.exit_status is not None:
+        return Step(told)
+    return Step(told, (Say(f"Ends by itself in {round(state.ends_at - now)} s"),))
+
+
+def _status_of(event: Signalled | TimeUp) -> int:
+    return 128 + event.number if isinstance(event, Signalled) else 0

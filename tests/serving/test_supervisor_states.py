@@ -39,6 +39,7 @@ COLUMNS = {
     "Ended": states.Ended,
     "Signal": states.Signalled,
     "Overdue": states.Overdue,
+    "TimeUp": states.TimeUp,
 }
 
 
@@ -141,10 +142,15 @@ class Process:
 class Runs(RuleBasedStateMachine):
     """Every order of saves, messages, ends, signals and deadlines."""
 
-    @initialize(serves_first_error=st.booleans(), fails_at_once=st.booleans())
-    def begin(self, serves_first_error: bool, fails_at_once: bool) -> None:
+    @initialize(
+        serves_first_error=st.booleans(),
+        fails_at_once=st.booleans(),
+        lasts=st.sampled_from([None, 1.0, 90.0]),
+    )
+    def begin(self, serves_first_error: bool, fails_at_once: bool, lasts: float | None) -> None:
         self.now = 0.0
-        self.state = State(serves_first_error=serves_first_error)
+        state = State(serves_first_error=serves_first_error)
+        self.state = states.with_an_end(state, lasts, self.now)
         self.process: Process | None = None
         self.leaver: Process | None = None
         """It serves nothing any more, and cleans up beside the next one."""
@@ -232,7 +238,7 @@ class Runs(RuleBasedStateMachine):
     @precondition(lambda self: self.state.stage is Stage.OVER)
     @rule(serves_first_error=st.booleans())
     def the_next_run(self, serves_first_error: bool) -> None:
-        self.begin(serves_first_error, fails_at_once=False)
+        self.begin(serves_first_error, fails_at_once=False, lasts=90.0)
 
     @rule(in_configuration=st.booleans(), seconds=st.sampled_from([0.0, 0.1, 1.0]))
     def a_file_is_saved(self, in_configuration: bool, seconds: float) -> None:
@@ -357,7 +363,9 @@ class Runs(RuleBasedStateMachine):
         self.lost_after = self.saves
         self.take(states.Ended(ended.number, "ended", was_killed))
         if was_killed and not ended.imports and outlives_errors and is_first_try:
-            assert self.process or self.state.exit_status, "a save is lost with its process"
+            assert self.process or self.state.exit_status is not None, (
+                "a save is lost with its process"
+            )
 
     @precondition(lambda self: self.ahead is not None)
     @rule()
@@ -374,6 +382,26 @@ class Runs(RuleBasedStateMachine):
         limit = states.END_DRAIN_SECONDS + states.GRACE_SECONDS + states.KILL_SECONDS
         if self.state.exit_status is None:
             self.ends_at = self.now + limit
+
+    @precondition(lambda self: self.state.notice_at is not None)
+    @rule()
+    def it_ends_soon(self) -> None:
+        if self.state.notice_at == self.state.next_deadline:
+            self.now = max(self.now, self.state.notice_at or 0.0)
+            self.take(states.EndsSoon())
+            if self.state.exit_status is None:
+                assert "Ends by itself in" in self.said.pop()
+
+    @precondition(lambda self: self.state.ends_at is not None)
+    @rule()
+    def the_time_is_up(self) -> None:
+        if self.state.ends_at == self.state.next_deadline:
+            self.now = max(self.now, self.state.ends_at or 0.0)
+            self.is_to_end()
+            asked = self.state.exit_status
+            self.take(states.TimeUp())
+            assert self.state.exit_status == (0 if asked is None else asked)
+            assert self.state.ends_at is None
 
     @precondition(lambda self: self.state.deadline is not None)
     @rule()
@@ -410,7 +438,8 @@ class Runs(RuleBasedStateMachine):
         elif self.state.stage is Stage.HELD:
             assert any("reload waits" in one for one in self.said)
         elif self.process and self.process.save < self.saves:
-            assert self.process.retires or self.process.is_killed or self.state.exit_status
+            is_end = self.state.exit_status is not None
+            assert self.process.retires or self.process.is_killed or is_end
 
     @invariant()
     def what_it_takes_to_be_is(self) -> None:

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from flask_debuglaunch import fixes
+from flask_debuglaunch.banner import tunnel_command
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.port_owner import owner_of_port
@@ -44,8 +45,9 @@ def url_of(listener: socket.socket, *, tls: bool) -> str:
     return f"{'https' if tls else 'http'}://{shown}:{port}"
 
 
-def say_address(listener: socket.socket, *, tls: bool) -> None:
+def say_address(listener: socket.socket, plan: Plan) -> None:
     """Where the app is, when it is; and how others find it, where they can."""
+    tls = plan.settings.cert.value is not None
     # In no style: VS Code's serverReadyAction takes what stands behind the words for the address.
     say(f"Running on {url_of(listener, tls=tls)}")
     host, port = listener.getsockname()[:2]
@@ -53,6 +55,8 @@ def say_address(listener: socket.socket, *, tls: bool) -> None:
     if others is not None:
         shown = f"[{others}]" if ":" in others else others
         say(f"Other machines find it at {'https' if tls else 'http'}://{shown}:{port}")
+    if plan.tunnel_to.value is not None:
+        say(f"On your own machine, to reach it there: {tunnel_command(plan, port)}")
     say("Press CTRL+C to quit", fg="yellow")
 
 
