@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import re
-import threading
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +11,9 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from flask_debuglaunch.serving.app.kept_errors import MOST_ERRORS, KeptErrors
-
 from ..support.dap import Editor
 from ..support.ide import Stop
-from ..support.processes import Program, Response, free_port, http_get, wait_until
+from ..support.processes import Program, Response, free_port, http_get
 from ..support.pydevd_ide import PyCharm, PyDev
 from ..support.requirements import require_debugger
 from ..support.sources import marked_line
@@ -146,53 +141,6 @@ def test_attacks(tmp_path: Path) -> None:
         app.app.write_text(APP + "\n")  # replay after a reload
         app.program.wait_for_line("Reloaded in")
         assert app.click(path, token).status == 403
-
-
-# Memory
-
-
-class Big:
-    pass
-
-
-def keep_one(kept: KeptErrors) -> weakref.ref[Big]:
-    big = Big()
-    try:
-        raise ValueError
-    except ValueError as error:
-        kept.keep(error, "GET /")
-    return weakref.ref(big)
-
-
-def start(function: object) -> None:
-    assert callable(function)
-    threading.Thread(target=function, daemon=True).start()
-
-
-def test_only_the_last_ones_are_kept_and_only_for_a_while() -> None:
-    kept = KeptErrors(start, seconds=0.01)
-    held = [keep_one(kept) for _ in range(2 * MOST_ERRORS)]
-
-    def alive() -> int:
-        gc.collect()
-        return sum(one() is not None for one in held)
-
-    assert alive() <= MOST_ERRORS
-    wait_until(lambda: alive() == 0)
-    assert kept.all() == []
-
-
-def test_a_thousand_errors_do_not_grow() -> None:
-    kept = KeptErrors(lambda function: None)
-
-    def after(number: int) -> int:
-        for _ in range(number):
-            keep_one(kept)
-        gc.collect()
-        return len(gc.get_objects())
-
-    before = after(100)
-    assert after(1000) - before < 100
 
 
 def test_the_links_of_a_host(tmp_path: Path) -> None:

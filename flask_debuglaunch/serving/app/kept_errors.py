@@ -1,7 +1,7 @@
 """The last unhandled errors that no IDE took, with their frames: to be stopped at later.
 
-An error's traceback keeps its frames alive, with all that they hold. So there are few of them, for
-a while, and a reload ends the process that has them.
+An error's traceback keeps its frames alive, with all that they hold. So they are bounded by number,
+by age and by that memory; and a reload ends the process that has them.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic, sleep  # the originals: an app may patch the module (gevent)
 
+from flask_debuglaunch.serving.app.held_memory import bytes_held_by
+
 MOST_ERRORS = 5
+MOST_BYTES = 256 * 1024 * 1024
+"""Of all together, less what the app holds without them; lower bounds, see held_memory.py."""
 SECONDS = 600.0
-EXPIRY_STEP_SECONDS = 1.0
+STEP_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KeptError:
     """request: "GET /view"; context: of the request, in which `request` and `g` evaluate."""
 
@@ -33,43 +37,72 @@ class KeptError:
 
 
 class KeptErrors:
-    """start_hidden_thread: starts a thread that neither the debugger nor the app sees."""
+    """start_hidden_thread: starts a thread that neither the debugger nor the app sees. tell: is
+    told in it what is let go for its memory."""
 
     def __init__(
-        self, start_hidden_thread: Callable[[Callable[[], None]], None], seconds: float = SECONDS
+        self,
+        start_hidden_thread: Callable[[Callable[[], None]], None],
+        tell: Callable[[str], None],
+        *,
+        seconds: float = SECONDS,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self.token = secrets.token_urlsafe(16)
         """Whoever has it may have the IDE stop: of this process, so not good after a reload."""
         self._start_hidden_thread = start_hidden_thread
+        self._tell = tell
         self._seconds = seconds
-        self._kept: list[KeptError] = []
+        self._most_bytes = most_bytes
+        self._kept: tuple[KeptError, ...] = ()
         self._lock = threading.Lock()
-        self._expires = False
+        self._is_bounded = False
+        self._is_weighed = False
 
     def keep(self, error: BaseException, request: str) -> KeptError:
         kept = KeptError(error, request, contextvars.copy_context())
         with self._lock:
-            self._kept = [*self._kept, kept][-MOST_ERRORS:]
-            begins, self._expires = not self._expires, True
+            before = self._kept  # ends after the lock is left: their objects may have a __del__
+            self._kept = (*before, kept)[-MOST_ERRORS:]
+            begins, self._is_bounded, self._is_weighed = not self._is_bounded, True, False
         if begins:
-            self._start_hidden_thread(self._expire)
+            self._start_hidden_thread(self._keep_bounded)
         return kept
 
-    def all(self) -> list[KeptError]:
+    def all(self) -> tuple[KeptError, ...]:
         """The newest first."""
-        with self._lock:
-            return self._kept[::-1]
+        return self._kept[::-1]
 
     def find(self, *, key: str = "", error: BaseException | None = None) -> KeptError | None:
         return next((one for one in self.all() if one.key == key or one.error is error), None)
 
-    def _expire(self) -> None:
-        """Let go of each when its time has come; ends with the last one."""
-        while True:
-            sleep(EXPIRY_STEP_SECONDS)
+    def _keep_bounded(self) -> None:
+        """Let go of each when its time has come, or at once where they hold too much; ends with
+        the last one."""
+        while self._is_bounded:
+            sleep(STEP_SECONDS)
+            oldest = monotonic() - self._seconds
+            self._let_go([one for one in self._kept if one.since < oldest])
+            if not self._is_weighed:
+                self._is_weighed = True
+                self._let_go_of_heavy()
             with self._lock:
-                oldest = monotonic() - self._seconds
-                self._kept = [one for one in self._kept if one.since > oldest]
-                if not self._kept:
-                    self._expires = False
-                    return
+                self._is_bounded = bool(self._kept)
+
+    def _let_go_of_heavy(self) -> None:
+        """Here, a moment later: while its request ran, an error alone held nothing."""
+        while (held := bytes_held_by(*self._kept)) > self._most_bytes:
+            heaviest = max(self._kept, key=bytes_held_by)
+            self._let_go([heaviest])
+            self._tell(
+                f"{heaviest} can't be stopped at any more: kept errors may hold"
+                f" {_megabytes(self._most_bytes)}, and with this one they held {_megabytes(held)}"
+            )
+
+    def _let_go(self, those: list[KeptError]) -> None:
+        with self._lock:  # it is the caller whose list keeps them until the lock is left
+            self._kept = tuple(one for one in self._kept if one not in those)
+
+
+def _megabytes(number: int) -> str:
+    return f"{number / 1024**2:,.0f} MiB"

@@ -50,7 +50,7 @@ def _with_relay(app: WSGIApplication, plan: Plan) -> WSGIApplication:
     from flask_debuglaunch.serving.app import kept_errors_page
     from flask_debuglaunch.serving.app.kept_errors import KeptErrors
 
-    kept = KeptErrors(debugger_of(plan).start_hidden_thread)
+    kept = KeptErrors(debugger_of(plan).start_hidden_thread, say)
 
     def keep(error: BaseException, environ: WSGIEnvironment) -> None:
         if not environ:  # outside of any request
