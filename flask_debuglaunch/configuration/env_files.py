@@ -29,7 +29,7 @@ def env_file_lookups(
     name the app, and so run code: from a folder above, one that a stranger owns is passed over, as
     git does with foreign repositories.
     """
-    folders = (folder, *folder.parents)[:MOST_FOLDERS]
+    folders = (folder, *folder.parents[: MOST_FOLDERS - 1])
     names = (".env", ".flaskenv") if look_for_defaults else ()
     defaults = tuple(_look_upwards(folders, name) for name in names)
     if named is None:

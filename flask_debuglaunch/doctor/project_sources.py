@@ -13,6 +13,8 @@ from pathlib import Path
 from flask_debuglaunch.regular_file import read_regular_file
 
 MOST_FILES = 3000
+MOST_DEPTH = 64
+"""So many folders one in the other: each step down makes every look at what is there dearer."""
 # Folders of installed packages and of tools; hidden ones are left out as well.
 NOT_THE_PROJECTS = {"__pycache__", "node_modules", "site-packages", "venv", "env", "build", "dist"}
 
@@ -47,7 +49,9 @@ def python_sources(folder: Path) -> tuple[Source, ...]:
 
 def _python_files(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
-        folders[:] = sorted(one for one in folders if _is_the_projects(Path(root) / one))
+        is_deepest = len(Path(root).parts) - len(folder.parts) == MOST_DEPTH
+        inside = [] if is_deepest else folders
+        folders[:] = sorted(one for one in inside if _is_the_projects(Path(root) / one))
         yield from (
             path
             for name in sorted(files)

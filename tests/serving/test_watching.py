@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import os
 import shutil
 import subprocess
@@ -15,9 +16,12 @@ from typing import IO
 
 import pytest
 
+from flask_debuglaunch.configuration.env_files import env_file_lookups
 from flask_debuglaunch.serving.ipc_messages import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
+from flask_debuglaunch.serving.watching.event_backends import polled_from_the_start
 from flask_debuglaunch.serving.watching.polling_backend import PollingEvents
+from flask_debuglaunch.serving.watching.survey import MAX_DEPTH, survey
 from flask_debuglaunch.serving.watching.watched import Watched
 from flask_debuglaunch.serving.watching.watcher import OpenEvents, Watcher
 from flask_debuglaunch.serving.watching.watchfiles_backend import WatchfilesEvents
@@ -350,3 +354,47 @@ def test_an_app_that_writes_code_itself_is_not_restarted_by_it(project: Project)
         told = [line for line in served.program.lines if "Reloaded in" in line]
         assert ["(main.py)" in told[0], "(generated.py)" in told[1]] == [True, True]
         assert sum(line == "imported" for line in served.program.lines) == 3
+
+
+def calls_in(function: Callable[[], object]) -> int:
+    """How many functions it calls, Python's own included: work, whatever the machine does besides."""
+    profile = cProfile.Profile()
+    profile.runcall(function)
+    return sum(one.callcount for one in profile.getstats())
+
+
+@pytest.mark.parametrize("where", ["above", "below"])
+def test_folders_in_folders_cost_no_more_than_their_number(tmp_path: Path, where: str) -> None:
+    def work(depth: int) -> int:
+        top = tmp_path / str(depth)
+        deepest = top.joinpath(*("d" * depth))
+        os.makedirs(deepest)
+        root = str(deepest if where == "above" else top)
+        watched = Watched(roots=frozenset([root]), files=frozenset())
+
+        def look() -> None:
+            folders = survey(watched).folders
+            assert root in folders
+            assert len(folders) <= MAX_DEPTH + 1
+            list(polled_from_the_start([*folders]))
+            env_file_lookups(None, Path(root), look_for_defaults=True)
+
+        return calls_in(look)
+
+    few = work(200)
+    assert work(400) < (2.2 * few if where == "above" else 1.1 * few)
+
+
+def test_what_is_too_deep_is_said(project: Project) -> None:
+    os.makedirs(project.root.joinpath(*("d" * (MAX_DEPTH + 2))))
+    with project.served() as served:
+        served.program.wait_for_line("than 64 one in the other: the others are watched only as far")
+
+
+def test_links_that_lead_to_each_other_end(tmp_path: Path) -> None:
+    """The kernel follows 40; a name that leads through thousands is still looked at."""
+    for number in range(2000):
+        os.symlink(f"{number + 1}.py", tmp_path / f"{number}.py")
+    os.symlink("loop", tmp_path / "loop")
+    watched = Watched(roots=frozenset([str(tmp_path)]), files=frozenset([str(tmp_path / "loop")]))
+    assert str(tmp_path / "0.py") in survey(watched).turns

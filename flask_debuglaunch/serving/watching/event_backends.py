@@ -13,6 +13,7 @@ from pathlib import Path
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching.events import Events
 from flask_debuglaunch.serving.watching.polling_backend import PollingEvents
+from flask_debuglaunch.serving.watching.symlink_trail import Trails, trail
 from flask_debuglaunch.terminal import say
 
 # File systems whose files are often changed elsewhere, of which no event comes here.
@@ -63,8 +64,8 @@ def polled_from_the_start(folders: list[str]) -> Iterator[Polled]:
         return
     if asked:
         return
-    types = _file_systems()
-    remote = {one: kind for one in folders if _is_remote(kind := _type_of(one, types))}
+    types = _types_of(folders, _file_systems())
+    remote = {one: kind for one, kind in types.items() if _is_remote(kind)}
     for kind in sorted(set(remote.values())):
         where = [one for one in folders if remote.get(one) == kind]
         reason = f"{where[0]} is on a file system ({kind}) that does not tell of every change"
@@ -112,10 +113,18 @@ def _is_remote(kind: str) -> bool:
     return REMOTE_FILE_SYSTEM.fullmatch(kind) is not None
 
 
-def _type_of(folder: str, types: Mapping[str, str]) -> str:
-    real = os.path.realpath(folder)
-    parents = (real, *map(str, Path(real).parents))
-    return next((types[parent] for parent in parents if parent in types), "")
+def _types_of(folders: Iterable[str], mounts: Mapping[str, str]) -> dict[str, str]:
+    """Of the file system that each folder is on. No folder above them is looked at twice."""
+    trails: Trails = {}
+    known, types = dict(mounts), {}
+    for folder in folders:
+        at, way = trail(os.path.abspath(folder), trails)[-1], []
+        while at not in known and at != os.path.dirname(at):
+            way.append(at)
+            at = os.path.dirname(at)
+        types[folder] = known.get(at, "")
+        known.update(dict.fromkeys(way, types[folder]))
+    return types
 
 
 def _file_systems() -> dict[str, str]:

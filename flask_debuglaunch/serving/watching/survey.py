@@ -14,6 +14,8 @@ from flask_debuglaunch.serving.watching.watched import Watched, is_module
 
 MAX_FOLDERS = 5_000
 """So many folders below the app's are watched: enough for any project, not for a whole disk."""
+MAX_DEPTH = 64
+"""And so many one in the other: each step down makes every look at what is there dearer."""
 
 FolderIdentity = tuple[int, int]
 """Device and inode: a folder that took another's place has other events."""
@@ -36,7 +38,7 @@ class Survey:
     turns: set[str] = field(default_factory=set)
     """Where a change may lead elsewhere: links, and what is missing on the way to a folder."""
     cut_off: set[str] = field(default_factory=set)
-    """Of the roots: those that have more folders than are watched."""
+    """Of the roots: those that have more folders than are watched, or deeper ones."""
 
 
 def survey(watched: Watched) -> Survey:
@@ -90,14 +92,15 @@ def _take(path: str, is_link: bool, found: Survey, trails: Trails) -> None:
 
 def _need(folder: str, found: Survey, trails: Trails) -> None:
     """Have events from a folder, and from where it would show that it becomes another one."""
-    if folder in found.folders:
-        return
-    if (identity := _identity(folder)) is not None:
-        found.folders[folder] = identity
-        _turn_at(trail(folder, trails)[:-1], found, trails)
-    elif (parent := os.path.dirname(folder)) != folder:
-        found.turns.add(folder)
-        _need(parent, found, trails)
+    while folder not in found.folders:
+        if (identity := _identity(folder)) is not None:
+            found.folders[folder] = identity
+            _turn_at(trail(folder, trails)[:-1], found, trails)
+        elif (parent := os.path.dirname(folder)) != folder:
+            found.turns.add(folder)
+            folder = parent
+        else:
+            return
 
 
 def _turn_at(links: tuple[str, ...] | list[str], found: Survey, trails: Trails) -> None:
@@ -118,15 +121,15 @@ def _below(
     root: str, skip: Callable[[str], bool], found: Survey
 ) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
     """The folder and those below it, the near ones first, each with what is in it."""
-    waiting = deque([root] if os.path.isdir(root) else [])
+    waiting = deque([(root, 0)] if os.path.isdir(root) else [])
     for _ in range(MAX_FOLDERS):
-        if not waiting:
-            return
-        folder = waiting.popleft()
+        if not waiting or waiting[0][1] > MAX_DEPTH:
+            break
+        folder, depth = waiting.popleft()
         entries = _entries(folder)
         yield folder, entries
         folders = (one.path for one in entries if one.is_dir(follow_symlinks=False))
-        waiting.extend(path for path in folders if not skip(path))
+        waiting.extend((path, depth + 1) for path in folders if not skip(path))
     if waiting:
         found.cut_off.add(root)
 

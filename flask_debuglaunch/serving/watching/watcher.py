@@ -11,13 +11,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
+from pathlib import Path
 
+from flask_debuglaunch.configuration.origins import shown
 from flask_debuglaunch.serving.ipc_messages import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching.event_backends import BestEvents
 from flask_debuglaunch.serving.watching.events import Events
+from flask_debuglaunch.serving.watching.survey import MAX_DEPTH, MAX_FOLDERS
 from flask_debuglaunch.serving.watching.watched import Watched
 from flask_debuglaunch.serving.watching.watched_files import WatchedFiles
+from flask_debuglaunch.terminal import say
 
 SETTLE_SECONDS = 0.01
 """After the save of a file, see for so long whether there is more to come ("Save All")."""
@@ -40,6 +44,7 @@ class Watcher:
         self._files = WatchedFiles(watched)
         self._found: set[str] = set()
         """What has changed and is not told of yet."""
+        self._said_cut_off: set[str] = set()
         self._newcomers_count_at: float | None = None
         self._changes: queue.SimpleQueue[set[str]] = queue.SimpleQueue()
         self._has_changes = SelfPipe()
@@ -90,6 +95,7 @@ class Watcher:
     def _follow(self, events: Events) -> None:
         """Until the folders to watch are others."""
         followed, are_others = dict(self._files.folders), False
+        self._say_limits()
         # Only now, with the events on their way, nothing can change unnoticed.
         self._look_at_all()
         while not (are_others or self._is_over) and self._files.folders == followed:
@@ -120,6 +126,15 @@ class Watcher:
                 break
             burst.take_in(named)
         return burst.has_moved_folders
+
+    def _say_limits(self) -> None:
+        for root in sorted(self._files.cut_off - self._said_cut_off):
+            say(
+                f"Below {shown(Path(root))} there are more than {MAX_FOLDERS:,} folders, or more"
+                f" than {MAX_DEPTH} one in the other: the others are watched only as far as the app"
+                " imports from them. Exclude what is not the app's with EXCLUDE_PATTERNS"
+            )
+        self._said_cut_off |= self._files.cut_off
 
     def _look_at_all(self) -> set[str]:
         """Returns what is found beyond what has been found already."""
