@@ -1,1 +1,2 @@
-"""From YAML, environment and command line to Settings: each value with its origin."""
+"""From YAML, environment and command line to Settings, each value with its origin. What follows
+from them is decided in plan.py; nothing is started or served here."""

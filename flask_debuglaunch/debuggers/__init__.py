@@ -1,4 +1,5 @@
-"""The debuggers. A new one is a file here and a line in DEBUGGERS."""
+"""The debuggers: a new one is a file here and a line in DEBUGGERS. Nothing here knows Flask, the
+settings or the supervisor."""
 
 from __future__ import annotations
 

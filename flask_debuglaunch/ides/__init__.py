@@ -1,4 +1,5 @@
-"""The files that IDEs need. A new IDE is a file here and a line in IDES."""
+"""The files that IDEs need: a new IDE is a file here and a line in IDES. Texts come in and go out;
+reading and writing them is project_files.py's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The files that put the launcher into the place of an app's server in a container."""
+"""The files that put the launcher into the place of an app's server in a container. What the
+launcher finds out about the container that it runs in is in container.py."""
 
 from __future__ import annotations
 

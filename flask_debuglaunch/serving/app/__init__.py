@@ -1,1 +1,2 @@
-"""The app: found, imported in its environment, and wrapped in what shows its errors."""
+"""The app: found, imported in its environment, and wrapped in what shows its errors. No process is
+started here, no socket opened."""
