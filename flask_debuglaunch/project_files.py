@@ -121,6 +121,8 @@ def _status_of_writable(path: Path, folder: Path) -> os.stat_result | None:
         kind = f"a symbolic link to {os.readlink(path)}"
     if kind is not None:
         raise OSError(None, f"it is {kind}; only files are written: put one in its place")
+    if hasattr(os, "statvfs") and os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
     # Replacing a file asks the folder for leave, and not the file.
     if not (present.st_mode & 0o222 and os.access(path, os.W_OK)):
         raise OSError(None, "it is read-only: make it writable")
@@ -248,14 +250,19 @@ _FIXES = {
 }
 
 
+def why_not_written(error: OSError) -> str:
+    """The reason, and what helps where that is known."""
+    return _FIXES.get(error.errno or 0) or error.strerror or str(error)
+
+
 @contextmanager
 def _errors_of(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why = _FIXES.get(error.errno or 0, error.strerror)
         raise LaunchError(
-            f"{shown(path)}: can't be written: {why}, or print the text with --stdout"
+            f"{shown(path)}: can't be written: {why_not_written(error)}, or only print the text:"
+            " --stdout (doctor: --dry-run)"
         ) from None
     except UnicodeEncodeError as error:
         found = error.object[error.start : error.end]

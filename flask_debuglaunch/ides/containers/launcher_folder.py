@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.project_files import why_not_written
 
 HOST_FOLDER: Final = "~/.cache/flask-debuglaunch/container"
 """Outside of the project, so that no image is built with it; Compose and Windows know ~ too."""
@@ -57,7 +58,12 @@ def provide(folder: Path | None = None) -> None:
             if _files(new) != _files(folder):
                 _replace(folder, new, Path(temporary) / "old")
     except OSError as error:
-        raise LaunchError(f"{folder}: can't be written: {error.strerror}", exit_status=1) from None
+        raise _not_written(folder, error) from None
+
+
+def _not_written(path: Path, error: OSError) -> LaunchError:
+    why = f"can't be written: {why_not_written(error)}. Nothing is changed"
+    return LaunchError(f"{path}: {why}", exit_status=1)
 
 
 def packed() -> str:
@@ -99,10 +105,17 @@ def _fill(folder: Path, sources: Mapping[str, Path]) -> None:
     packages.mkdir(parents=True)
     for name, path in sources.items():
         if path.is_dir():
-            shutil.copytree(path, packages / name, ignore=SKIPPED)
+            shutil.copytree(path, packages / name, ignore=SKIPPED, copy_function=_copy)
         else:
             shutil.copy2(path, packages / path.name)
     (folder / "__main__.py").write_text(MAIN, encoding="utf-8")
+
+
+def _copy(source: str, target: str) -> None:
+    try:
+        shutil.copy2(source, target)
+    except OSError as error:  # copytree() itself would try all others, and tell their names
+        raise _not_written(Path(target), error) from None
 
 
 def _files(folder: Path) -> dict[str, bytes]:
