@@ -100,11 +100,17 @@ def _planner(
     """What reads the files and decides: again whenever it is called, by the facts of now."""
     from flask_debuglaunch.configuration.keyword_arguments import read_arguments
     from flask_debuglaunch.configuration.load_settings import load_settings
+    from flask_debuglaunch.deployment import NAMES_OF_DEPLOYED
     from flask_debuglaunch.detection import observe
     from flask_debuglaunch.plan import resolve
 
     file = Path(config) if config is not None else None
     called_with = read_arguments(options, Path.cwd())
+    for name in NAMES_OF_DEPLOYED & called_with.keys():
+        raise LaunchError(
+            f"{called_with[name].origin}: this program is somebody's already, and its app may be"
+            " made. Give the flag to `python -m flask_debuglaunch`"
+        )
     folder, environ = Path.cwd(), dict(os.environ)
     facts = observe(app_is_given=app_is_given)
     return lambda: resolve(load_settings(file, {}, environ, folder, called_with), facts)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from flask_debuglaunch.configuration.settings import values_of
 from flask_debuglaunch.configuration.value_types import Duration
+from flask_debuglaunch.deployment.deployed import Deployed
 from flask_debuglaunch.plan import Plan
 
 
@@ -21,6 +22,8 @@ def banner(plan: Plan, why: str) -> Iterator[str]:
         yield f"Debugger: {_debugger(plan)}"
     if _nothing_is_given(plan):
         yield "Next: give --debug, or --debug-with and your IDE; `init` writes a YAML"
+    if plan.deployed is not None:
+        yield _deployed_as(plan.deployed)
     if plan.run_for.value is not None:
         yield f"Ends by itself in {Duration().to_text(plan.run_for.value)}"
     if plan.reload.value and not plan.preload.value:
@@ -31,6 +34,13 @@ def listening(plan: Plan) -> str:
     """That the debugger listens, when it does."""
     how = "the IDE of this terminal attaches" if plan.announce.value else "attach the IDE to it"
     return f"Debugger: {plan.debugger.value} listens on {_address(plan)}: {how}"
+
+
+def _deployed_as(deployed: Deployed) -> str:
+    user, folder = deployed.user, deployed.working_directory
+    parts = [f"as {user.value} ({user.origin})" if user.value else "as this account"]
+    parts += [f"in {folder.value} ({folder.origin})"] if folder.value else []
+    return f"Runs {', '.join(parts)}"
 
 
 def tunnel_command(plan: Plan, port: int) -> str:

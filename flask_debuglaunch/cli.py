@@ -17,6 +17,7 @@ import click
 from flask_debuglaunch.command_group import LaunchGroup, explaining_command
 from flask_debuglaunch.configuration.command_line_flags import Given, read_argv
 from flask_debuglaunch.configuration.load_settings import load_settings
+from flask_debuglaunch.deployment import NAMES_OF_DEPLOYED
 from flask_debuglaunch.settings_options import (
     completed_with,
     completed_with_files,
@@ -72,7 +73,7 @@ def run(ctx: click.Context, /, **flags: Any) -> None:
 
     if serving.is_worker():
         sys.exit(serving.work())
-    plan = _planner(ctx, flags)
+    plan = _planner(ctx, flags, start_again=True)
     sys.exit(serving.serve(plan(), resolve=plan, why=explaining_command(ctx)))
 
 
@@ -242,15 +243,29 @@ def _plan(ctx: click.Context, flags: Mapping[str, Any]) -> Plan:
     return _planner(ctx, flags)()
 
 
-def _planner(ctx: click.Context, flags: Mapping[str, Any]) -> Callable[[], Plan]:
-    """What reads the files and decides: again whenever it is called, by the facts of now."""
+def _planner(
+    ctx: click.Context, flags: Mapping[str, Any], *, start_again: bool = False
+) -> Callable[[], Plan]:
+    """What reads the files and decides: again whenever it is called, by the facts of now.
+
+    start_again: where the flags name an account or a service, be that from here on.
+    """
     from flask_debuglaunch.detection import observe
     from flask_debuglaunch.plan import resolve
 
     config, given = _given(ctx, flags)
     environ = _environ_of_user(ctx)
-    facts, folder = observe(environ), Path.cwd()
-    return lambda: resolve(load_settings(config, given, environ, folder), facts)
+    facts, deployed = observe(environ), None
+    if given.keys() & NAMES_OF_DEPLOYED:
+        from flask_debuglaunch.deployment.as_deployed import as_deployed
+
+        there = as_deployed(given, environ, facts, start_again=start_again)
+        facts, deployed, environ = there.facts, there.deployed, _environ_of_user(ctx)
+    folder = Path.cwd()
+    origins = deployed.origins if deployed else {}
+    return lambda: resolve(
+        load_settings(config, given, environ, folder, origins=origins), facts, deployed
+    )
 
 
 def _given(ctx: click.Context, flags: Mapping[str, Any]) -> tuple[Path | None, dict[str, Given]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from flask_debuglaunch.configuration.origins import DEFAULT, shown
 from flask_debuglaunch.configuration.settings import DECLARATIONS, Declaration, values_of
+from flask_debuglaunch.deployment.deployed import shown_values
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.plan import DECISIONS, Plan, decisions_of
 from flask_debuglaunch.redaction import redact
@@ -35,6 +36,11 @@ def as_json(plan: Plan, key: str | None = None) -> dict[str, Any]:
         if key in (None, name)
     }
     explained: dict[str, Any] = {"schema": JSON_SCHEMA, "plan": decisions, "settings": settings}
+    if key is None and plan.deployed is not None:
+        explained["deployed"] = {
+            name: {"value": _json_value(value.value), "origin": str(value.origin)}
+            for name, value in shown_values(plan.deployed)
+        }
     if key is None:
         explained["files"] = [
             {"path": str(one.path), "found": one.found} for one in plan.settings.lookups
@@ -56,6 +62,7 @@ def as_text(plan: Plan, key: str | None = None, *, defaults: bool = False) -> st
     sections = [
         _table(("decision", "value", "reason"), decisions, "reason"),
         _table(("setting", "value", "origin"), settings, "origin"),
+        _table(("deployed", "value", "origin"), explained.get("deployed", {}), "origin"),
     ]
     if key is None:
         sections.append("\n".join(_file_lines(plan, defaults)))

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from flask_debuglaunch.configuration.origins import Value
 from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.debuggers import DEBUGGERS, debugger_of
+from flask_debuglaunch.deployment.deployed import Deployed
 from flask_debuglaunch.detection import Facts
 from flask_debuglaunch.errors import LaunchError
 
@@ -60,6 +61,8 @@ class Plan:
     tunnel_to: Decision[str | None]
 
     settings: Settings
+    deployed: Deployed | None = None
+    """What `--user` and `--as-service` bring."""
     app_is_given: bool = False
     """Has the program made it, and hands it over: run(app)?"""
     notes: tuple[str, ...] = ()
@@ -74,7 +77,7 @@ class Plan:
         return self.debugger.value in EXTERNAL
 
 
-def resolve(settings: Settings, facts: Facts) -> Plan:
+def resolve(settings: Settings, facts: Facts, deployed: Deployed | None = None) -> Plan:
     """Decide every value. Raises LaunchError for what would conflict or be unsafe."""
     debug = _debug(settings, facts)
     production = _production(settings, facts) if debug.value else None
@@ -91,8 +94,8 @@ def resolve(settings: Settings, facts: Facts) -> Plan:
         reload=reload,
         preload=_preload(settings, facts, reload),
         stop_on_errors=_stop_on_errors(settings, debugger),
-        app=_app(settings, facts),
-        app_directory=_app_directory(settings, facts),
+        app=_app(settings, facts, deployed),
+        app_directory=_app_directory(settings, facts, deployed),
         host=_as_given(settings.host),
         port=_as_given(settings.port),
         debug_host=_as_given(settings.debug_host),
@@ -105,6 +108,7 @@ def resolve(settings: Settings, facts: Facts) -> Plan:
         run_for=_as_given(settings.run_for),
         tunnel_to=_tunnel_to(settings, facts),
         settings=settings,
+        deployed=deployed,
         app_is_given=facts.program_folder is not None,
     )
     _refuse_unsafe(plan)
@@ -280,20 +284,24 @@ def _stop_on_errors(settings: Settings, debugger: Decision[str]) -> Decision[str
     return _as_given(settings.stop_on_errors)
 
 
-def _app(settings: Settings, facts: Facts) -> Decision[str | None]:
+def _app(settings: Settings, facts: Facts, deployed: Deployed | None) -> Decision[str | None]:
     if facts.program_folder is not None:
         return Decision(None, "handed over by the program: run(app)")
+    if settings.app.value is None and deployed and deployed.app.value:
+        return Decision(deployed.app.value, f"what the service serves ({deployed.app.origin})")
     if settings.app.value is None:
         return Decision(None, "searched as Flask does: wsgi.py, app.py, then main.py")
     return _as_given(settings.app)
 
 
-def _app_directory(settings: Settings, facts: Facts) -> Decision[Path]:
+def _app_directory(settings: Settings, facts: Facts, deployed: Deployed | None) -> Decision[Path]:
     if facts.program_folder is not None:
         return Decision(facts.program_folder, "the folder of the program that hands the app over")
     named_in = settings.app.origin.file
     if named_in is not None:
         return Decision(named_in.parent, f"the folder of {named_in.name}, which names the app")
+    if deployed and deployed.working_directory.value:
+        return Decision(facts.folder, f"the service's ({deployed.working_directory.origin})")
     if settings.app.is_default and settings.config_file is not None:
         return Decision(settings.config_file.parent, "the folder of the configuration")
     return Decision(facts.folder, "the working directory")
@@ -353,6 +361,7 @@ def _required(settings: Settings) -> Decision[bool]:
 def _notes(plan: Plan, facts: Facts) -> Iterator[str]:
     settings = plan.settings
     yield from settings.notes
+    yield from plan.deployed.notes if plan.deployed else ()
     for name in facts.stale_variables:
         yield f"env:{name}: left by another server, dropped"
     if not (is_loopback(settings.host.value) or plan.local_clients.value):

@@ -35,6 +35,11 @@ def redact(text: str) -> str:
     return f"{safe} ... ({left_out:,} more characters)" if left_out > 0 else safe
 
 
+def redact_value(name: str, value: str) -> str:
+    """The value of a variable, or *** where its name says that it is a secret."""
+    return "***" if _is_secret(name) else redact(value)
+
+
 def holds_secret(text: str) -> bool:
     """Is there anything to redact, as far as it would be shown?"""
     return _without_secrets(text[:LONGEST]) != text[:LONGEST]

@@ -20,6 +20,7 @@ LAYERS = [
     ["serving", "ides", "explanation"],
     ["banner", "project_files"],
     ["plan"],
+    ["deployment"],
     ["detection", "configuration"],
     ["debuggers"],
     [
@@ -27,6 +28,7 @@ LAYERS = [
         "editor_links",
         "errors",
         "fixes",
+        "json_dataclasses",
         "installed_versions",
         "port_owner",
         "regular_file",

@@ -15,7 +15,7 @@ from flask_debuglaunch.configuration.env_files import (
     load_env_files,
 )
 from flask_debuglaunch.configuration.environment_variables import CONFIG_ENV, read_environment
-from flask_debuglaunch.configuration.origins import Value, shown
+from flask_debuglaunch.configuration.origins import Origin, Value, shown
 from flask_debuglaunch.configuration.settings import FileLookup, Settings
 from flask_debuglaunch.errors import LaunchError
 
@@ -29,15 +29,17 @@ def load_settings(
     environ: Mapping[str, str],
     folder: Path,
     called_with: Mapping[str, Value[Any]] | None = None,
+    origins: Mapping[str, Origin] | None = None,
 ) -> Settings:
     """Read every source.
 
     config: the YAML that the user named, else DEBUGLAUNCH_CONFIG or a CONFIG_NAMES in ``folder``
     (the working directory). given: the flags. called_with: the Python API's arguments, which
-    count like flags. Raises LaunchError for whatever a source has wrong.
+    count like flags. origins: of variables that are not the environment's own. Raises LaunchError
+    for whatever a source has wrong.
     """
     from_argv = {**read_argv(given, folder), **(called_with or {})}
-    from_environment = read_environment(environ, folder)
+    from_environment = read_environment(environ, folder, origins=origins)
     by_name = {**from_environment, **from_argv}
     block = by_name["block"].value if "block" in by_name else None
     configured = _read_config(_config_lookups(config, environ, folder), block)

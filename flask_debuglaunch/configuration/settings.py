@@ -238,6 +238,12 @@ class Settings:
         "to debug in production: then on 127.0.0.1, and without Werkzeug's console.",
         own_flag="--for", argv_only=True,
     )  # fmt: skip
+    user: Value[str | None] = setting(
+        Text("the name of an account"), None,
+        "Run as this account (as root): with its groups, its HOME, and nothing of your environment "
+        "but PATH, language, terminal, and what is meant for Flask, the launcher and the debugger.",
+        argv_only=True,
+    )  # fmt: skip
 
     flask_env: Value[str | None] = UNSET
     """FLASK_ENV, or ENV of the app's block: "production" keeps debug mode off."""

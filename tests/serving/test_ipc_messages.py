@@ -21,6 +21,7 @@ from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.debuggers.child_sessions import Session
 from flask_debuglaunch.detection import observe
+from flask_debuglaunch.json_dataclasses import decode, encode
 from flask_debuglaunch.plan import Plan, resolve
 from flask_debuglaunch.serving import ipc_messages
 from flask_debuglaunch.serving.ipc_messages import (
@@ -34,7 +35,6 @@ from flask_debuglaunch.serving.ipc_messages import (
     Watch,
 )
 from flask_debuglaunch.serving.processes.ipc_channel import Channel, channel_to_child
-from flask_debuglaunch.serving.processes.json_dataclasses import decode, encode
 
 from .project import Project
 

@@ -14,8 +14,8 @@ from collections.abc import Collection
 from select import select
 from typing import Any
 
+from flask_debuglaunch.json_dataclasses import decode, encode
 from flask_debuglaunch.serving.ipc_messages import ORDERS, REPORTS
-from flask_debuglaunch.serving.processes.json_dataclasses import decode, encode
 from flask_debuglaunch.terminal import say
 
 _LENGTH = struct.Struct("!I")

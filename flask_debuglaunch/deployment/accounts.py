@@ -1,0 +1,68 @@
+"""Accounts of this machine, and what a process needs to be one of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flask_debuglaunch.configuration.origins import Origin, Value
+from flask_debuglaunch.errors import LaunchError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Account:
+    """groups: all that the process is to be in, its own (gid) among them."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: Path
+    shell: str
+
+    def environment(self) -> dict[str, str]:
+        """As login(1) and systemd set it."""
+        names = {"USER": self.name, "LOGNAME": self.name}
+        return {**names, "HOME": str(self.home), "SHELL": self.shell}
+
+
+def account_of(user: Value[str]) -> Account:
+    """By its name or its number, with the groups that it has in the group database.
+
+    Raises LaunchError if there is no such account, or there are none on this platform.
+    """
+    if sys.platform == "win32":
+        raise LaunchError(f"{user.origin}: another account can't be taken on Windows")
+    import os
+    import pwd
+
+    text = user.value
+    try:
+        found = pwd.getpwuid(int(text)) if text.isdecimal() else pwd.getpwnam(text)
+    except (KeyError, OverflowError):
+        known = [one.pw_name for one in pwd.getpwall()]
+        hint = did_you_mean(text, known, ". `getent passwd` lists those that there are")
+        raise LaunchError(f"{user.origin}: there is no account {text}{hint}") from None
+    groups = tuple(os.getgrouplist(found.pw_name, found.pw_gid))
+    home, shell = Path(found.pw_dir), found.pw_shell or "/bin/sh"
+    return Account(found.pw_name, found.pw_uid, found.pw_gid, groups, home, shell)
+
+
+def with_groups(account: Account, group: Value[str | None], more: Iterable[Value[str]]) -> Account:
+    """The account with another group as its own, and with more of them. Raises LaunchError."""
+    gid = account.gid if group.value is None else _gid(group.value, group.origin)
+    added = [_gid(one.value, one.origin) for one in more]
+    groups = dict.fromkeys([gid, *account.groups, *added])
+    return replace(account, gid=gid, groups=tuple(groups))
+
+
+def _gid(text: str, origin: Origin) -> int:
+    import grp
+
+    try:
+        return int(text) if text.isdecimal() else grp.getgrnam(text).gr_gid
+    except KeyError:
+        hint = did_you_mean(text, [one.gr_name for one in grp.getgrall()])
+        raise LaunchError(f"{origin}: there is no group {text}{hint}") from None
