@@ -94,12 +94,12 @@ class Debugger(Protocol):
     def stop_on_error(self, error: BaseException) -> bool:
         """Stop the IDE where the caught error was raised, until the person continues.
 
-        Does nothing if no IDE is attached, if its settings exclude the error, or if it has
-        stopped for this error by itself. Returns whether an IDE is attached.
+        Does nothing if no IDE takes it, or if it has stopped for this error by itself. Returns
+        whether it has been stopped for it.
         """
 
-    def stop_late(self, error: BaseException) -> None:
-        """The same for an error of some time ago, again if need be."""
+    def takes(self, error: BaseException) -> bool:
+        """Is an IDE attached whose settings ask for a stop at such an error?"""
 
     def is_attached(self) -> bool:
         """Is an IDE attached to this process, with its breakpoints set?"""

@@ -38,8 +38,8 @@ class NoDebugger:
     def stop_on_error(self, error: BaseException) -> bool:
         return False
 
-    def stop_late(self, error: BaseException) -> None:
-        pass
+    def takes(self, error: BaseException) -> bool:
+        return False
 
     def is_attached(self) -> bool:
         return False

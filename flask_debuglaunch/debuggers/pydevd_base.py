@@ -63,16 +63,16 @@ class PydevdBase:
         return True
 
     def stop_on_error(self, error: BaseException) -> bool:
-        if not self.is_attached():
+        if internals.has_stopped_for(error):
+            return True
+        if not self.takes(error):
             return False
-        if internals.wants_stop(internals.live_debugger(), error):
-            with internals.visible(error):
-                self._stop_on(error)
+        with internals.visible(error):
+            self._stop_on(error)
         return True
 
-    def stop_late(self, error: BaseException) -> None:
-        internals.forget(error)
-        self.stop_on_error(error)
+    def takes(self, error: BaseException) -> bool:
+        return self.is_attached() and internals.asks_for(internals.live_debugger(), error)
 
     def is_attached(self) -> bool:
         debugger = internals.live_debugger()

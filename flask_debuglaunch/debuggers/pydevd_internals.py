@@ -177,11 +177,13 @@ def _was_stopped_at(trace: TracebackType) -> bool:
     return any(innermost in (entry, _innermost(one.__traceback__)) for one, entry in _stopped)
 
 
-def wants_stop(debugger: Any, error: BaseException) -> bool:
-    """Does the IDE ask for a stop at unhandled errors like this one, and has not had it yet?"""
-    if any(one is error for one, _ in _stopped):
-        return False
+def asks_for(debugger: Any, error: BaseException) -> bool:
+    """Does the IDE ask for stops at unhandled errors like this one?"""
     return bool(_box_for(error, debugger.break_on_uncaught_exceptions))
+
+
+def has_stopped_for(error: BaseException) -> bool:
+    return any(one is error for one, _ in _stopped)
 
 
 def forget(error: BaseException) -> None:

@@ -84,30 +84,45 @@ def _join(session: Session) -> None:
         say(f"{error}. Until the next reload the app is served without the debugger")
 
 
-def meet_late(plan: Plan) -> str | None:
-    """In the process that serves the app, long after its start: see to it that an IDE is met.
-    Returns what the person is to do, None if an IDE is attached. Raises DebuggerUnavailable."""
+def meet_late(plan: Plan, error: BaseException) -> str | None:
+    """In the process that serves the app, long after its start: see to it that an IDE is met which
+    takes the error. Returns what the person is to do, None if it does. Raises DebuggerUnavailable.
+    """
     debugger = debugger_of(plan)
-    if debugger.is_attached():
-        return None
     endpoint = Endpoint(plan.debug_host.value, plan.debug_port.value)
-    if plan.connection.value == "connect":
+    if not debugger.is_attached():
+        if plan.connection.value == "listen":
+            return f"Attach the IDE to {endpoint}: the debugger stops as soon as it is there"
+        if plan.connection.value != "connect":
+            raise DebuggerUnavailable("The IDE has left the app: start the app there again")
         debugger.map_paths(plan.settings.path_mappings.value)
         debugger.connect(endpoint)
         debugger.settle_in()
-        return None
-    return f"Attach the IDE to {endpoint}: the debugger stops as soon as it is there"
+    if not debugger.takes(error):
+        raise DebuggerUnavailable(_not_asked_for(error))
+    return None
 
 
 def stop_late(plan: Plan, error: BaseException) -> None:
-    """Stop at the error as soon as an IDE is attached; give up after a while."""
+    """Stop at the error, once more if need be, as soon as an IDE is attached; give up after a
+    while."""
     debugger = debugger_of(plan)
     deadline = monotonic() + ATTACH_SECONDS
     while not debugger.is_attached():
         if monotonic() > deadline:
             return
         sleep(0.1)
-    debugger.stop_late(error)
+    debugger.forget_error(error)
+    if not debugger.stop_on_error(error):
+        say(_not_asked_for(error))
+    debugger.forget_error(error)
+
+
+def _not_asked_for(error: BaseException) -> str:
+    return (
+        f"The IDE is attached, but not set to stop at a {type(error).__name__}: tick its box for"
+        " uncaught exceptions, then click again"
+    )
 
 
 def _is_held_by_supervisor(plan: Plan) -> bool:

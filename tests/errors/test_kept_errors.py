@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 
 from ..support.dap import Editor
-from ..support.ide import Stop
-from ..support.processes import Program, Response, free_port, http_get
-from ..support.pydevd_ide import PyCharm, PyDev
+from ..support.debugging import listening_ide
+from ..support.ide import Ide, Stop
+from ..support.processes import TIMEOUT, Program, Response, free_port, http_get, in_background
 from ..support.requirements import require_debugger
 from ..support.sources import marked_line
-from .error_session import READY, python_m
+from .error_session import READY, WAYS, meet, python_m
 
 APP = """\
 from flask import Flask, request
@@ -29,6 +30,11 @@ app = Flask(__name__)
 def view():
     basket = ["apple"]
     raise ValueError("view")  # @bp
+
+
+@app.get("/")
+def index():
+    return "served all the while"
 """
 BUTTON = re.compile(
     r'<form method=post action="(/__debuglaunch__/errors/\w+)">'
@@ -65,6 +71,15 @@ class Served:
         assert "['apple']" in stop.variables()["basket"]
         assert stop.evaluate("request.path").endswith("'/view'")
 
+    def stops_at_once(self, ide: Ide[Any], path: str, token: str) -> None:
+        """For a click, and the server serves all the while."""
+        said = self.click(path, token).text
+        assert "The debugger stops at ValueError in GET /view: see the IDE" in said, said
+        stop = ide.wait_for_stop()
+        self.is_the_error(stop)
+        assert http_get(f"{self.url}/").text == "served all the while"
+        stop.resume()
+
 
 @contextmanager
 def served(folder: Path, debugger: str, *flags: str, port: int | None = None) -> Iterator[Served]:
@@ -88,11 +103,7 @@ def test_attach_after_the_error(tmp_path: Path, reload: str) -> None:
             stop = editor.wait_for_stop()
             app.is_the_error(stop)
             stop.resume()
-            assert "The debugger stops at ValueError in GET /view" in app.click(path, token).text
-            again = editor.wait_for_stop()  # two clicks, two stops
-            app.is_the_error(again)
-            again.resume()
-            assert http_get(f"{app.url}/no-such-page").status == 404
+            app.stops_at_once(editor, path, token)  # two clicks, two stops
 
 
 @pytest.mark.parametrize("debugger", ["pydevd", "pydevd-pycharm"])
@@ -102,12 +113,48 @@ def test_the_click_dials_an_ide_that_was_started_after_the_app(
     with served(tmp_path, debugger) as app:
         path, token = app.fail()
         assert "no IDE listens on" in app.click(path, token).text
-        kind = PyDev if debugger == "pydevd" else PyCharm
-        with kind(port=app.debug_port, filters=["uncaught"]) as ide:
-            assert "The debugger stops at" in app.click(path, token).text
-            stop = ide.wait_for_stop()
-            app.is_the_error(stop)
+        with listening_ide(debugger, app.debug_port, filters=["uncaught"]) as ide:
+            app.stops_at_once(ide, path, token)
+
+
+@pytest.mark.parametrize("debugger", ["debugpy", "pydevd", "pydevd-pycharm"])
+def test_the_click_dials_an_ide_that_was_started_again(tmp_path: Path, debugger: str) -> None:
+    with ExitStack() as running:
+        with listening_ide(debugger) as first:
+            connect = ["--debug-connection", "connect"]
+            app = running.enter_context(served(tmp_path, debugger, *connect, port=first.port))
+            first.disconnect()
+        path, token = app.fail()
+        with listening_ide(debugger, app.debug_port, filters=["uncaught"]) as second:
+            app.stops_at_once(second, path, token)
+
+
+@pytest.mark.parametrize(("debugger", "way"), WAYS)
+def test_an_ide_whose_settings_exclude_the_error(tmp_path: Path, debugger: str, way: str) -> None:
+    file = tmp_path / "app.py"
+    file.write_text(APP)
+    with meet(debugger, way, file, filters=[]) as meeting:
+        app = Served(file, meeting.program, meeting.url, 0)
+        path, token = meeting.ide.without_stop(app.fail)
+        assert "not set to stop at a ValueError" in app.click(path, token).text
+        meeting.ide.set_exception_filters("uncaught")
+        app.stops_at_once(meeting.ide, path, token)
+
+
+def test_a_reload_waits_for_the_stop(tmp_path: Path) -> None:
+    with served(tmp_path, "debugpy", "--reload") as app:
+        path, token = app.fail()
+        with Editor.attach(app.debug_port) as editor:
+            editor.wait_for_session(2)
+            app.click(path, token)
+            stop = editor.wait_for_stop()
+            app.app.write_text(APP.replace("served", "reloaded"))
+            app.program.wait_for_line(rf"reload waits: stopped at app\.py:{marked_line(app.app)}")
+            assert "['apple']" in stop.variables()["basket"]
+            waiting = in_background(http_get, f"{app.url}/")
             stop.resume()
+            app.program.wait_for_line("Reloaded in")
+            assert waiting.result(TIMEOUT).text == "reloaded all the while"
 
 
 def test_attacks(tmp_path: Path) -> None:

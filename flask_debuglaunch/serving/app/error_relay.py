@@ -65,7 +65,7 @@ def relay_errors(
 ) -> WSGIApplication:
     """The app, with its errors relayed to the debugger's IDE.
 
-    mode: as STOP_ON_ERRORS. not_taken: called for each error while no IDE is attached. To be called
+    mode: as STOP_ON_ERRORS. not_taken: called for each error that no IDE takes. To be called
     once for a process, with the app as it will be served.
     """
     if mode == "off":

@@ -53,11 +53,11 @@ _start_thread = threading.Thread.start  # kept before the app is imported, as in
 class Stopping:
     """How the debugger is had to stop at an error.
 
-    meet: sees to it that an IDE is met; returns what to tell the person, None if one is there.
-    Raises DebuggerUnavailable. stop: stops in this thread, as soon as an IDE is there.
+    meet: sees to it that an IDE is met that takes the error; returns what to tell the person, None
+    if one is there. Raises DebuggerUnavailable. stop: stops in this thread, as soon as it is there.
     """
 
-    meet: Callable[[], str | None]
+    meet: Callable[[BaseException], str | None]
     stop: Callable[[BaseException], None]
 
 
@@ -102,7 +102,7 @@ def _answer(request: Request, kept: KeptErrors, stopping: Stopping) -> Response:
     if found is None:
         return _page(kept, "That error is not kept any more.")
     try:
-        to_do = stopping.meet()
+        to_do = stopping.meet(found.error)
     except DebuggerUnavailable as error:
         return _page(kept, str(error))
     response = _page(kept, to_do or f"The debugger stops at {found}: see the IDE.")

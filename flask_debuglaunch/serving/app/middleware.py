@@ -62,7 +62,7 @@ def _with_relay(app: WSGIApplication, plan: Plan) -> WSGIApplication:
 
     app = relay_errors(app, debugger_of(plan), mode.value, keep)
     app = _with_error_page(app, plan, lambda error: kept_errors_page.button(kept, error))
-    stopping = kept_errors_page.Stopping(lambda: meet_late(plan), lambda e: stop_late(plan, e))
+    stopping = kept_errors_page.Stopping(lambda e: meet_late(plan, e), lambda e: stop_late(plan, e))
     return kept_errors_page.with_kept_errors(app, kept, stopping, _clients(plan))
 
 

@@ -76,17 +76,19 @@ class AppServer(BaseWSGIServer):
         """Wait until the app has answered what it is working on, and CUT_OFF_SECONDS for the other
         connections: streams, websockets, requests that have not wholly come.
 
-        Returns False if some connections are open still; the time does not run while `held` (a
-        thread is stopped in the debugger).
+        Returns False if some connections are open still. It lasts, and the time does not run, while
+        `held`: a thread is stopped in the debugger, be it one that answers no request.
         """
         began = time.monotonic()
         while True:
-            if held():
+            is_held = held()
+            if is_held:
                 began = time.monotonic()
             waited = time.monotonic() - began
             with self._changed:
                 at_work = any(one.is_app_at_work for one in self._open.values())
-                if not self._open or waited > (seconds if at_work else CUT_OFF_SECONDS):
+                is_over = not self._open or waited > (seconds if at_work else CUT_OFF_SECONDS)
+                if is_over and not is_held:
                     return not self._open
                 self._changed.wait(DRAIN_STEP_SECONDS)
 
