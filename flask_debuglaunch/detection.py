@@ -90,6 +90,8 @@ def production_server(environ: Mapping[str, str] = os.environ) -> str | None:
     """The production server that runs this process."""
     if environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
         return "gunicorn"
+    if "UWSGI_ORIGINAL_PROC_NAME" in environ:
+        return "uwsgi"
     # uWSGI and mod_wsgi put a module of this name into their own processes, and nowhere else.
     return next((name for name in ("uwsgi", "mod_wsgi") if name in sys.modules), None)
 

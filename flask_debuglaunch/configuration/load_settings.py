@@ -91,17 +91,16 @@ def _read_config(lookups: tuple[FileLookup, ...], block: str | None) -> _Configu
         except LaunchError as error:
             if not lookup.may_be_others or is_meant_for_us(lookup.path, block):
                 raise
-            looked_at.append(replace(lookup, passed_over=_why_passed_over(lookup.path, error)))
+            looked_at.append(replace(lookup, passed_over=_why_passed_over(error)))
             continue
         seen = (*looked_at, *lookups[index:])
         return _Configured(seen, lookup.path, content.values, content.notes)
     return _Configured(tuple(looked_at))
 
 
-def _why_passed_over(file: Path, error: LaunchError) -> str:
-    reason = str(error).removeprefix(f"{shown(file)}:").strip()
+def _why_passed_over(error: LaunchError) -> str:
     return (
-        f"passed over as another tool's, for it has none of our blocks ({reason})."
+        f"passed over as another tool's, for it has none of our blocks ({error})."
         f" Name yours {CONFIG_NAMES[0]}, or give it with --config"
     )
 

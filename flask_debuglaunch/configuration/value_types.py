@@ -342,7 +342,7 @@ class Certificate:
 
     def from_text(self, text: str, base: Path) -> str:
         path = FilePath().from_text(text, base)
-        return str(path) if path.is_file() else text
+        return str(path) if os.path.isfile(path) else text
 
     def to_text(self, value: str | None) -> str:
         return value or ""

@@ -11,15 +11,18 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.child_sessions import children_left_alone
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, Presence
-from flask_debuglaunch.debuggers.debugpy_lifeline import Lifeline
 from flask_debuglaunch.debuggers.ide_connection import IdeServer
 from flask_debuglaunch.debuggers.pydevd_base import PydevdBase
 from flask_debuglaunch.errors import DebuggerUnavailable
 from flask_debuglaunch.port_owner import owner_of_port
+
+if TYPE_CHECKING:
+    from flask_debuglaunch.debuggers.debugpy_lifeline import Lifeline
 
 ADAPTER_SITE = Path(__file__).with_name("debugpy_adapter_site")
 
@@ -49,6 +52,9 @@ class Debugpy(PydevdBase):
     def listen(self, endpoint: Endpoint, when_lost: Callable[[], None]) -> None:
         self._import()
         import debugpy
+
+        # Here, because its cryptography is a tenth of a light command's start.
+        from flask_debuglaunch.debuggers.debugpy_lifeline import Lifeline
 
         internals.no_delay()
         lifeline = Lifeline()

@@ -9,13 +9,16 @@ listen before the debugger takes the connection over; what is heard stays in the
 from __future__ import annotations
 
 import re
-import socket
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint
 from flask_debuglaunch.errors import DebuggerUnavailable
 from flask_debuglaunch.port_owner import owner_of_port
+
+if TYPE_CHECKING:
+    import socket
 
 SILENCE_SECONDS = 8.0
 """How long an IDE may take for its first word."""
@@ -52,6 +55,8 @@ def dial(server: IdeServer, endpoint: Endpoint, seconds: float) -> socket.socket
 
 
 def _connected(server: IdeServer, endpoint: Endpoint, seconds: float) -> socket.socket:
+    import socket  # here: most commands dial nobody
+
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -67,6 +72,8 @@ def _connected(server: IdeServer, endpoint: Endpoint, seconds: float) -> socket.
 
 def _first_words(connection: socket.socket, greeting: re.Pattern[bytes]) -> bytes:
     """What the other side says first, left in the socket; empty if it says nothing in time."""
+    import socket
+
     connection.settimeout(SILENCE_SECONDS)
     try:
         heard = connection.recv(1000, socket.MSG_PEEK)

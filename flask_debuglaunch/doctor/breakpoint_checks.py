@@ -8,6 +8,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.machinery import FrozenImporter
 from pathlib import Path
 from types import CodeType
 
@@ -40,7 +41,7 @@ def parse_line(text: str, folder: Path) -> Line:
     if not colon or not number.isdigit():
         name, number = text, ""
     file = folder / name
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise LaunchError(
             f"argv:{text}: there is no file {shown(file)}. Name one, as shop/views.py:12"
         )
@@ -58,6 +59,7 @@ def findings_for(line: Line, evidence: Evidence) -> Iterator[Finding]:
         return
     yield from _executable(line)
     yield from _just_my_code(line, evidence)
+    yield from _frozen(line)
     yield from _mapped(line, evidence)
     yield from _imported(line, evidence)
     yield from _running_version(line, evidence)
@@ -128,19 +130,22 @@ def _just_my_code(line: Line, evidence: Evidence) -> Iterator[Finding]:
         str(line),
         '"justMyCode": false in the configuration of launch.json',
     )
-    if line.file.stem in sys.modules and _is_frozen(line.file.stem):
+
+
+def _frozen(line: Line) -> Iterator[Finding]:
+    """From Python 3.11 on it brings what it needs at its start along, compiled: the debugger sees
+    `<frozen posixpath>` instead of the file."""
+    library, file = Path(sysconfig.get_path("stdlib")).resolve(), line.file.resolve()
+    if not file.is_relative_to(library):
+        return
+    module = ".".join(file.relative_to(library).with_suffix("").parts).removesuffix(".__init__")
+    if FrozenImporter.find_spec(module) is not None:
         yield Finding(
-            Level.WARNING,
-            f"Python has {line.file.stem} frozen in itself: its lines are not traced",
+            Level.ERROR,
+            f"Python has {module} frozen in itself: the debugger does not know its file",
             str(line),
-            "python -X frozen_modules=off -m flask_debuglaunch",
+            f"{sys.executable} -X frozen_modules=off -m flask_debuglaunch",
         )
-
-
-def _is_frozen(module: str) -> bool:
-    import importlib.machinery
-
-    return importlib.machinery.FrozenImporter.find_spec(module) is not None
 
 
 def _mapped(line: Line, evidence: Evidence) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,7 +47,9 @@ def _app_there(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _ambiguous(folder: Path, taken: Path) -> Iterator[Finding]:
-    others = [name for name in SEARCHED_FILES if name != taken.name and (folder / name).is_file()]
+    others = [
+        name for name in SEARCHED_FILES if name != taken.name and os.path.isfile(folder / name)
+    ]
     if others:
         yield Finding(
             Level.NOTE,
@@ -61,8 +64,8 @@ def _exists(path: Path) -> bool:
     candidates = (path, path.with_suffix(".py"), path / "__init__.py")
     dotted = path.parent / path.name.partition(".")[0]
     return (
-        any(one.is_file() for one in candidates)
-        or ("." in path.name and (dotted.is_dir() or dotted.with_suffix(".py").is_file()))
+        any(map(os.path.isfile, candidates))
+        or ("." in path.name and (os.path.isdir(dotted) or os.path.isfile(f"{dotted}.py")))
         or _is_importable(path.name.partition(".")[0])
     )
 
@@ -78,13 +81,12 @@ def _variables(evidence: Evidence) -> Iterator[Finding]:
     for name in evidence.facts.stale_variables:
         what = f"{name} is left over from another server's process"
         yield Finding(Level.WARNING, what, f"env:{name}", f"unset {name}")
-    if evidence.environ.get("FLASK_ENV"):
-        yield Finding(
-            Level.NOTE,
-            "FLASK_ENV means nothing since Flask 2.3",
-            "env:FLASK_ENV",
-            "unset FLASK_ENV; export FLASK_DEBUG=1",
-        )
+    left = evidence.settings.flask_env
+    if left.value:
+        in_shell, in_file = "unset FLASK_ENV; export FLASK_DEBUG=1", "Write FLASK_DEBUG=1 instead"
+        fix = in_file if left.origin.file else in_shell
+        what = "FLASK_ENV means nothing since Flask 2.3"
+        yield Finding(Level.NOTE, what, str(left.origin), fix)
 
 
 def _shadowed_debug(evidence: Evidence) -> Iterator[Finding]:
@@ -105,7 +107,7 @@ def _shadowed_debug(evidence: Evidence) -> Iterator[Finding]:
 def _matching_nothing(evidence: Evidence) -> Iterator[Finding]:
     settings = evidence.settings
     for name in settings.extra_files.value:
-        if not Path(name).exists():
+        if not os.path.exists(name):
             what = f"EXTRA_FILES: {shown(Path(name))} is not there"
             fix = "Name a file or folder that is there, or delete the entry"
             yield Finding(Level.WARNING, what, str(settings.extra_files.origin), fix)
@@ -122,7 +124,7 @@ def _matching_nothing(evidence: Evidence) -> Iterator[Finding]:
 def _mapped_nowhere(evidence: Evidence) -> Iterator[Finding]:
     """The second of each pair is a folder of this machine."""
     for _, remote in evidence.settings.path_mappings.value:
-        if not Path(remote).exists():
+        if not os.path.exists(remote):
             yield Finding(
                 Level.WARNING,
                 f"PATH_MAPPINGS: {remote} is not there: no breakpoint below it is hit",

@@ -52,17 +52,25 @@ def _new_enough(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _over_each_other(_: Evidence) -> Iterator[Finding]:
-    """Both bring _pydevd_bundle: whichever came last has overwritten the other's files."""
-    both = ("pydevd", "pydevd-pycharm")
-    if not all(installed_version(package) for package in both):
-        return
+    """Both bring _pydevd_bundle: the one that came last has overwritten the other's files, and the
+    one that was uninstalled has taken them along."""
+    installed = [one for one in ("pydevd", "pydevd-pycharm") if installed_version(one)]
     spec = PathFinder.find_spec("_pydevd_bundle")
-    yield Finding(
-        Level.ERROR,
-        "pydevd and pydevd-pycharm are both installed: each has overwritten files of the other",
-        str(Path(spec.origin).parent) if spec and spec.origin else sys.prefix,
-        f"{sys.executable} -m pip uninstall -y pydevd pydevd-pycharm && {fixes.install('pydevd')}",
-    )
+    if len(installed) == 2:
+        yield Finding(
+            Level.ERROR,
+            "pydevd and pydevd-pycharm are both installed: each has overwritten files of the other",
+            str(Path(spec.origin).parent) if spec and spec.origin else sys.prefix,
+            f"{sys.executable} -m pip uninstall -y {' '.join(installed)}"
+            f" && {fixes.install('pydevd')}",
+        )
+    elif installed and spec is None:
+        yield Finding(
+            Level.ERROR,
+            f"{installed[0]} is installed, and its files are gone: the other one was uninstalled",
+            sys.prefix,
+            fixes.install(f"--force-reinstall {installed[0]}"),
+        )
 
 
 def _other_interpreter(evidence: Evidence) -> Iterator[Finding]:
@@ -71,7 +79,7 @@ def _other_interpreter(evidence: Evidence) -> Iterator[Finding]:
     if selected is None:
         return
     where, python = selected
-    if not python.exists():
+    if not os.path.exists(python):
         yield Finding(
             Level.ERROR,
             f"the interpreter that VS Code has selected is not there: {python}",
@@ -92,7 +100,7 @@ def _other_interpreter(evidence: Evidence) -> Iterator[Finding]:
 def _selected_in_vscode(folder: Path) -> tuple[str, Path] | None:
     """The interpreter of .vscode/settings.json; what is selected by hand is not in any file."""
     file = folder / ".vscode" / "settings.json"
-    if not file.exists():
+    if not os.path.exists(file):
         return None
     from flask_debuglaunch import project_files
     from flask_debuglaunch.ides import jsonc_edit
@@ -107,7 +115,7 @@ def _selected_in_vscode(folder: Path) -> tuple[str, Path] | None:
         return None
     python = python.replace("${workspaceFolder}", str(folder))
     path = Path(os.path.expanduser(python))
-    path = path / "bin" / "python" if (path / "bin" / "python").exists() else path
+    path = path / "bin" / "python" if os.path.exists(path / "bin" / "python") else path
     return shown(file), folder / path
 
 

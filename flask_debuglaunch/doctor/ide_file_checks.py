@@ -44,7 +44,7 @@ def _launch_json(evidence: Evidence) -> Iterator[Finding]:
 
 def configurations_of(folder: Path) -> list[Configuration]:
     """The Python configurations of launch.json; none where it is not there or does not parse."""
-    if not (folder / LAUNCH_JSON).exists():
+    if not os.path.exists(folder / LAUNCH_JSON):
         return []
     from flask_debuglaunch import project_files
     from flask_debuglaunch.ides import jsonc_edit
@@ -121,7 +121,7 @@ def _missing_paths(configuration: Configuration, folder: Path) -> Iterator[Findi
     for member, values in {**named, "pathMappings": mapped}.items():
         for value in values:
             path = _on_disk(value, folder)
-            if path is not None and not path.exists():
+            if path is not None and not os.path.exists(path):
                 yield Finding(
                     Level.ERROR,
                     f"{member} names what is not there: {value}",
@@ -156,10 +156,10 @@ def _twice(configurations: list[Configuration]) -> Iterator[Finding]:
 
 def _other_folder(evidence: Evidence) -> Iterator[Finding]:
     """VS Code reads launch.json of the folder that it has opened, and of no folder below it."""
-    if not (evidence.folder / LAUNCH_JSON).exists():
+    if not os.path.exists(evidence.folder / LAUNCH_JSON):
         return
     for parent in evidence.folder.parents:
-        if (parent / ".vscode").is_dir():
+        if os.path.isdir(parent / ".vscode"):
             yield Finding(
                 Level.NOTE,
                 f"VS Code reads it only if this folder is opened, and {parent} has a .vscode too",
@@ -225,7 +225,7 @@ def _removed_module(evidence: Evidence) -> Iterator[Finding]:
 
 def _has_module(folder: Path, app: str) -> bool:
     path = folder / (app if app.endswith(".py") else app.replace(".", "/"))
-    return path.exists() or path.with_suffix(".py").exists()
+    return os.path.exists(path) or os.path.exists(path.with_suffix(".py"))
 
 
 CHECKS = (

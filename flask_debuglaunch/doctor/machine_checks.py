@@ -10,11 +10,18 @@ from pathlib import Path
 from flask_debuglaunch.configuration.origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
+from flask_debuglaunch.doctor.project_sources import unreadable_folders
 from flask_debuglaunch.installed_versions import installed_version, written
 from flask_debuglaunch.plan import is_loopback
-from flask_debuglaunch.serving.watching.event_backends import polled_from_the_start
+from flask_debuglaunch.serving.watching.polled_folders import (
+    LATEST_SECONDS,
+    POLL_SECONDS,
+    polled_from_the_start,
+)
 
 _INOTIFY = Path("/proc/sys/fs/inotify")
+LOOKED_AT = f"every {POLL_SECONDS:g} to {LATEST_SECONDS:g} seconds"
+IN_DELETE_SELF = 0x400  # of inotify.h
 CLOCK_SECONDS = 2.0  # FAT and some network drives round a file's time up to so much
 
 
@@ -27,7 +34,8 @@ def _watches(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING,
             f"the kernel allows no more file events (max_user_watches {allowed}, max_user_instances"
-            f" {(_INOTIFY / 'max_user_instances').read_text().strip()}): changes are polled",
+            f" {(_INOTIFY / 'max_user_instances').read_text().strip()}): changes are polled"
+            f" {LOOKED_AT}",
             str(_INOTIFY),
             "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
         )
@@ -38,7 +46,7 @@ def _no_events(evidence: Evidence) -> Iterator[Finding]:
     for polled in polled_from_the_start([str(evidence.app_folder.absolute())]):
         yield Finding(
             Level.NOTE,
-            f"{polled.reason}: changes are polled, and seen a little later",
+            f"{polled.reason}: changes are polled {LOOKED_AT}",
             shown(evidence.app_folder),
             "Move the project to a file system of this machine",
         )
@@ -65,19 +73,23 @@ def _can_watch() -> bool:
     # inotify(7) by hand: the library that the watcher takes costs 40 ms of imports.
     import ctypes
 
-    descriptor = ctypes.CDLL(None).inotify_init1(0)
-    if descriptor >= 0:
-        os.close(descriptor)
-    return bool(descriptor >= 0)
+    system = ctypes.CDLL(None)
+    descriptor = system.inotify_init1(0)
+    if descriptor < 0:
+        return False
+    watch: int = system.inotify_add_watch(descriptor, b"/", IN_DELETE_SELF)
+    os.close(descriptor)
+    return watch >= 0
 
 
 def _unreadable(evidence: Evidence) -> Iterator[Finding]:
-    unreadable = [one.path for one in evidence.sources if not os.access(one.path, os.R_OK)]
+    files = [one.path for one in evidence.sources if not os.access(one.path, os.R_OK)]
+    unreadable = [*unreadable_folders(evidence.app_folder), *files]
     if unreadable:
         more = f" and {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
         yield Finding(
             Level.ERROR,
-            f"this user can't read the file{more}",
+            f"this user can't read {'the file' if files == unreadable else 'the folder'}{more}",
             shown(unreadable[0]),
             f"sudo chown -R $USER {shown(evidence.app_folder)}",
         )

@@ -47,6 +47,14 @@ def python_sources(folder: Path) -> tuple[Source, ...]:
     return tuple(Source(path) for path in islice(_python_files(folder), MOST_FILES))
 
 
+def unreadable_folders(folder: Path) -> tuple[Path, ...]:
+    """Those whose files this user can't see; what is below them is not known."""
+    refused: list[OSError] = []
+    for root, folders, _ in os.walk(folder, onerror=refused.append):
+        folders[:] = [one for one in folders if _is_the_projects(Path(root) / one)]
+    return tuple(Path(one.filename) for one in refused if isinstance(one, PermissionError))
+
+
 def _python_files(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
         is_deepest = len(Path(root).parts) - len(folder.parts) == MOST_DEPTH
@@ -55,11 +63,11 @@ def _python_files(folder: Path) -> Iterator[Path]:
         yield from (
             path
             for name in sorted(files)
-            if name.endswith(".py") and (path := Path(root) / name).is_file()
+            if name.endswith(".py") and os.path.isfile(path := Path(root) / name)
         )
 
 
 def _is_the_projects(folder: Path) -> bool:
     name = folder.name
-    is_environment = (folder / "pyvenv.cfg").exists()
+    is_environment = os.path.exists(folder / "pyvenv.cfg")
     return not (name.startswith(".") or name in NOT_THE_PROJECTS or is_environment)

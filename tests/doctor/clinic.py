@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from ..apps.project import LAUNCHER
 
 APP = "from flask import Flask\n\napp = Flask(__name__)\n"
 VSCODE = "FLASK:\n  DEBUG: True\n  DEBUG_WITH_VSCODE: True\n"
@@ -19,19 +20,22 @@ def doctor(
     folder: Path,
     *arguments: str,
     env: Mapping[str, str] | None = None,
-    python: str = sys.executable,
+    command: Sequence[str] = LAUNCHER,
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [python, "-m", "flask_debuglaunch", "doctor", *arguments],
+        [*command, "doctor", *arguments],
         cwd=folder, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
 
 def findings(
-    folder: Path, *arguments: str, env: Mapping[str, str] | None = None
+    folder: Path,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    command: Sequence[str] = LAUNCHER,
 ) -> list[dict[str, Any]]:
     """All but what is fine."""
-    done = doctor(folder, "--json", *arguments, env=env)
+    done = doctor(folder, "--json", *arguments, env=env, command=command)
     assert done.stdout, done.stderr
     return [one for one in json.loads(done.stdout)["findings"] if one["level"] != "ok"]
 

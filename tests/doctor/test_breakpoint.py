@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,19 @@ def test_a_reason(shop: Path, place: str, words: str, fix: str) -> None:
     found = only(findings(shop, place), "breakpoint")
     assert words in found["what"]
     assert fix in found["fix"]
+
+
+@pytest.mark.skipif(
+    not posixpath.join.__code__.co_filename.startswith("<frozen"),
+    reason="this Python has it from its file",
+)
+def test_a_module_that_is_frozen_into_python(shop: Path) -> None:
+    found = findings(shop, f"{posixpath.__file__}:72")
+    frozen = next(one for one in found if "frozen" in one["what"])
+    assert frozen["what"].startswith("Python has posixpath frozen in itself")
+    command = frozen["fix"].split(" ")
+    told = findings(shop, f"{posixpath.__file__}:72", command=command)
+    assert not any("frozen" in one["what"] for one in told)
 
 
 def test_a_file_that_is_no_python(shop: Path) -> None:

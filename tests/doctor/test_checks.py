@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,9 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from ..apps.project import LAUNCHER, without_rights
+from ..serving.test_watching import in_namespace
+from ..support.packages import packages_in_a_folder
 from ..support.processes import Program, free_port, http_get, is_listening, wait_until
 from .clinic import APP, ECLIPSE, VSCODE, findings, only, write
 
+ECLIPSE_EXAMPLE = Path(__file__).parents[2] / "eclipse"
 LAUNCH = {"name": "mine", "type": "debugpy", "request": "launch", "module": "flask_debuglaunch"}
 
 
@@ -44,24 +49,34 @@ def _is_installed(name: str) -> bool:
     return subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0
 
 
-@pytest.mark.parametrize(
-    ("packages", "check", "words"),
-    [
-        (["debugpy-1.5.1"], "debugger-version", "debugpy 1.5.1 on Python"),
-        (["pydevd-3.3.0", "pydevd_pycharm-252.1"], "debuggers-over-each-other", "both installed"),
-    ],
-)  # fmt: skip
-def test_what_is_installed_does_not_fit(
-    tmp_path: Path, packages: list[str], check: str, words: str
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="every debugpy runs on this Python")
+def test_a_debugger_that_is_too_old_for_this_python(
+    tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
-    if check == "debugger-version" and sys.version_info < (3, 12):
-        pytest.skip("every debugpy runs on this Python")
-    for package in packages:
+    old = packages_in_a_folder(pytestconfig.cache, "debugpy==1.5.1")
+    write(tmp_path, {"config.yaml": VSCODE})
+    found = only(findings(tmp_path, env={"PYTHONPATH": str(old)}), "debugger-version")
+    assert found["what"].startswith("debugpy 1.5.1 on Python")
+
+
+@pytest.mark.parametrize(
+    ("left", "words", "fix"),
+    [
+        (["pydevd-3.3.0", "pydevd_pycharm-252.1"], "both installed", "uninstall -y pydevd pydevd-pycharm && "),
+        (["pydevd_pycharm-252.1"], "its files are gone", "install --force-reinstall pydevd-pycharm"),
+    ],
+    ids=["both", "one uninstalled"],
+)  # fmt: skip
+def test_debuggers_over_each_other(tmp_path: Path, left: list[str], words: str, fix: str) -> None:
+    """By what pip leaves of them."""
+    if len(left) == 1 and (_is_installed("pydevd") or _is_installed("pydevd-pycharm")):
+        pytest.skip("the files are there")
+    for package in left:
         (tmp_path / "site" / f"{package}.dist-info").mkdir(parents=True)
-    (tmp_path / "site" / "debugpy.py").touch()
-    write(tmp_path / "shop", {"config.yaml": VSCODE})
-    env = {"PYTHONPATH": str(tmp_path / "site")}
-    assert words in only(findings(tmp_path / "shop", env=env), check)["what"]
+    found = findings(write(tmp_path / "shop", {}), env={"PYTHONPATH": str(tmp_path / "site")})
+    found_one = only(found, "debuggers-over-each-other")
+    assert words in found_one["what"]
+    assert fix in found_one["fix"]
 
 
 def test_vscode_takes_another_interpreter(tmp_path: Path) -> None:
@@ -114,6 +129,8 @@ def test_another_program_is_on_the_debug_port(tmp_path: Path, yaml: str, words: 
 
 
 CODE = [
+    ("import debugpy\ndebugpy.connect(5678)", "debugpy.connect() starts a debugger of its own"),
+    ("import debugpy\ndebugpy.breakpoint()", "debugpy.breakpoint() stops here at each pass"),
     ("import debugpy\ndebugpy.listen(5678)", "debugpy.listen() starts a debugger of its own"),
     ("from debugpy import listen\nlisten(5678)", "debugpy.listen()"),
     ("import pydevd as d\nd.settrace()", "pydevd.settrace()"),
@@ -151,6 +168,10 @@ def test_what_the_code_does_only_when_started_as_a_program(tmp_path: Path) -> No
         ({"config.yaml": "flask: {}\n"}, {}, "passed-over", "another tool's"),
         ({"flask-debuglaunch.yaml": "flask:\n  DEBUG: True\n"}, {}, "configuration", "the block is FLASK, not flask"),
         ({"config.yaml": "FLASK:\n  DEBUG: maybe\n"}, {}, "configuration", "must be true or false"),
+        ({"config.yaml": "DEBUG_WITH_VSCODE: true\nFLASK: {}\n"}, {}, "configuration", "does not count here"),
+        ({"config.yaml": "FLASK: {}\nAPP:\n  DEBUG_WITH_VSCODE: true\n"}, {}, "configuration", "the app's block is FLASK"),
+        ({"config.yaml": "FLASK: {}\nFLASK: {}\n"}, {}, "configuration", "FLASK is given again"),
+        ({}, {"FLASK_DEBUG": "off"}, "configuration", "must be 0, 1, true or false, not 'off'"),
         ({"config.yaml": "DEBUGLAUNCH:\n  APP: nope\n"}, {}, "app", "APP"),
         ({"main.py": APP}, {}, "app", "app.py is taken for the app, not main.py"),
         ({}, {"WERKZEUG_SERVER_FD": "3"}, "variables", "WERKZEUG_SERVER_FD is left over"),
@@ -158,6 +179,7 @@ def test_what_the_code_does_only_when_started_as_a_program(tmp_path: Path) -> No
         ({"config.yaml": VSCODE}, {"container": "podman"}, "container", "is not the IDE's"),
         ({"config.yaml": "DEBUGLAUNCH:\n  PATH_MAPPINGS: {/home/me: /nowhere}\n"}, {}, "path-mappings", "/nowhere is not there"),
         ({}, {"FLASK_ENV": "development"}, "variables", "since Flask 2.3"),
+        ({".env": "FLASK_ENV=development\n"}, {}, "variables", "since Flask 2.3"),
         ({"config.yaml": VSCODE}, {"FLASK_DEBUG": "0"}, "debug-off", "off by the environment"),
         ({"config.yaml": "DEBUGLAUNCH:\n  EXTRA_FILES: [no.csv]\n"}, {}, "patterns", "no.csv is not"),
         ({"config.yaml": "DEBUGLAUNCH:\n  EXCLUDE_PATTERNS: ['x*y']\n"}, {}, "patterns", "matches no"),
@@ -165,9 +187,12 @@ def test_what_the_code_does_only_when_started_as_a_program(tmp_path: Path) -> No
         (launch_json({**LAUNCH, "jinja": True, "subProcess": False}), {}, "launch-json", "subProcess is false"),
         (launch_json(LAUNCH), {}, "launch-json", "jinja is not set"),
         (launch_json({**LAUNCH, "module": "flask", "jinja": True, "args": ["run", "--debug"]}), {}, "launch-json", "its reloader"),
+        (launch_json({**LAUNCH, "module": "flask", "jinja": True, "args": ["run"], "env": {"FLASK_DEBUG": "1"}}), {}, "launch-json", "its reloader"),
+        (launch_json({**LAUNCH, "jinja": True, "cwd": "${workspaceFolder}/no"}), {}, "launch-json", "cwd names what is not there"),
         (launch_json({**LAUNCH, "jinja": True, "python": "${workspaceFolder}/no/python"}), {}, "launch-json", "names what is not there"),
         (launch_json({**LAUNCH, "jinja": True, "pathMappings": [{"localRoot": "${workspaceFolder}/no", "remoteRoot": "/app"}]}), {}, "launch-json", "pathMappings names"),
         (launch_json({**LAUNCH, "jinja": True}, {**LAUNCH, "name": "again", "jinja": True}), {}, "launch-json", "starts the same as mine"),
+        ({"old.launch": (ECLIPSE_EXAMPLE / "eclipse debug.launch").read_text().replace("--config config.yaml", "--app shop.old:app")}, {}, "removed-module", "it starts shop.old"),
         ({".run/old.run.xml": '<component><configuration><option name="PARAMETERS" value="--app old:app"/><option value="flask_debuglaunch"/></configuration></component>'}, {}, "removed-module", "it starts old"),
     ],
 )  # fmt: skip
@@ -184,11 +209,66 @@ def test_the_ide_is_opened_at_the_parent(tmp_path: Path) -> None:
     assert str(tmp_path) in only(findings(folder), "ide-folder")["what"]
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="this user reads every file")
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    write(tmp_path, {"shop/secret.py": ""})
+@pytest.mark.skipif(os.name == "nt", reason="permissions of another kind")
+def test_what_this_user_cannot_read(tmp_path: Path) -> None:
+    ordinary = without_rights("dac_override", "dac_read_search")
+    write(tmp_path, {"shop/secret.py": "", "hidden/views.py": ""})
     (tmp_path / "shop/secret.py").chmod(0)
-    assert only(findings(tmp_path), "unreadable-files")["where"] == "shop/secret.py"
+    found = only(findings(tmp_path, command=ordinary), "unreadable-files")
+    assert (found["what"], found["where"]) == ("this user can't read the file", "shop/secret.py")
+    (tmp_path / "hidden").chmod(0)
+    found = only(findings(tmp_path, command=ordinary), "unreadable-files")
+    (tmp_path / "hidden").chmod(0o755)
+    assert found["what"] == "this user can't read the folder and 1 more"
+    assert found["where"] == "hidden"
+
+
+@pytest.mark.parametrize("limit", ["max_inotify_watches", "max_inotify_instances"])
+def test_the_kernel_tells_of_no_more_files(tmp_path: Path, limit: str) -> None:
+    contain = in_namespace(f"echo 0 > /proc/sys/user/{limit}")
+    found = only(findings(write(tmp_path, {}), command=[*contain, *LAUNCHER]), "file-events")
+    assert "changes are polled every 0.3 to 0.7 seconds" in found["what"]
+    assert found["fix"].startswith("sudo sysctl fs.inotify.max_user_watches=")
+
+
+def test_a_watchdog_that_is_deaf_under_werkzeugs_reloader(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    folder = packages_in_a_folder(pytestconfig.cache, "watchdog>=7")
+    found = findings(write(tmp_path, {}), "--debug", env={"PYTHONPATH": str(folder)})
+    assert only(found, "watchdog")["fix"] == "pip install 'watchdog<7'"
+
+
+IN_SERVER = """
+import flask, subprocess
+app = flask.Flask(__name__)
+@app.get("/")
+def ask():
+    command = {command!r}
+    return subprocess.run(command, capture_output=True, text=True).stdout
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="neither server runs there")
+@pytest.mark.parametrize("server", ["gunicorn", "uwsgi"])
+def test_inside_a_production_server(
+    tmp_path: Path, pytestconfig: pytest.Config, server: str
+) -> None:
+    command = [*LAUNCHER, "doctor", "--json", "--port", "0"]
+    write(tmp_path, {"app.py": IN_SERVER.format(command=command)})
+    port, env = free_port(), dict(os.environ)
+    if server == "gunicorn":
+        pytest.importorskip("gunicorn")
+        argv = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "app:app"]
+    else:
+        folder = packages_in_a_folder(pytestconfig.cache, "pyuwsgi")
+        env["PYTHONPATH"] = str(folder)
+        argv = [str(folder / "bin" / "uwsgi"), "--http-socket", f"127.0.0.1:{port}", "--module"]
+        argv += ["app:app", "--die-on-term"]
+    with Program(argv, cwd=tmp_path, env=env):
+        wait_until(lambda: is_listening(port))
+        found = json.loads(http_get(f"http://127.0.0.1:{port}/").text)["findings"]
+    assert only(found, "production")["what"].startswith(f"this is production ({server})")
 
 
 def test_the_clock_is_behind(tmp_path: Path) -> None:
@@ -197,20 +277,26 @@ def test_the_clock_is_behind(tmp_path: Path) -> None:
     assert only(findings(tmp_path), "clock")["fix"] == "touch app.py"
 
 
-def test_an_adapter_that_has_outlived_its_program(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("yaml", "fix"),
+    [(VSCODE, r"kill (\d+)"), (ECLIPSE, r"kill (\d+), then: .*Start Debug Server.*")],
+)
+def test_an_adapter_that_has_outlived_its_program(tmp_path: Path, yaml: str, fix: str) -> None:
     pytest.importorskip("debugpy")
     port = free_port()
     where = "import debugpy.adapter as a; print(*a.__path__)"
     folder = subprocess.check_output([sys.executable, "-c", where], text=True, timeout=60).strip()
-    write(tmp_path, {"config.yaml": VSCODE})
+    write(tmp_path, {"config.yaml": yaml})
     with socket.create_server(("127.0.0.1", 0)) as server:
         told = str(server.getsockname()[1])
         command = [sys.executable, folder, "--port", str(port), "--for-server", told]
         with Program(command, cwd=tmp_path) as adapter:
             wait_until(lambda: is_listening(port))
             found = only(findings(tmp_path, "--debug-port", str(port)), "debug-port")
+            match = re.fullmatch(fix, found["fix"])
             # The adapter goes on as a process of its own when it is told of its server.
-            assert int(found["fix"].removeprefix("kill ")) in adapter.family.members()
+            assert match is not None, found
+            assert int(match[1]) in adapter.family.members()
 
 
 def test_the_version_that_runs(tmp_path: Path) -> None:

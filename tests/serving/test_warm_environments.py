@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from ..support.dap import Editor
+from ..support.packages import packages_in_a_folder
 from ..support.processes import free_port, wait_until
-from ..support.requirements import require
 from .project import HELLO, Project, Served, launcher
 from .test_process_lifetime import WORKER, parent_of, wait_for_warm_worker
 
@@ -25,19 +25,6 @@ APP = "at_import = 1\n" + HELLO.format(text="one") + WORKER
 NOT_WARM = ("starts a new interpreter", "Not kept imported")
 
 
-def debugpy_in_a_folder(version: str, cache: pytest.Cache) -> Path:
-    """Where an IDE would have it: outside site-packages. Two versions of debugpy can't be installed
-    beside each other, so pip unpacks an old one into pytest's cache, once."""
-    folder = cache.mkdir(f"debugpy-{version}-{sys.version_info[0]}.{sys.version_info[1]}")
-    if not (folder / "complete").exists():
-        wanted = ["--no-deps", "--upgrade", "--target", str(folder), f"debugpy=={version}"]
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", *wanted]
-        done = subprocess.run(pip, capture_output=True, text=True, timeout=100)
-        require("debugpy", missing=done.stderr if done.returncode else None)
-        (folder / "complete").touch()
-    return folder
-
-
 @pytest.fixture(params=["1.8.0", "1.8.14", "a copy of the installed one"])
 def bundled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The oldest that is allowed, the last that can't be told its parent by an argument, and what
@@ -45,7 +32,7 @@ def bundled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if request.param == "1.8.0" and sys.version_info >= (3, 12):
         pytest.skip("debugpy 1.8.0 does not know this Python")
     if request.param[0].isdigit():
-        return debugpy_in_a_folder(request.param, request.config.cache)
+        return packages_in_a_folder(request.config.cache, f"debugpy=={request.param}")
     debugpy = pytest.importorskip("debugpy")
     folder = tmp_path_factory.mktemp("bundled")
     shutil.copytree(Path(debugpy.__file__).parent, folder / "debugpy")

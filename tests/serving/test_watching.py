@@ -19,7 +19,7 @@ import pytest
 from flask_debuglaunch.configuration.env_files import env_file_lookups
 from flask_debuglaunch.serving.ipc_messages import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
-from flask_debuglaunch.serving.watching.event_backends import polled_from_the_start
+from flask_debuglaunch.serving.watching.polled_folders import polled_from_the_start
 from flask_debuglaunch.serving.watching.polling_backend import PollingEvents
 from flask_debuglaunch.serving.watching.survey import MAX_DEPTH, survey
 from flask_debuglaunch.serving.watching.watched import Watched
@@ -305,8 +305,9 @@ def test_a_mount_whose_path_has_a_blank(tmp_path: Path) -> None:
     mount = tmp_path / "my project"
     mount.mkdir()
     contain = in_namespace(f"mount -t tmpfs none '{mount}'")
-    ask = "import sys; from flask_debuglaunch.serving.watching import event_backends as backends; "
-    ask += "print(backends._type_of(sys.argv[1], backends._file_systems()))"
+    ask = "import sys; from flask_debuglaunch.serving.watching import polled_folders; "
+    ask += "folder = sys.argv[1]; "
+    ask += "print(polled_folders._types_of([folder], polled_folders._file_systems())[folder])"
     argv = [*contain, sys.executable, "-c", ask, str(mount / "shop")]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT)
     assert done.stdout.strip() == "tmpfs", done.stderr

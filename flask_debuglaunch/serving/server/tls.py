@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import ssl
 import tempfile
 from contextlib import ExitStack
@@ -29,7 +30,7 @@ def certificate_of(plan: Plan, cleanup: ExitStack) -> CertificateFiles | None:
         return None
     if cert.value == "adhoc":
         return _adhoc(plan, cleanup)
-    if not Path(cert.value).is_file():
+    if not os.path.isfile(cert.value):
         return None
     files = (Path(cert.value), key.value)
     _context(files, f"{cert.origin}")
@@ -47,9 +48,9 @@ def ssl_context_of(plan: Plan, files: CertificateFiles | None) -> ssl.SSLContext
 def _check_key(origin: Origin, key: Path, cert: str | None) -> None:
     if cert is None:
         raise LaunchError(f"{origin}: KEY goes with a certificate file: give CERT (--cert) too")
-    if not Path(cert).is_file():
+    if not os.path.isfile(cert):
         raise LaunchError(f"{origin}: CERT {cert} has a key of its own. Remove KEY (--key)")
-    if not key.is_file():
+    if not os.path.isfile(key):
         raise LaunchError(f"{origin}: no such file: {key}. Name the certificate's key file")
 
 

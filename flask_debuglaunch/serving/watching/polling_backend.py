@@ -7,12 +7,10 @@ from collections.abc import Iterable
 
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching.events import Events
+from flask_debuglaunch.serving.watching.polled_folders import LATEST_SECONDS, POLL_SECONDS
 
-POLL_SECONDS = 0.3
 SHARE = 0.02
-"""Of a core: a look that takes 10 ms is taken every half second ..."""
-LATEST_SECONDS = 0.7
-"""... but at least this often ..."""
+"""Of a core: a look that takes 10 ms is taken every half second, or after LATEST_SECONDS ..."""
 MOST_SHARE = 0.25
 """... as long as that does not take more of a core than this."""
 
