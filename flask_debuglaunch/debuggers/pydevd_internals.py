@@ -344,7 +344,10 @@ class _StartClient:
 def hand_over(connection: object) -> None:
     """Have the next connection that pydevd makes be this one."""
     no_delay()
-    start_client = getattr(_pydevd(), "start_client", None)
+    pydevd: Any = _pydevd()
+    if hasattr(pydevd, "connected") and live_debugger() is None:
+        pydevd.connected = False  # pydevd-pycharm does not notice that an earlier IDE has left
+    start_client = getattr(pydevd, "start_client", None)
     if isinstance(start_client, _StartClient):
         start_client.connected = connection
 

@@ -15,7 +15,15 @@ import pytest
 from ..support.dap import Editor
 from ..support.debugging import listening_ide
 from ..support.ide import Ide, Stop
-from ..support.processes import TIMEOUT, Program, Response, free_port, http_get, in_background
+from ..support.processes import (
+    TIMEOUT,
+    Program,
+    Response,
+    free_port,
+    http_get,
+    in_background,
+    wait_until,
+)
 from ..support.requirements import require_debugger
 from ..support.sources import marked_line
 from .error_session import READY, WAYS, meet, python_m
@@ -124,6 +132,8 @@ def test_the_click_dials_an_ide_that_was_started_again(tmp_path: Path, debugger:
             connect = ["--debug-connection", "connect"]
             app = running.enter_context(served(tmp_path, debugger, *connect, port=first.port))
             first.disconnect()
+        # It takes the app a moment to see that the IDE has gone.
+        wait_until(lambda: BUTTON.search(http_get(f"{app.url}/view").text) is not None)
         path, token = app.fail()
         with listening_ide(debugger, app.debug_port, filters=["uncaught"]) as second:
             app.stops_at_once(second, path, token)
