@@ -14,7 +14,11 @@ import pytest
 from flask import Flask, Response, request
 from werkzeug.serving import generate_adhoc_ssl_context
 
-from flask_debuglaunch.serving.server.http_server import AppServer, make_server
+from flask_debuglaunch.serving.server.http_server import (
+    CUT_OFF_SECONDS,
+    AppServer,
+    make_server,
+)
 
 from ..support.processes import TIMEOUT, http_get, in_background, wait_until
 from .project import HELLO, Project
@@ -57,6 +61,15 @@ def app_with(gate: Gate) -> Flask:
     @app.get("/big")
     def big() -> bytes:
         return bytes(50_000_000)
+
+    @app.get("/half")
+    def half() -> Response:
+        def slowly() -> Iterator[str]:
+            yield "do"
+            gate.may_answer.wait(TIMEOUT)
+            yield "ne"
+
+        return Response(slowly(), headers={"Content-Length": "4"})
 
     @app.get("/work")
     def work() -> str:
@@ -159,6 +172,39 @@ def test_an_app_at_work_is_waited_for() -> None:
         gate.may_answer.set()
         assert answer.result(TIMEOUT).text == "done"
         assert drained.result(TIMEOUT) is False  # the stream goes on
+
+
+def test_a_request_that_its_thread_has_not_seen_yet_is_waited_for() -> None:
+    """On a busy machine it may take long until the thread that was started for it runs."""
+    with serving(Gate()) as (server, _), connected(server) as client:
+        serve = server.process_request_thread  # type: ignore[attr-defined]
+        may_run = threading.Event()
+
+        def serve_late(*arguments: object) -> None:
+            assert may_run.wait(TIMEOUT)
+            serve(*arguments)
+
+        vars(server)["process_request_thread"] = serve_late
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        wait_until(lambda: server._open)
+        assert is_awaited(server)
+        may_run.set()
+        assert client.recv(12).endswith(b"404")
+
+
+def test_the_rest_of_an_answer_of_known_length_is_waited_for() -> None:
+    gate = Gate()
+    with serving(gate) as (server, _), connected(server) as client:
+        begun(b"GET /half HTTP/1.1\r\n\r\n")(client)
+        assert is_awaited(server)
+
+
+def is_awaited(server: AppServer) -> bool:
+    """Does a reload wait longer than it does for a connection that may stay open for ever?"""
+    server.stop()
+    began = time.monotonic()
+    server.drain(3 * CUT_OFF_SECONDS, never)
+    return time.monotonic() - began >= 3 * CUT_OFF_SECONDS
 
 
 def test_a_stream_is_waited_for_while_a_thread_is_stopped() -> None:

@@ -86,6 +86,7 @@ def test_a_signal_ends_it(served: Served, number: signal.Signals, to: str) -> No
     assert status in (END_SIGNALS[number], -number)
     assert_all_gone(served)
     assert "Traceback" not in served.program.output
+    assert "The next save" not in served.program.output  # the worker may have ended first
 
 
 @pytest.mark.parametrize("to", ["the process", "all its children too"])
@@ -211,6 +212,25 @@ def test_a_worker_that_dies_is_told_of_and_the_next_save_starts_another(
         waiting = in_background(served.text)
         project.say("two")
         assert waiting.result(30) == "two"
+
+
+def test_no_save_is_lost_if_the_process_that_was_started_ahead_is_killed(project: Project) -> None:
+    leave = project.root / "leave"
+    busy = (
+        "\n\n@app.get('/busy')\ndef busy():\n    import os, time\n    print('busy', flush=True)\n"
+        f"    while not os.path.exists({str(leave)!r}):\n        time.sleep(0.01)\n    return ''\n"
+    )
+    project.save("main.py", HELLO.format(text="one") + WORKER + busy)
+    with project.served("--preload", "off") as served:
+        old = int(served.text("/pid"))
+        in_background(served.text, "/busy")
+        served.program.wait_for_line("busy")
+        project.say("two")
+        others = wait_until(lambda: [one for one in _children(served.program.pid) if one != old])
+        os.kill(others[0], signal.SIGKILL)
+        leave.touch()
+        served.wait_for_text("two")
+        assert "The next save" not in served.program.output
 
 
 def test_atexit_functions_run_before_the_next_worker_starts(project: Project) -> None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 CUT_OFF_SECONDS = 0.2
-"""How long a reload waits for connections that the app is not at work for: time enough for an
-answer to be sent, and for the rest of a request to come."""
+"""How long a reload waits for connections of which no answer will come: time enough for the rest of
+a request."""
 DRAIN_STEP_SECONDS = 0.02
 
 
@@ -86,8 +86,8 @@ class AppServer(BaseWSGIServer):
                 began = time.monotonic()
             waited = time.monotonic() - began
             with self._changed:
-                at_work = any(one.is_app_at_work for one in self._open.values())
-                is_over = not self._open or waited > (seconds if at_work else CUT_OFF_SECONDS)
+                is_awaited = any(one.is_awaited() for one in self._open.values())
+                is_over = not self._open or waited > (seconds if is_awaited else CUT_OFF_SECONDS)
                 if is_over and not is_held:
                     return not self._open
                 self._changed.wait(DRAIN_STEP_SECONDS)
@@ -98,7 +98,7 @@ class AppServer(BaseWSGIServer):
         if time.monotonic() < self._cut_off_at:
             return
         with self._changed:
-            idle = [one for one in self._open.values() if not one.is_app_at_work]
+            idle = [one for one in self._open.values() if not one.is_awaited()]
         for one in idle:
             with suppress(OSError):  # it has just ended
                 socket.socket.shutdown(one.socket, socket.SHUT_RDWR)  # not TLS' own, which talks
