@@ -1,9 +1,10 @@
 """What a running server takes: requests per second, also beside slow clients, and requests lost in
 reloads; ours beside `flask run`, in one run.
 
-    python tests/bench/load.py [--seconds 5] [--clients 4] [--slow 50] [--saves 10]
+    python tests/bench/load.py [--seconds 2] [--rounds 3] [--clients 4] [--slow 50] [--saves 10]
 
-Slow clients send a byte of their request now and then, and are there all the time.
+Requests per second are a median with the smallest and the largest of the rounds, in which the
+servers take turns. Slow clients send a byte of their request now and then, and are there all the time.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import contextlib
 import http.client
 import os
 import socket
+import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -105,20 +107,39 @@ def lost_in_reloads(port: int, clients: int, folder: Path, saves: int) -> int:
     return load.lost
 
 
+def spread(figures: list[float]) -> str:
+    return f"{statistics.median(figures):.0f} ({min(figures):.0f} to {max(figures):.0f})"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--slow", type=int, default=50)
     parser.add_argument("--saves", type=int, default=10)
     asked = parser.parse_args()
-    print(f"{'':20} requests/s  beside {asked.slow} slow  lost in {asked.saves} reloads")
-    for name, arguments in KINDS.items():
-        with tempfile.TemporaryDirectory() as folder, served(arguments, Path(folder)) as port:
-            alone = rate(port, asked.clients, asked.seconds)
-            beside = rate_beside_slow_clients(port, asked.clients, asked.seconds, asked.slow)
-            lost = lost_in_reloads(port, asked.clients, Path(folder), asked.saves)
-        print(f"{name:20} {alone:10.0f}  {beside:14.0f}  {lost:8}")
+    alone: dict[str, list[float]] = {name: [] for name in KINDS}
+    beside: dict[str, list[float]] = {name: [] for name in KINDS}
+    with ExitStack() as stack:
+        folders = {name: Path(stack.enter_context(TemporaryDirectory())) for name in KINDS}
+        ports = {
+            name: stack.enter_context(served(arguments, folders[name]))
+            for name, arguments in KINDS.items()
+        }
+        for _ in range(asked.rounds):
+            for name, port in ports.items():
+                alone[name].append(rate(port, asked.clients, asked.seconds))
+                slow = rate_beside_slow_clients(port, asked.clients, asked.seconds, asked.slow)
+                beside[name].append(slow)
+        lost = {
+            name: lost_in_reloads(port, asked.clients, folders[name], asked.saves)
+            for name, port in ports.items()
+        }
+    header = f"{'requests/s':22}{f'beside {asked.slow} slow':22}lost in {asked.saves} reloads"
+    print(f"{'':20}{header}")
+    for name in KINDS:
+        print(f"{name:20}{spread(alone[name]):22}{spread(beside[name]):22}{lost[name]}")
 
 
 if __name__ == "__main__":

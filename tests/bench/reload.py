@@ -8,8 +8,8 @@ pandas and SQLAlchemy. debugpy: from a save to the stop at a breakpoint in the n
 client attached; then how long the client waits for an evaluation and for a step with stack, scopes
 and variables. launched: the same waits where the IDE has started the server. ides: from a save to
 the stop, started by the debugger that an IDE brings along (pip fetches copies of debugpy and
-pydevd). idle: processor time while nothing happens, on a project of 5,000 files. load: requests
-lost during reloads. Each figure is a median with the smallest and the largest one; the ratio is to
+pydevd). idle: processor time while nothing happens, on a project of 5,000 files. polling: the
+same, and a save, where the system tells of no change. load: requests lost during reloads. Each figure is a median with the smallest and the largest one; the ratio is to
 the first peer named.
 """
 
@@ -71,6 +71,8 @@ class Kind:
     command: tuple[str, ...]
     watchdog: bool = False
     """May Werkzeug use it? It takes watchdog for its stat loop wherever that is installed."""
+    polls: bool = False
+    """Does the launcher have to do without events?"""
 
 
 OURS = Kind("ours", LAUNCHER)
@@ -81,6 +83,7 @@ PLAIN = [
     Kind("flask run --debug (watchdog)", FLASK, True),
     Kind("uvicorn --reload", UVICORN),
 ]
+OURS_POLLING = Kind("ours, polling", LAUNCHER, polls=True)
 DEBUG_PORT = "{debug_port}"
 OURS_DEBUGPY = Kind(
     "ours",
@@ -111,6 +114,8 @@ class Server:
         env = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
         if not self.kind.watchdog:
             env["PYTHONPATH"] = str(self.folder / "blocked")
+        if self.kind.polls:
+            env["WATCHFILES_FORCE_POLLING"] = "1"
         command = [part.replace(DEBUG_PORT, str(self.debug_port)) for part in self.kind.command]
         argv = [sys.executable, *command, str(self.port)]
         self.program = cleanup.enter_context(Program(argv, cwd=self.folder, env=env))
@@ -310,23 +315,37 @@ def time_round_trips(server: Server, editor: Editor) -> tuple[list[float], list[
 
 def time_idling(seconds: float) -> Rows:
     with ExitStack() as cleanup:
-        servers = []
-        for kind in PLAIN[:3]:
-            server = Server(kind, folder(cleanup))
-            for number in range(5_000):
-                file = server.folder / f"package_{number // 50}" / f"module_{number}.py"
-                file.parent.mkdir(exist_ok=True)
-                file.write_text("x = 1\n")
-            servers.append(server.start(cleanup))
-        time.sleep(3)
-        before = [processor_seconds(server) for server in servers]
-        time.sleep(seconds)
-        return {
-            server.kind.name: [
-                sum(now - was.get(task, 0.0) for task, now in processor_seconds(server).items())
-            ]
-            for server, was in zip(servers, before, strict=True)
-        }
+        return idling([large(kind, cleanup) for kind in PLAIN[:3]], seconds)
+
+
+def time_polling(saves: int, seconds: float) -> tuple[Rows, Rows]:
+    """Saves, then idling."""
+    with ExitStack() as cleanup:
+        servers = [large(kind, cleanup) for kind in (OURS_POLLING, STAT)]
+        take_turns(servers, 2, Server.time_a_save)
+        return take_turns(servers, saves, Server.time_a_save), idling(servers, seconds)
+
+
+def large(kind: Kind, cleanup: ExitStack) -> Server:
+    """On a project of 5,000 files."""
+    server = Server(kind, folder(cleanup))
+    for number in range(5_000):
+        file = server.folder / f"package_{number // 50}" / f"module_{number}.py"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("x = 1\n")
+    return server.start(cleanup)
+
+
+def idling(servers: Sequence[Server], seconds: float) -> Rows:
+    time.sleep(3)
+    before = [processor_seconds(server) for server in servers]
+    time.sleep(seconds)
+    return {
+        server.kind.name: [
+            sum(now - was.get(task, 0.0) for task, now in processor_seconds(server).items())
+        ]
+        for server, was in zip(servers, before, strict=True)
+    }
 
 
 def processor_seconds(server: Server) -> dict[Path, float]:
@@ -380,6 +399,10 @@ def measure(only: Sequence[str], saves: int) -> Iterator[tuple[str, str, Rows]]:
             yield name, "ms", rows
     if "idle" in only:
         yield "processor time in 20 idle seconds, 5,000 files", "s", time_idling(20)
+    if "polling" in only:
+        rows, idle = time_polling(saves, 20)
+        yield "save to response, polling 5,000 files", "ms", rows
+        yield "processor time in 20 idle seconds, polling 5,000 files", "s", idle
     if "load" in only:
         yield "requests lost in 50 reloads under load", "", count_lost(50)
 
@@ -402,7 +425,7 @@ def summary(rows: Rows, unit: str) -> dict[str, dict[str, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--saves", type=int, default=10)
-    parser.add_argument("--only", default="small,heavy,debugpy,launched,ides,idle,load")
+    parser.add_argument("--only", default="small,heavy,debugpy,launched,ides,idle,polling,load")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     results = {}

@@ -20,7 +20,11 @@ from flask_debuglaunch.configuration.env_files import env_file_lookups
 from flask_debuglaunch.serving.ipc_messages import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching.polled_folders import polled_from_the_start
-from flask_debuglaunch.serving.watching.polling_backend import PollingEvents
+from flask_debuglaunch.serving.watching.polling_backend import (
+    MOST_SHARE,
+    PollingEvents,
+    pause_after,
+)
 from flask_debuglaunch.serving.watching.survey import MAX_DEPTH, survey
 from flask_debuglaunch.serving.watching.watched import Watched
 from flask_debuglaunch.serving.watching.watcher import OpenEvents, Watcher
@@ -399,3 +403,14 @@ def test_links_that_lead_to_each_other_end(tmp_path: Path) -> None:
     os.symlink("loop", tmp_path / "loop")
     watched = Watched(roots=frozenset([str(tmp_path)]), files=frozenset([str(tmp_path / "loop")]))
     assert str(tmp_path / "0.py") in survey(watched).turns
+
+
+@pytest.mark.parametrize("look", [0.0, 0.001, 0.02, 0.1, 0.15, 1.0, 10.0])
+def test_polling_is_at_most_a_second_behind_as_long_as_that_costs_no_more_than_its_share(
+    look: float,
+) -> None:
+    """A change comes just behind a look, and is seen by the next one: 0.15 s are 10,000 files."""
+    pause = pause_after(look)
+    assert look <= 0.15 < 1 or look + pause > 1
+    assert look > 0.15 or look + pause <= 1
+    assert look / (look + pause) <= MOST_SHARE

@@ -47,9 +47,13 @@ class PollingEvents:
         if self._began_to_look is None:
             return
         took = time.thread_time() - self._began_to_look
-        pause = max(POLL_SECONDS, took / MOST_SHARE, min(took / SHARE, LATEST_SECONDS))
-        self._next_look, self._began_to_look = time.monotonic() + pause, None
+        self._next_look, self._began_to_look = time.monotonic() + pause_after(took), None
 
     def close(self) -> None:
         if self._others is not None:
             self._others.close()
+
+
+def pause_after(look: float) -> float:
+    """How long to wait after a look that took so many seconds of the processor."""
+    return max(POLL_SECONDS, look / MOST_SHARE, min(look / SHARE, LATEST_SECONDS))
