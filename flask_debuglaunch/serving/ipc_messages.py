@@ -127,6 +127,8 @@ class Preloadable:
     was_forked: bool
     """The worker had some of its modules from a fork server: these imports come on top."""
     unsafe: str | None
+    seconds: float = 0.0
+    """How long the imports took."""
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,8 @@ class Supervisor:
 
     def _wait(self) -> None:
         """Take what comes next: a message, a change, a signal, or a deadline."""
-        deadline = self._state.next_deadline
+        deadlines = (self._state.next_deadline, self._starter.deadline)
+        deadline = min((one for one in deadlines if one is not None), default=None)
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
         ready = [key for key, _ in self._selector.select(timeout)]
         # A signal first: it may be why a worker has ended. Changes last: a worker may have said
@@ -132,6 +133,8 @@ class Supervisor:
             self._take(LeaverOverdue())
         if self._state.deadline is not None and now >= self._state.deadline:
             self._take(Overdue())
+        if self._starter.deadline is not None and now >= self._starter.deadline:
+            self._starter.be_late()
         if self._state.notice_at is not None and now >= self._state.notice_at:
             self._take(EndsSoon())
         if self._state.ends_at is not None and now >= self._state.ends_at:

@@ -178,7 +178,7 @@ def _report(
     if not loaded.failed:
         unsafe = why_not_fork(was_given=loaded.was_given)
         imports = tuple(installed_imports(recorder.imports))
-        channel.tell(Preloadable(imports, recorder.was_forked, unsafe))
+        channel.tell(Preloadable(imports, recorder.was_forked, unsafe, recorder.seconds))
 
 
 def _folders_to_watch(app: WSGIApplication) -> frozenset[str]:

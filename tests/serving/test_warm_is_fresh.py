@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ..support.processes import wait_until
-from .project import RELOADED, Project, Served
+from .project import RELOADED, Project, Served, launcher
 from .test_warm_restarts import served_with
 
 if sys.platform != "linux":
@@ -212,3 +212,72 @@ def test_a_ready_fork_server_serves_until_the_next_is_ready(
         project.save("main.py", "import slow\nlook = int\n" + SERVE)
         served.wait_for_reload(served.reloads + 1)
         assert reloaded(project, served)["parent"] != served.program.pid
+
+
+THREAD = """
+import threading
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+"""
+LEFT_OUT = "import os\nos.environ['SET_BY_PACKAGE'] = '1'\nimport heavy" + THREAD
+
+
+def test_what_a_package_that_is_left_out_imports_is_preloaded(
+    project: Project, package: Path
+) -> None:
+    """The one that has started the thread is left out, not the one that was imported last; and
+    what it changes starts nothing anew."""
+    package.write_text(LEFT_OUT)
+    (package.parent / "heavy.py").write_text("import os\npid = os.getpid()\n")
+    look = "\ndef look():\n    return [installed.heavy.pid == os.getpid(), installed.threading.active_count()]\n"
+    project.save("main.py", "import installed, sqlite3\n" + look + SERVE)
+    with served_warm(project, package) as served:
+        threads = json.loads(served.text())["seen"][1]
+        wait_until(lambda: not reloaded(project, served)["seen"][0])
+        assert reloaded(project, served)["seen"] == [False, threads]
+        told = [line for line in served.program.lines if "Not kept" in line or "anew" in line]
+    assert len(told) == 1
+    assert "installed, because it starts a thread while it is imported" in told[0]
+
+
+def test_a_package_that_replaces_itself(project: Project, package: Path) -> None:
+    """As cv2 does: it takes itself out of sys.modules, changes sys.path, and imports its other
+    half under the same name."""
+    package.unlink()
+    here, inner = package.parent / "installed", package.parent / "installed" / "inner"
+    inner.mkdir(parents=True)
+    (here / "__init__.py").write_text(
+        "import importlib, os, sys\nfrom . import version\nthis = sys.modules.pop('installed')\n"
+        f"sys.path.insert(1, {str(inner)!r})\nother = importlib.import_module('installed')\n"
+        f"sys.path.remove({str(inner)!r})\nthis.pid = other.pid\nsys.modules['installed'] = this\n"
+    )
+    (here / "version.py").write_text("")
+    (inner / "installed.py").write_text("import os\npid = os.getpid()\n")
+    look = "\ndef look():\n    return installed.pid == os.getpid()\n"
+    project.save("main.py", "import installed\n" + look + SERVE)
+    with served_warm(project, package) as served:
+        wait_until(lambda: not reloaded(project, served)["seen"])
+        assert not [line for line in served.program.lines if "Not kept" in line]
+
+
+def test_a_fork_server_that_does_not_get_ready_keeps_nobody_waiting(
+    project: Project, package: Path
+) -> None:
+    """It ignores Ctrl-C, which is how the package knows it here."""
+    package.write_text(
+        "import signal, time\n"
+        "if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:\n    time.sleep(600)\n"
+    )
+    project.save("main.py", "import installed\nlook = int\n" + SERVE)
+    start = project.save(
+        "start.py",
+        "from flask_debuglaunch.cli import main\n"
+        "from flask_debuglaunch.serving.processes import worker_starter\n"
+        "worker_starter.PATIENCE_SECONDS = 1.0\nmain()\n",
+    )
+    command = [sys.executable, str(start), *launcher()[3:], "--app", "main"]
+    with served_with(project, package, command=command) as served:
+        for _ in range(2):
+            assert reloaded(project, served)["parent"] == served.program.pid
+        served.program.wait_for_line("The packages are not imported ahead yet")
+        package.write_text("")
+        wait_until(lambda: reloaded(project, served)["parent"] != served.program.pid)

@@ -130,7 +130,12 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def served_with(
-    project: Project, package: Path, *, flags: Sequence[str] = (), terminal: bool = False
+    project: Project,
+    package: Path,
+    *,
+    flags: Sequence[str] = (),
+    command: list[str] | None = None,
+    terminal: bool = False,
 ) -> AbstractContextManager[Served]:
     """Our interpreter takes the folder for one of installed packages: a user's site folder."""
     paths = os.pathsep.join(filter(None, [str(package.parent), os.environ.get("PYTHONPATH")]))
@@ -140,7 +145,7 @@ def served_with(
     user_site.mkdir(exist_ok=True)
     if not (user_site / "site-packages").exists():
         (user_site / "site-packages").symlink_to(package.parent)
-    return project.served(*flags, env=env, terminal=terminal)
+    return project.served(*flags, command=command, env=env, terminal=terminal)
 
 
 USES_PACKAGE = "import installed\n" + HELLO.replace('"{text}"', "installed.text") + WORKER

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
@@ -20,6 +21,14 @@ from flask_debuglaunch.serving.app.interpreter_state import InterpreterState, lo
 from flask_debuglaunch.serving.ipc_messages import Changes, Import
 
 
+def package_of(module: str) -> str:
+    """The top-level name."""
+    return module.partition(".")[0]
+
+
+OUR_NAME = package_of(__name__)
+
+
 @dataclass(frozen=True)
 class PreloadedModules:
     """What a forked worker has from the fork server, and a new interpreter would not have when it
@@ -29,12 +38,15 @@ class PreloadedModules:
     """Modules that were imported, each with all that came along with it."""
     changes: Changes = ()
     """What the packages have changed while they were imported."""
+    left_out: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Packages that can't be preloaded, each with what it changes, which others don't mind."""
 
 
 class ImportRecorder:
     """While entered, notes the app's imports, in their order, each with what had changed by then.
 
     Imports that a package makes while it is imported itself are not noted: they come along with it.
+    Those of a package that is left out are: what it imports can be preloaded in its place.
     In a forked worker it also sees to it that the app asks for each preloaded module before it
     changes anything. If it does not, the module was imported too early, and `start_afresh` is
     called with the module and what was changed; it does not return.
@@ -46,12 +58,17 @@ class ImportRecorder:
         start_afresh: Callable[[str, str], None] = lambda module, what: None,
     ) -> None:
         self.imports: list[Import] = []
+        self.seconds = 0.0
+        """How long it was entered."""
         self._preloaded = preloaded
         self._not_asked_for = {one for all_of in preloaded.brought.values() for one in all_of}
         self._start_afresh = start_afresh
         self._begun: InterpreterState | None = None
-        self._package: str | None = None
+        self._noted = ""
         """The module whose import was noted last."""
+        self._spec: object = None
+        """Its own, as soon as it is there."""
+        self._made_by_others = {name for made in preloaded.left_out.values() for name in made}
         self._looking_import = _passed_over(self._look_at)
         self._import: Any = None
 
@@ -68,9 +85,11 @@ class ImportRecorder:
         if self._not_asked_for:
             self._import, builtins.__import__ = builtins.__import__, self._looking_import
         self._begun = self._begun or look()
+        self.seconds -= time.monotonic()
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.seconds += time.monotonic()
         sys.meta_path.remove(self)
         if self._import is not None:
             builtins.__import__, self._import = self._import, None
@@ -78,10 +97,19 @@ class ImportRecorder:
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if not _is_being_imported(self._package):
-            self._package = name
-            self.imports.append(Import(name, self._changes()))
+        if not self._is_within_package():
+            self._noted, self._spec = name, None
+            if package_of(name) not in self._preloaded.left_out:
+                self.imports.append(Import(name, self._changes()))
         return None
+
+    def _is_within_package(self) -> bool:
+        """Is the module that was noted last one of a package, and is its import under way?"""
+        # Kept, for cv2 takes itself out of sys.modules while it is imported.
+        self._spec = _spec_of(self._noted) or self._spec
+        if package_of(self._noted) in self._preloaded.left_out:
+            return False
+        return bool(namespace_of(self._spec).get("_initializing")) and is_of_a_package(self._spec)
 
     def _changes(self) -> Changes:
         assert self._begun is not None
@@ -92,14 +120,10 @@ class ImportRecorder:
         for one in asked_for & self._not_asked_for:
             self._not_asked_for -= {one, *self._preloaded.brought.get(one, ())}
             assert self._begun is not None
-            for what, _ in look().changes_since(self._begun)[:1]:
-                self._start_afresh(one, what)
-
-
-def _is_being_imported(name: str | None) -> bool:
-    """Is it a module of an installed package whose import has not ended yet?"""
-    spec = _spec_of(name or "")
-    return bool(namespace_of(spec).get("_initializing")) and is_of_a_package(spec)
+            changed = {what for what, _ in look().changes_since(self._begun)}
+            # Our own modules look at nothing while they are imported.
+            if (of_app := changed - self._made_by_others) and package_of(one) != OUR_NAME:
+                self._start_afresh(one, min(of_app))
 
 
 def _passed_over(look_at: Callable[[str, Sequence[str]], None]) -> Callable[..., ModuleType]:

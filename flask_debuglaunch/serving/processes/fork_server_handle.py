@@ -32,12 +32,11 @@ FORK_SECONDS = 2.0
 class ForkServerHandle:
     """Ready once it has preloaded; unusable if its packages can't be forked."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], channel: Channel, preload: Preload
-    ) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], channel: Channel, patience: float) -> None:
         self.process = process
         self.channel = channel
-        self.preload = preload
+        self.due = time.monotonic() + patience
+        """By then it should be ready; if it is not, no worker waits for it any more."""
         self.is_ready = False
         self.is_gone = False
         self.spoiled: LeftOut | Unsafe | None = None
@@ -127,13 +126,18 @@ class ForkedWorker:
 
 
 def start_fork_server(
-    command: list[str], environ: Mapping[str, str], listener: socket.socket, preload: Preload
+    command: list[str],
+    environ: Mapping[str, str],
+    listener: socket.socket,
+    preload: Preload,
+    patience: float,
 ) -> ForkServerHandle:
-    """Start the program again as a fork server; it is ready when it says so."""
+    """Start the program again as a fork server; it is ready when it says so. patience: the seconds
+    that a worker may wait for that."""
     with children_left_alone():
         process, channel = spawn(command, environ, listener)
     channel.tell(preload)
-    return ForkServerHandle(process, channel, preload)
+    return ForkServerHandle(process, channel, patience)
 
 
 def _kill(pid: int) -> None:

@@ -15,7 +15,7 @@ import selectors
 import signal
 import socket
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 
 from flask_debuglaunch.debuggers import child_sessions
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
@@ -24,7 +24,7 @@ from flask_debuglaunch.serving.app.imported_files import ImportsSeen, namespace_
 from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER
 from flask_debuglaunch.serving.app.interpreter_state import look
 from flask_debuglaunch.serving.app.other_servers import let_others_serve
-from flask_debuglaunch.serving.app.preloadable_modules import PreloadedModules
+from flask_debuglaunch.serving.app.preloadable_modules import OUR_NAME, PreloadedModules, package_of
 from flask_debuglaunch.serving.ipc_messages import (
     Changes,
     Exited,
@@ -35,17 +35,12 @@ from flask_debuglaunch.serving.ipc_messages import (
     Preloaded,
     Unsafe,
 )
-from flask_debuglaunch.serving.processes.import_effects import ImportEffects
+from flask_debuglaunch.serving.processes.import_effects import ImportEffects, fork_safe_settings
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.lifeline import tie_to
 from flask_debuglaunch.serving.processes.silenced_output import silenced_output
 from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance
 from flask_debuglaunch.serving.self_pipe import SelfPipe
-
-OUR_NAME = "flask_debuglaunch"
-
-PRELOAD_SECONDS = 30
-"""How long the imports may take: a worker may be waiting."""
 
 
 def run_fork_server(preload: Preload, inherited: Inheritance) -> Inheritance:
@@ -54,14 +49,12 @@ def run_fork_server(preload: Preload, inherited: Inheritance) -> Inheritance:
     environ = dict(os.environ)
     # Ctrl-C is for the supervisor, and for the worker once it is one.
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.alarm(PRELOAD_SECONDS)
     preloading = Preloading(preload)
     try:
         preloading.run()
     except Spoiled as spoiled:
         inherited.channel.tell(spoiled.message)
         os._exit(0)
-    signal.alarm(0)
     inherited.channel.tell(Preloaded(_files_to_check(), preloading.rest))
     # What is there now is never garbage: left alone by the collector, it stays shared memory.
     gc.collect()
@@ -99,7 +92,7 @@ class Preloading:
 
     @property
     def modules(self) -> PreloadedModules:
-        return PreloadedModules(self._brought, self._changes)
+        return PreloadedModules(self._brought, self._changes, self._preload.left_out)
 
     def run(self) -> None:
         """Raises Spoiled."""
@@ -107,7 +100,7 @@ class Preloading:
         set_for_app(self._preload.plan, supervised=True)
         let_others_serve()  # a package may take hold of run_simple
         make_importable(find_target(self._preload.plan).path)
-        with silenced_output():
+        with silenced_output(), fork_safe_settings():
             self._import_own()
             with ImportEffects() as effects:
                 self._follow_app(effects)
@@ -126,13 +119,13 @@ class Preloading:
     def _follow_app(self, effects: ImportEffects) -> None:
         begun = look()
         for one in self._preload.imports:
-            if _is_left_out(one.module, self._preload.left_out):
+            if package_of(one.module) in self._preload.left_out:
                 continue
             self._changes = look().changes_since(begun)
             difference = dict(set(one.changes) ^ set(self._changes)).keys() - self._made_by_others
-            if difference and not one.module.startswith(OUR_NAME):
+            if difference and package_of(one.module) != OUR_NAME:
                 self.rest = self.rest or (one.module, min(difference))
-            elif self.rest is None or one.module.startswith(OUR_NAME):
+            elif self.rest is None or package_of(one.module) == OUR_NAME:
                 self._import(one.module, effects)
         self._changes = look().changes_since(begun)
 
@@ -150,12 +143,12 @@ class Preloading:
     def _spoilers(self, module: str, effects: ImportEffects) -> Iterator[tuple[str, str]]:
         """The package that has done what a fork must not share, and why it must be left out."""
         for one in effects.imported_since():
-            if _is_left_out(one, self._preload.left_out):
-                yield _package(module), f"imports {_package(one)}"
+            if package_of(one) in self._preload.left_out:
+                yield package_of(module), f"imports {package_of(one)}"
         if found := effects.found(module):
-            yield _package(found[0]), f"{found[1]} while it is imported"
+            yield package_of(found[0]), f"{found[1]} while it is imported"
         for file in self._seen.new_files():
-            yield _package(module), f"imports {os.path.relpath(file)} of the project"
+            yield package_of(module), f"imports {os.path.relpath(file)} of the project"
 
     def draw_anew(self) -> None:
         """In a fork: give the random generators new states. Python's own does so by itself."""
@@ -165,14 +158,6 @@ class Preloading:
             numpy_random.seed()
         if process := sys.modules.get("multiprocessing.process"):
             process.current_process().authkey = os.urandom(32)
-
-
-def _is_left_out(module: str, left_out: Container[str]) -> bool:
-    return _package(module) in left_out
-
-
-def _package(module: str) -> str:
-    return module.partition(".")[0]
 
 
 def _files_to_check() -> frozenset[str]:

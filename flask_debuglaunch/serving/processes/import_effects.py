@@ -8,20 +8,29 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
 from flask_debuglaunch.serving.app.imported_files import namespace_of
 
-# jemalloc's own, in pyarrow's library for one: it prepares for a fork, and starts it anew in the
-# child when it is needed (background_thread_postfork_child in its src/background_thread.c).
-FORK_SAFE_THREADS = ("jemalloc_bg_thd",)
+FORK_SAFE_THREADS = (
+    # jemalloc's own, in pyarrow's library for one: it prepares for a fork, and starts it anew in
+    # the child when it is needed (background_thread_postfork_child in its src/background_thread.c).
+    "jemalloc_bg_thd",
+    # Of polars: it deletes files of queries that did not fit into memory. Without it the next
+    # process that imports polars does so (crates/polars-ooc, cleanup_stale_dirs).
+    "polars-ooc-clea",
+)
+# Without its telemetry onnxruntime starts no thread.
+FORK_SAFE_SETTINGS = {"ORT_DISABLE_TELEMETRY": "1"}
 # Opened once and kept, by libraries; no one minds who else reads there.
 SHARED_FILES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
-# The standard library knows of forks; numpy's generator is given a new seed (fork_server_main.py).
-KNOWN_PACKAGES = {*sys.stdlib_module_names, "numpy"}
+# The standard library knows of forks; numpy's generator is given a new seed (fork_server_main.py);
+# what scipy draws are examples for its documentation (scipy.stats, _generate_example).
+KNOWN_PACKAGES = {*sys.stdlib_module_names, "numpy", "scipy"}
 
 
 class ImportEffects:
@@ -33,8 +42,8 @@ class ImportEffects:
     def __init__(self) -> None:
         self._begun: list[str] = []
         self._latest = ""
-        self._threads = len(_threads())
-        self._starts_threads: str | None = None
+        self._threads = dict.fromkeys(_threads(), "")
+        """Each with the module that has started it, as far as is known."""
         self._files = _open_files()
         self._effects: list[tuple[str, str]] = []
         """Pairs of a module and what it does."""
@@ -50,6 +59,9 @@ class ImportEffects:
             self._look_on(module, function, lambda drawn: self._note("draws random bytes"))
         self._look_on(tempfile, "mkdtemp", self._note_temporary)
         self._look_on(tempfile, "mkstemp", lambda made: self._note_temporary(made[1]))
+        self._look_on(
+            threading.Thread, "start", lambda started: self._look_at_threads(exactly=True)
+        )
         self._note_seeds()
         return self
 
@@ -72,9 +84,8 @@ class ImportEffects:
     def found(self, imported: str) -> tuple[str, str] | None:
         """Which module has done what can't be shared, after the import of that one."""
         self._look_at_threads()
-        if self._starts_threads is not None and len(_threads()) > 1 and not _end_before_a_fork():
-            return self._starts_threads, "starts a thread"
-        self._starts_threads, self._threads = None, len(_threads())
+        if len(self._threads) > 1 and (left := _threads_after_a_fork() - {os.getpid()}):
+            return self._threads.get(min(left)) or imported, "starts a thread"
         made = [(one, f"makes {path}") for one, path in self._made if os.path.exists(path)]
         started = [(imported, "starts a process")] if _has_children() else []
         opened = [(imported, f"keeps {one} open") for one in _open_files() - self._files]
@@ -85,11 +96,11 @@ class ImportEffects:
         held = [one for one in gc.get_objects() if issubclass(type(one), random.Random)]
         return [one for one in held if id(one) not in self._seeded]
 
-    def _look_at_threads(self) -> None:
-        threads = len(_threads())
-        if threads > self._threads:
-            self._starts_threads = self._starts_threads or self._latest
-        self._threads = threads
+    def _look_at_threads(self, *, exactly: bool = False) -> None:
+        suspect = self._latest
+        if exactly or _is_known(suspect):  # then the one that has asked for it
+            suspect = _importing(self._begun) or ""
+        self._threads = {one: self._threads.get(one, suspect) for one in _threads()}
 
     def _look_on(self, module: Any, function: str, note: Callable[[Any], None]) -> None:
         original = getattr(module, function)
@@ -101,10 +112,11 @@ class ImportEffects:
 
         setattr(module, function, looked_at)
         self._restore.callback(_put_back, looked_at, original)
+        self._restore.callback(setattr, module, function, original)
 
     def _note(self, effect: str) -> None:
         module = _importing(self._begun)
-        if module is not None and module.partition(".")[0] not in KNOWN_PACKAGES:
+        if module is not None and not _is_known(module):
             self._effects.append((module, effect))
 
     def _note_temporary(self, path: Any) -> None:
@@ -132,6 +144,10 @@ def _importing(begun: Sequence[str]) -> str | None:
     return None
 
 
+def _is_known(module: str) -> bool:
+    return module.partition(".")[0] in KNOWN_PACKAGES
+
+
 def _put_back(replaced: object, original: object) -> None:
     """Also where it was taken over: `from os import urandom`."""
     for module in list(sys.modules.values()):
@@ -153,14 +169,24 @@ def _is_fork_safe(thread: int) -> bool:
         return True
 
 
-def _end_before_a_fork() -> bool:
+def _threads_after_a_fork() -> set[int]:
     """Try it: OpenBLAS ends its threads before a fork and starts them anew when they are needed
     (pthread_atfork in its driver/others/memory.c)."""
     pid = os.fork()
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
-    return len(_threads()) == 1
+    return _threads()
+
+
+@contextlib.contextmanager
+def fork_safe_settings() -> Iterator[None]:
+    """While entered, those that keep packages from what can't be forked, unless they are set."""
+    names = FORK_SAFE_SETTINGS.keys() - os.environ.keys()
+    os.environ.update({name: FORK_SAFE_SETTINGS[name] for name in names})
+    yield
+    for name in names:
+        os.environ.pop(name, None)
 
 
 def _open_files() -> set[str]:

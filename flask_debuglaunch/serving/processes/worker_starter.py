@@ -6,6 +6,7 @@ import contextlib
 import os
 import selectors
 import socket
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,6 +33,11 @@ from flask_debuglaunch.terminal import say
 
 MAX_LEFT_OUT = 20
 """So many packages may spoil a fork server, one after the other, before it is given up."""
+
+
+PATIENCE_FACTOR, PATIENCE_SECONDS = 3, 30.0
+"""A worker waits for a fork server for so many times what the app's own imports took, and so long
+beyond: a machine under load is never too slow for it, and one that hangs keeps nobody waiting."""
 
 
 class AwaitedWorker:
@@ -64,6 +70,12 @@ class Order:
     preload: Preload
     environ: Mapping[str, str]
     listener: socket.socket
+    seconds: float
+    """What the imports took in the workers."""
+
+    @property
+    def patience(self) -> float:
+        return PATIENCE_FACTOR * self.seconds + PATIENCE_SECONDS
 
 
 class WorkerStarter:
@@ -97,11 +109,21 @@ class WorkerStarter:
             # An installed package was changed: what it does may be another thing now.
             self._left_out.clear()
             self._start_again()
-        if self._coming is not None:  # it has had a start already
+        if self._coming is not None and not _is_overdue(self._coming):  # it has had a start already
             worker = AwaitedWorker()
             self._awaiting[worker] = listener
             return worker
         return start_fresh(self._command, environ_of_worker(self._plan, self._environ), listener)
+
+    @property
+    def deadline(self) -> float | None:
+        """When workers have waited for too long (time.monotonic()); None if none waits."""
+        return self._coming.due if self._coming is not None and self._awaiting else None
+
+    def be_late(self) -> None:
+        """The deadline has passed: they begin without what they have waited for."""
+        say("The packages are not imported ahead yet: this reload starts a new interpreter")
+        self._begin_awaiting()
 
     def follow(self, plan: Plan) -> None:
         """The configuration has changed: what is there has old variables in its environment."""
@@ -118,18 +140,21 @@ class WorkerStarter:
         if learned.unsafe is not None:
             self._give_up(learned.unsafe)
             return
-        wanted = learned.imports
+        wanted, seconds = learned.imports, learned.seconds
         if learned.was_forked and self._order is not None:
             known = self._order.preload.imports
             names = {one.module for one in known}
             wanted = (*known, *(one for one in wanted if one.module not in names))
+            seconds += self._order.seconds
         preload = Preload(wanted, self._still_left_out(), plan, session)
-        if preload == self._given_up or (self._order and preload == self._order.preload):
+        is_known = self._order is not None and preload == self._order.preload
+        hangs = self._coming is not None and _is_overdue(self._coming)
+        if preload == self._given_up or (is_known and not hangs):
             return
         if not learned.was_forked:  # the one at hand has something else than a new interpreter
             self._retire(self._ready)
             self._ready = None
-        self._order = Order(preload, self._environ, listener)
+        self._order = Order(preload, self._environ, listener, seconds)
         self._begin_next()
 
     def ended(self, process: WorkerProcess) -> None:
@@ -171,7 +196,7 @@ class WorkerStarter:
         order, self._coming = self._order, None
         try:
             self._coming = start_fork_server(
-                self._command, order.environ, order.listener, order.preload
+                self._command, order.environ, order.listener, order.preload, order.patience
             )
         except OSError as error:
             self._give_up(f"a fork server can't be started: {error}")
@@ -266,6 +291,10 @@ def _begun(start: Callable[[socket.socket], ForkedWorker]) -> AwaitedWorker:
         worker.channel.close()
         raise
     return worker
+
+
+def _is_overdue(fork_server: ForkServerHandle) -> bool:
+    return time.monotonic() >= fork_server.due
 
 
 def _signature(spoiled: LeftOut) -> Signature | None:
