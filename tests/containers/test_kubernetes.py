@@ -14,7 +14,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -174,26 +174,32 @@ def stops_at_the_breakpoint_and_takes_a_sync(
 @contextmanager
 def port_forwarded(pid: int, port: int) -> Iterator[int]:
     """A port here that leads to 127.0.0.1 where the process is, as the kubelet dials it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as cleanup:
+    relays: list[Relay] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
             enter_network_of(pid)  # of this thread alone
             while True:
                 try:
                     client, _ = listener.accept()
-                    inside = socket.create_connection(("127.0.0.1", port))
                 except OSError:
                     return
-                for one in (client, inside):
-                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    cleanup.callback(one.close)
-                threading.Thread(target=relay, args=(client, inside), daemon=True).start()
+                try:
+                    inside = socket.create_connection(("127.0.0.1", port))
+                except OSError:  # nobody listens there at the moment
+                    client.close()
+                else:
+                    relays.append(Relay(client, inside))
 
-        threading.Thread(target=serve, daemon=True).start()
+        accepting = threading.Thread(target=serve)
+        accepting.start()
         try:
             yield listener.getsockname()[1]
         finally:
             listener.shutdown(socket.SHUT_RDWR)
+            accepting.join(TIMEOUT)
+            for one in relays:
+                one.end()
 
 
 def enter_network_of(pid: int) -> None:
@@ -203,16 +209,32 @@ def enter_network_of(pid: int) -> None:
     assert result == 0, os.strerror(ctypes.get_errno())
 
 
-def relay(one: socket.socket, other: socket.socket) -> None:
-    ends = {one: other, other: one}
-    while True:
-        for ready in select.select([one, other], [], [])[0]:
-            data = ready.recv(65536)
-            if not data:
-                for end in ends:
-                    end.close()
-                return
-            ends[ready].sendall(data)
+class Relay:
+    """Hands on what either end says, in a thread; only that thread closes them."""
+
+    def __init__(self, one: socket.socket, other: socket.socket) -> None:
+        self._ends = {one: other, other: one}
+        for end in self._ends:
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def end(self) -> None:
+        for one in self._ends:
+            with suppress(OSError):  # it has gone already
+                one.shutdown(socket.SHUT_RDWR)
+        self._thread.join(TIMEOUT)
+
+    def _run(self) -> None:
+        with ExitStack() as cleanup, suppress(OSError):  # an end may go in the middle of a word
+            for one in self._ends:
+                cleanup.callback(one.close)
+            while True:
+                for ready in select.select(list(self._ends), [], [])[0]:
+                    data = ready.recv(65536)
+                    if not data:
+                        return
+                    self._ends[ready].sendall(data)
 
 
 @pytest.mark.usefixtures("kubectl")
