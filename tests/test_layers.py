@@ -32,6 +32,7 @@ LAYERS = [
         "installed_versions",
         "port_owner",
         "regular_file",
+        "server_command",
         "shadowing",
         "start_directory",
         "terminal",

@@ -244,6 +244,13 @@ class Settings:
         "but PATH, language, terminal, and what is meant for Flask, the launcher and the debugger.",
         argv_only=True,
     )  # fmt: skip
+    as_service: Value[str | None] = setting(
+        Text("a systemd unit, or a gunicorn configuration file"), None,
+        "Run as this service does: account, groups, umask, folder, environment and app of a "
+        "systemd unit (shop.service) or of a gunicorn configuration file (gunicorn.conf.py), which "
+        "is executed for that. The service itself is left alone.",
+        argv_only=True,
+    )  # fmt: skip
 
     flask_env: Value[str | None] = UNSET
     """FLASK_ENV, or ENV of the app's block: "production" keeps debug mode off."""

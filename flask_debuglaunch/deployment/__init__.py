@@ -3,5 +3,5 @@ its service (`--user`, `--as-service`)."""
 
 from __future__ import annotations
 
-NAMES_OF_DEPLOYED = frozenset({"user"})
+NAMES_OF_DEPLOYED = frozenset({"user", "as_service"})
 """The settings that name an account or a service."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flask_debuglaunch.configuration.command_line_flags import Given, read_argv
+from flask_debuglaunch.configuration.origins import Value
 from flask_debuglaunch.deployment import NAMES_OF_DEPLOYED
 from flask_debuglaunch.deployment.change_account import arrival, look_as, start_again_as
-from flask_debuglaunch.deployment.deployed import Deployed
+from flask_debuglaunch.deployment.deployed import UNKNOWN, Deployed
 from flask_debuglaunch.detection import Facts
+from flask_debuglaunch.errors import LaunchError
 
 
 @dataclass(frozen=True)
@@ -43,4 +46,19 @@ def as_deployed(
 
 def _read(given: Mapping[str, Given]) -> Deployed:
     values = read_argv({name: given[name] for name in NAMES_OF_DEPLOYED & given.keys()}, Path.cwd())
-    return Deployed(user=values["user"])
+    user, service = values.get("user"), values.get("as_service")
+    deployed = _read_service(service) if service else Deployed()
+    # The account's own groups then, not those of the service's.
+    return deployed if user is None else replace(deployed, user=user, group=UNKNOWN)
+
+
+def _read_service(named: Value[str]) -> Deployed:
+    if sys.platform == "win32":
+        raise LaunchError(f"{named.origin}: services of Windows can't be read")
+    if named.value.endswith(".py"):
+        from flask_debuglaunch.deployment.gunicorn_config import read_gunicorn_config
+
+        return read_gunicorn_config(named)
+    from flask_debuglaunch.deployment.systemd_service import read_service
+
+    return read_service(named)

@@ -82,7 +82,8 @@ def look_as(deployed: Deployed) -> None:
 
 def _account(deployed: Deployed) -> Account | None:
     user = deployed.user
-    if user.value is None and deployed.group.value is None:
+    groups = deployed.group.value, deployed.supplementary_groups
+    if user.value is None and not any(groups):
         return None
     name = user.value if user.value is not None else str(os.geteuid())
     account = account_of(Value(name, user.origin))

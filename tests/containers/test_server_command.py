@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from flask_debuglaunch.ides.containers.server_command import read_command
+from flask_debuglaunch.server_command import read_command
 
 ENVIRONMENT = {"PORT": "9000"}
 

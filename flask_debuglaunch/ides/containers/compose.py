@@ -21,8 +21,8 @@ from flask_debuglaunch.ides.containers.compose_project import ComposeProject, re
 from flask_debuglaunch.ides.containers.compose_service import Service, service_of
 from flask_debuglaunch.ides.containers.dockerfile import Copied
 from flask_debuglaunch.ides.containers.launcher_folder import HOST_FOLDER, IN_CONTAINER
-from flask_debuglaunch.ides.containers.server_command import PORTS, Served, read_command
 from flask_debuglaunch.ides.ide_interface import File, Project, Refused
+from flask_debuglaunch.server_command import PORTS, Served, read_command
 
 MARK = "# Written by `python -m flask_debuglaunch ide compose"
 PUBLISHED_ON = "127.0.0.1"

@@ -21,8 +21,8 @@ from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.ides.containers import ContainerFiles
 from flask_debuglaunch.ides.containers.dockerfile import Image, read_image
 from flask_debuglaunch.ides.containers.launcher_folder import IN_CONTAINER, packed
-from flask_debuglaunch.ides.containers.server_command import PORTS, Served, read_command
 from flask_debuglaunch.ides.ide_interface import File, Project, Refused
+from flask_debuglaunch.server_command import PORTS, Served, read_command
 
 MARK = "# Written by `python -m flask_debuglaunch ide kubernetes"
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import socket
 import sys
+from dataclasses import replace
 from typing import Any
 
 from flask_debuglaunch import fixes
 from flask_debuglaunch.banner import tunnel_command
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.plan import Decision, Plan
 from flask_debuglaunch.port_owner import owner_of_port
 from flask_debuglaunch.terminal import say
 
@@ -30,11 +31,20 @@ def bind(plan: Plan) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
+        if error.errno == errno.EADDRINUSE and _may_be_the_services(plan):
+            say(f"Port {port} is in use{_by_whom(port)}, which is left alone: a free one is taken")
+            return bind(replace(plan, port=Decision(0, f"{port} is in use")))
         raise LaunchError(_why_not(error, plan), exit_status=1) from None
     _accept_with_data_only(listener)
     # Several processes share it; one that lost the race for a connection must not block.
     listener.setblocking(False)
     return listener
+
+
+def _may_be_the_services(plan: Plan) -> bool:
+    """Has nobody asked for this very port, beside a service that runs?"""
+    asked = str(plan.settings.port.origin).startswith("argv:")
+    return plan.deployed is not None and plan.deployed.service is not None and not asked
 
 
 def url_of(listener: socket.socket, *, tls: bool) -> str:
