@@ -23,12 +23,13 @@ into events, and carries the effects out.
 from __future__ import annotations
 
 import enum
-import os
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from flask_debuglaunch.configuration.origins import shown
 from flask_debuglaunch.serving.ipc_messages import (
     Attached,
     Attaching,
@@ -87,7 +88,7 @@ class Changes:
     """Is the plan made from one of them?"""
 
     def __str__(self) -> str:
-        return os.path.relpath(*self.files) if len(self.files) == 1 else f"{len(self.files)} files"
+        return shown(Path(*self.files)) if len(self.files) == 1 else f"{len(self.files)} files"
 
 
 class HandOver(enum.Enum):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -64,6 +65,17 @@ def test_the_table_is_the_one_in_the_docstring_and_the_readme() -> None:
 def test_each_message_of_the_table_is_one_that_is_listened_to() -> None:
     messages = {kind for kind in COLUMNS.values() if kind.__module__ == Ready.__module__}
     assert messages <= set(REPORTS)
+
+
+def test_changes_are_told_where_the_working_folder_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = states.Changes(frozenset({str(tmp_path / "gone" / "main.py")}))
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    assert str(changes) == "main.py"
+    (tmp_path / "gone").rmdir()
+    assert str(changes) == str(tmp_path / "gone" / "main.py")
 
 
 def test_a_stage_that_can_be_overdue_says_what_then() -> None:

@@ -16,7 +16,9 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+from flask_debuglaunch.configuration.origins import shown
 from flask_debuglaunch.debuggers import child_sessions
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
 from flask_debuglaunch.serving.app.environ_for_app import set_for_app
@@ -114,7 +116,7 @@ class Preloading:
             if found := effects.found(""):
                 raise Spoiled(Unsafe("{} {} while it is imported".format(*found)))
         for file in self._seen.new_files():
-            raise Spoiled(Unsafe(f"an installed package imports {os.path.relpath(file)}"))
+            raise Spoiled(Unsafe(f"an installed package imports {shown(Path(file))}"))
 
     def _follow_app(self, effects: ImportEffects) -> None:
         begun = look()
@@ -148,7 +150,7 @@ class Preloading:
         if found := effects.found(module):
             yield package_of(found[0]), f"{found[1]} while it is imported"
         for file in self._seen.new_files():
-            yield package_of(module), f"imports {os.path.relpath(file)} of the project"
+            yield package_of(module), f"imports {shown(Path(file))} of the project"
 
     def draw_anew(self) -> None:
         """In a fork: give the random generators new states. Python's own does so by itself."""
