@@ -278,6 +278,11 @@ def _preload(settings: Settings, facts: Facts, reload: Decision[bool]) -> Decisi
     return Decision(True, "installed packages stay imported between reloads")
 
 
+def preloads_modules(plan: Plan) -> bool:
+    """May the project's own modules stay imported, too?"""
+    return plan.preload.value and plan.settings.preload.value == "modules"
+
+
 def _stop_on_errors(settings: Settings, debugger: Decision[str]) -> Decision[str]:
     if debugger.value not in EXTERNAL:
         return Decision("off", "there is no external debugger to stop in")

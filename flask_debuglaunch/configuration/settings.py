@@ -176,8 +176,9 @@ class Settings:
         "serve the error until a save mends it, as for a container that would be restarted.",
     )  # fmt: skip
     preload: Value[str] = setting(
-        Choice(("auto", "off")), "auto",
-        "Warm restarts: keep the installed packages imported between reloads.",
+        Choice(("auto", "packages", "modules", "off")), "auto",
+        "Warm restarts: what stays imported between reloads. packages: the installed packages; "
+        "modules: also the project's modules that depend on no edited file; auto: packages.",
     )  # fmt: skip
     stop_on_errors: Value[str] = setting(
         Choice(("unhandled", "all", "off")), "unhandled",

@@ -72,7 +72,7 @@ def refuse_inside_server() -> None:
 
 def work(app: WSGIApplication | None = None) -> int:
     """Do what the supervisor says; returns the exit status. app: one that is there already."""
-    from flask_debuglaunch.serving.ipc_messages import Failed, Preload
+    from flask_debuglaunch.serving.ipc_messages import Failed, Preload, PreloadModules
     from flask_debuglaunch.serving.processes.socket_inheritance import (
         inherit,
         let_interrupts_through,
@@ -84,6 +84,11 @@ def work(app: WSGIApplication | None = None) -> int:
         from flask_debuglaunch.serving.processes.fork_server_main import run_fork_server
 
         inherited = run_fork_server(task, inherited)  # returns in each worker that it forks
+        task = inherited.channel.receive()
+    if isinstance(task, PreloadModules):
+        from flask_debuglaunch.serving.processes.module_server_main import run_module_server
+
+        inherited = run_module_server(task, inherited)
         task = inherited.channel.receive()
     if task is None:  # it is not needed after all
         os._exit(0)

@@ -24,6 +24,8 @@ class Task:
     """Show the error of an app that can't be imported, instead of ending with it?"""
     use_debugger: bool = True
     """Attach the external debugger at all?"""
+    look_at_modules: bool = False
+    """Look on at what the project's modules do while they are imported?"""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,32 @@ class Import:
 
 
 @dataclass(frozen=True)
+class ModuleRun:
+    """A module of the project, and what its code did when it was imported."""
+
+    name: str
+    file: str | None
+    """None: a package without one, which is just a folder."""
+    imports: tuple[str, ...]
+    """All it asked for, in order, also what was there already; first the packages it is in."""
+    partial: frozenset[str]
+    """Those of them that were being imported themselves: it is in a cycle with them."""
+    reads: frozenset[str]
+    """Files, and folders, that it has read besides."""
+    changes: Changes
+    """What had changed when it began, since the import of the app did."""
+    effect: str | None = None
+    """What it did that workers must not share."""
+    is_changed_later: bool = False
+    """Has other code changed its objects after it had run?"""
+
+    @property
+    def files(self) -> frozenset[str]:
+        """All that it was made from."""
+        return self.reads if self.file is None else self.reads | {self.file}
+
+
+@dataclass(frozen=True)
 class Preloadable:
     """What of the app's imports a fork server can have ready for the next worker, or why none."""
 
@@ -129,6 +157,32 @@ class Preloadable:
     unsafe: str | None
     seconds: float = 0.0
     """How long the imports took."""
+    modules: tuple[ModuleRun, ...] | None = None
+    """The project's own, if all of them were imported by this very worker, and looked at."""
+    own_seconds: float = 0.0
+    """How long those took, without the packages that they import."""
+    since: float = 0.0
+    """When their files were begun to be read, in seconds since the epoch."""
+
+
+@dataclass(frozen=True)
+class ModulesUnfit:
+    """The app has changed so that the project's modules can't be there ahead of it as before."""
+
+
+@dataclass(frozen=True)
+class PreloadModules:
+    """To a fork of a fork server: become one that has these modules of the project, too."""
+
+    runs: tuple[ModuleRun, ...]
+    """As they were seen in a worker, in order."""
+
+
+@dataclass(frozen=True)
+class ModulesPreloaded:
+    """The fork server can fork, if what was seen of the modules now is what was seen before."""
+
+    runs: tuple[ModuleRun, ...]
 
 
 @dataclass(frozen=True)
@@ -198,9 +252,9 @@ class SharedListener:
 
 
 # Who may say what. To a child:
-ORDERS = (Task, Retire, Preload, Fork, SharedListener)
+ORDERS = (Task, Retire, Preload, PreloadModules, Fork, SharedListener)
 # And what a child, which may have become anything by now, is listened to for:
 REPORTS = (
     Attaching, Attached, IdeLeft, Leaving, Ready, Failed, Watch, Stopped, Resumed, Preloadable,
-    Preloaded, LeftOut, Unsafe, Forked, Exited, Writes,
+    Preloaded, ModulesPreloaded, ModulesUnfit, LeftOut, Unsafe, Forked, Exited, Writes,
 )  # fmt: skip

@@ -20,7 +20,14 @@ from flask_debuglaunch.serving.attach_debugger import (
     current_session,
     debugger_of,
 )
-from flask_debuglaunch.serving.ipc_messages import Preloadable, Retire, Task, Watch, Writes
+from flask_debuglaunch.serving.ipc_messages import (
+    ModulesUnfit,
+    Preloadable,
+    Retire,
+    Task,
+    Watch,
+    Writes,
+)
 from flask_debuglaunch.serving.processes.termination_signals import TerminationSignals
 from flask_debuglaunch.serving.processes.worker_handle import WorkerProcess, how_it_ended
 from flask_debuglaunch.serving.processes.worker_starter import WorkerStarter
@@ -169,6 +176,8 @@ class Supervisor:
             case Preloadable() as learned:
                 listener = self._current.listener
                 self._starter.learn(learned, self._current.plan, self._session, listener)
+            case ModulesUnfit():
+                self._starter.forget_modules()
             case Watch() as more:
                 self._watcher.add(more)
             case Writes(path):
@@ -252,6 +261,7 @@ class Supervisor:
             is_first=wanted.is_first,
             serve_errors=wanted.serve_errors,
             use_debugger=wanted.use_debugger,
+            look_at_modules=self._starter.wants_to_know_modules(plan),
         )
         worker.channel.tell(task)
         self._workers[wanted.number] = worker

@@ -11,7 +11,8 @@ import os
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from flask_debuglaunch.debuggers import child_sessions
@@ -24,6 +25,7 @@ from flask_debuglaunch.serving.app.imported_files import (
     template_folders,
 )
 from flask_debuglaunch.serving.app.middleware import around, warn_of_conflicts
+from flask_debuglaunch.serving.app.module_recorder import ModuleRecorder
 from flask_debuglaunch.serving.app.preloadable_modules import (
     ImportRecorder,
     installed_imports,
@@ -79,13 +81,14 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     """Serve the app until the supervisor sends Retire; returns the exit status."""
     channel, began = inherited.channel, time.time()
     orders, recorder = ControlThread(task, channel), _recorder(task, inherited)
+    modules = _module_recorder(task, inherited, app)
     _keep_from_children(inherited)
     tell_of_writes(lambda path: channel.tell(Writes(path)))
     try:
         _attach(task, channel)
         if task.session is not None:
             orders.child_stops.follow()
-        loaded = _imported(task, recorder) if app is None else _given(task, app)
+        loaded = _imported(task, recorder, modules) if app is None else _given(task, app)
         if task.is_first:
             warn_of_conflicts(loaded.app, task.plan)
         with recorder:
@@ -96,7 +99,7 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     except _FirstImportFailed:
         channel.tell(Failed(None, 2))
         return 2
-    orders.serve_with(server, lambda: _report(channel, server, loaded, recorder, began))
+    orders.serve_with(server, lambda: _report(channel, server, loaded, recorder, modules, began))
     channel.tell(Ready(loaded.failed))
     is_drained = _serve(server, orders)
     if is_drained and not holds_what_next_may_need(inherited.listener, orders.child_stops):
@@ -109,6 +112,15 @@ def _recorder(task: Task, inherited: Inheritance) -> ImportRecorder:
         start_afresh(task, inherited, f"the app now changes {what} before it imports {module}")
 
     return ImportRecorder(inherited.preloaded, begin_again)
+
+
+def _module_recorder(
+    task: Task, inherited: Inheritance, app: WSGIApplication | None
+) -> ModuleRecorder | None:
+    """Where the next worker could have modules of the project ready, and this one has none."""
+    if not task.look_at_modules or inherited.preloaded.hidden is not None or app is not None:
+        return None
+    return ModuleRecorder(inherited.preloaded.changes)
 
 
 def _attach(task: Task, channel: Channel) -> None:
@@ -149,9 +161,15 @@ class _FirstImportFailed(Exception):
     pass
 
 
-def _imported(task: Task, recorder: ImportRecorder) -> Loaded:
+def _imported(task: Task, recorder: ImportRecorder, modules: ModuleRecorder | None) -> Loaded:
     try:
-        app = import_app(task.plan, supervised=True, first=task.is_first, recorder=recorder)
+        app = import_app(
+            task.plan,
+            supervised=True,
+            first=task.is_first,
+            recorder=_both(recorder, modules),
+            when_imported=recorder.app_is_imported,
+        )
     except Exception as error:
         if not task.serve_errors and isinstance(error, LaunchError):
             raise
@@ -162,6 +180,12 @@ def _imported(task: Task, recorder: ImportRecorder) -> Loaded:
     return Loaded(app)
 
 
+@contextlib.contextmanager
+def _both(recorder: ImportRecorder, modules: ModuleRecorder | None) -> Iterator[None]:
+    with recorder, modules or contextlib.nullcontext():
+        yield
+
+
 def _server(task: Task, inherited: Inheritance, app: WSGIApplication) -> AppServer:
     tls = ssl_context_of(task.plan, task.certificate)
     threads = task.plan.settings.with_threads.value
@@ -169,7 +193,12 @@ def _server(task: Task, inherited: Inheritance, app: WSGIApplication) -> AppServ
 
 
 def _report(
-    channel: Channel, server: AppServer, loaded: Loaded, recorder: ImportRecorder, since: float
+    channel: Channel,
+    server: AppServer,
+    loaded: Loaded,
+    recorder: ImportRecorder,
+    modules: ModuleRecorder | None,
+    since: float,
 ) -> None:
     """Tell the supervisor what to watch, and what the next worker could have ready."""
     seen = ImportsSeen(since)
@@ -178,7 +207,13 @@ def _report(
     if not loaded.failed:
         unsafe = why_not_fork(was_given=loaded.was_given)
         imports = tuple(installed_imports(recorder.imports))
-        channel.tell(Preloadable(imports, recorder.was_forked, unsafe, recorder.seconds))
+        preloadable = Preloadable(imports, recorder.was_forked, unsafe, recorder.seconds)
+        if modules is not None:
+            seconds = modules.seconds
+            preloadable = replace(
+                preloadable, modules=modules.runs(), own_seconds=seconds, since=since
+            )
+        channel.tell(preloadable)
 
 
 def _folders_to_watch(app: WSGIApplication) -> frozenset[str]:

@@ -53,10 +53,14 @@ class Call:
     written: bool = False
 
 
-def load_app(plan: Plan) -> WSGIApplication:
-    """Import the app. Raises LaunchError if there is none, and whatever its own code raises."""
+def load_app(plan: Plan, when_imported: Callable[[], None] = lambda: None) -> WSGIApplication:
+    """Import the app. when_imported: called before a factory is.
+
+    Raises LaunchError if there is none, and whatever its own code raises.
+    """
     target = find_target(plan)
     module = _import(target)
+    when_imported()
     if target.expression is None:
         app = _best_app(module, target, plan.config_file)
     else:

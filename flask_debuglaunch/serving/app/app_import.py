@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -43,8 +44,10 @@ def import_app(
     supervised: bool,
     first: bool,
     recorder: AbstractContextManager[object] | None = None,
+    when_imported: Callable[[], None] = lambda: None,
 ) -> WSGIApplication:
-    """The app, imported, with the recorder looking on.
+    """The app, imported, with the recorder looking on. when_imported: called when its module has
+    run, and before a factory in it is called.
 
     Raises LaunchError, or what the app's own code raises; for its SystemExit a RuntimeError.
     """
@@ -57,7 +60,7 @@ def import_app(
         make_importable(find_target(plan).path)
         tell = _tell_of_server if first else _tell_nobody
         with serving_ignored(tell), recorder or nullcontext():
-            return load_app(plan)
+            return load_app(plan, when_imported)
     except LaunchError:
         raise
     except SystemExit as error:

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,9 +32,11 @@ PATCHED_MODULES = (
     "subprocess",
     "threading",
 )
+# The built-in one (signal's makes an enumeration's member of each).
+_getsignal: Callable[[int], Any] = getattr(signal, "_signal", signal).getsignal
 # Windows' Signals has also events of the console, which take no handler.
 SIGNALS = [
-    one
+    int(one)
     for one in signal.Signals
     if one in signal.valid_signals() and one.name not in ("SIGKILL", "SIGSTOP")
 ]
@@ -44,7 +46,8 @@ SIGNALS = [
 class InterpreterState:
     """As it was at one moment in this process."""
 
-    environ: dict[str, str]
+    environ: dict[Any, Any]
+    """As the process has it: decoded only where it differs."""
     single: dict[str, Any]
     """What is compared as a whole, by its name."""
     modules: dict[str, dict[str, Any]]
@@ -82,12 +85,17 @@ def look() -> InterpreterState:
         "the recursion limit": sys.getrecursionlimit(),
         "sys.excepthook": sys.excepthook,
         "threading.excepthook": threading.excepthook,
-        "the signal handlers": list(map(signal.getsignal, SIGNALS)),
+        "the signal handlers": list(map(_getsignal, SIGNALS)),
     }
     modules = {
         name: dict(vars(sys.modules[name])) for name in PATCHED_MODULES if name in sys.modules
     }
-    return InterpreterState(dict(os.environ), single, modules)
+    return InterpreterState(_environ(), single, modules)
+
+
+def _environ() -> dict[Any, Any]:
+    # Not dict(os.environ), which decodes all of it; a program may have put something else there.
+    return dict(getattr(os.environ, "_data", os.environ))
 
 
 def _working_directory() -> str | None:
@@ -97,10 +105,15 @@ def _working_directory() -> str | None:
         return None
 
 
-def _environ_changes(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
-    names = {name for name in {*before, *now} if before.get(name) != now.get(name)}
+def _environ_changes(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> dict[str, str]:
+    if before == now:
+        return {}
+    different = [name for name in {*before, *now} if before.get(name) != now.get(name)]
+    texts = {os.fsdecode(name): os.fsdecode(now.get(name, "not there")) for name in different}
     return {
-        f"os.environ[{name!r}]": now.get(name, "not there") for name in names - IGNORED_VARIABLES
+        f"os.environ[{name!r}]": text
+        for name, text in texts.items()
+        if name not in IGNORED_VARIABLES
     }
 
 
@@ -114,8 +127,18 @@ def _difference(before: Any, now: Any) -> str:
 
 
 def _patches(module: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
-    changed = [name for name, one in now.items() if callable(one) and before.get(name) is not one]
+    changed = [
+        name
+        for name, one in now.items()
+        if callable(one) and before.get(name) is not one and not _is_importlibs(one)
+    ]
     return {f"{module}.{name}": _name_of(now[name]) for name in changed}
+
+
+def _is_importlibs(function: object) -> bool:
+    """The `__import__` with which we look on calls itself so, too."""
+    code = getattr(function, "__code__", None)
+    return getattr(code, "co_filename", "").startswith("<frozen importlib")
 
 
 def _name_of(value: Any) -> str:

@@ -15,6 +15,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from flask_debuglaunch.serving.app.hidden_modules import HiddenModules
 from flask_debuglaunch.serving.app.imported_files import namespace_of
 from flask_debuglaunch.serving.app.installed_code import is_installed
 from flask_debuglaunch.serving.app.interpreter_state import InterpreterState, look
@@ -40,6 +41,12 @@ class PreloadedModules:
     """What the packages have changed while they were imported."""
     left_out: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Packages that can't be preloaded, each with what it changes, which others don't mind."""
+    hidden: HiddenModules | None = None
+    """The project's own modules among them."""
+
+
+MOST_LOOKS = 20
+"""So many modules may be imported by the factory of an app, each after a look at all objects."""
 
 
 class ImportRecorder:
@@ -69,8 +76,10 @@ class ImportRecorder:
         self._spec: object = None
         """Its own, as soon as it is there."""
         self._made_by_others = {name for made in preloaded.left_out.values() for name in made}
-        self._looking_import = _passed_over(self._look_at)
+        self._looking_import = passed_over(self._look_at)
         self._import: Any = None
+        self._looks_left: int | None = None
+        """At the objects of the project's modules; None: the app's module is being imported."""
 
     @property
     def was_forked(self) -> bool:
@@ -90,6 +99,8 @@ class ImportRecorder:
 
     def __exit__(self, *error: object) -> None:
         self.seconds += time.monotonic()
+        if self._looks_left == 0 and self._preloaded.hidden is not None:
+            self._look_at_objects(self._preloaded.hidden, "others")
         sys.meta_path.remove(self)
         if self._import is not None:
             builtins.__import__, self._import = self._import, None
@@ -97,11 +108,35 @@ class ImportRecorder:
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        hidden = self._preloaded.hidden
+        if hidden is not None and name in hidden:
+            return self._revealed(hidden, name)
         if not self._is_within_package():
             self._noted, self._spec = name, None
             if package_of(name) not in self._preloaded.left_out:
                 self.imports.append(Import(name, self._changes()))
         return None
+
+    def _revealed(self, hidden: HiddenModules, name: str) -> ModuleSpec:
+        assert self._begun is not None
+        for what, _ in look().changes_since(self._begun)[:1]:
+            self._start_afresh(name, what)
+        if self._looks_left is not None and self._looks_left > 0:
+            self._looks_left -= 1
+            self._look_at_objects(hidden, name)
+        return hidden.spec_of(name, lambda: self._start_afresh(name, "the order of its imports"))
+
+    def app_is_imported(self) -> None:
+        """From now on it is a factory of the app that imports, and changes what it likes: what it
+        changes after the last import concerns no module."""
+        if self._preloaded.hidden is not None:
+            self._look_at_objects(self._preloaded.hidden, "others")
+        self._looks_left = MOST_LOOKS
+
+    def _look_at_objects(self, hidden: HiddenModules, name: str) -> None:
+        changed = hidden.changed()
+        if changed is not None:
+            self._start_afresh(name, f"objects of {changed}")
 
     def _is_within_package(self) -> bool:
         """Is the module that was noted last one of a package, and is its import under way?"""
@@ -126,7 +161,7 @@ class ImportRecorder:
                 self._start_afresh(one, min(of_app))
 
 
-def _passed_over(look_at: Callable[[str, Sequence[str]], None]) -> Callable[..., ModuleType]:
+def passed_over(look_at: Callable[[str, Sequence[str]], None]) -> Callable[..., ModuleType]:
     """A __import__ that looks at what is asked for.
 
     By the names of its file and function Python takes it for importlib's own: no traceback shows
@@ -142,7 +177,7 @@ def _passed_over(look_at: Callable[[str, Sequence[str]], None]) -> Callable[...,
         fromlist: Sequence[str] | None = (),
         level: int = 0,
     ) -> ModuleType:
-        look_at(_absolute(name, globals, level), fromlist or ())
+        look_at(absolute_name(name, globals, level), fromlist or ())
         return original(name, globals, locals, fromlist or (), level)
 
     code = _call_with_frames_removed.__code__
@@ -151,7 +186,7 @@ def _passed_over(look_at: Callable[[str, Sequence[str]], None]) -> Callable[...,
     return _call_with_frames_removed
 
 
-def _absolute(name: str, names: Mapping[str, Any] | None, level: int) -> str:
+def absolute_name(name: str, names: Mapping[str, Any] | None, level: int) -> str:
     if level == 0:
         return name
     package = (names or {}).get("__package__") or ""

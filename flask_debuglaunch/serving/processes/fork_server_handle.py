@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
 from flask_debuglaunch.debuggers.child_sessions import children_left_alone
 from flask_debuglaunch.serving.ipc_messages import (
@@ -16,6 +17,8 @@ from flask_debuglaunch.serving.ipc_messages import (
     Fork,
     Forked,
     LeftOut,
+    ModuleRun,
+    ModulesPreloaded,
     Preload,
     Preloaded,
     Unsafe,
@@ -29,10 +32,18 @@ FORK_SECONDS = 2.0
 """A fork takes some milliseconds. A fork server that does not answer is stopped, or hangs."""
 
 
+class Stoppable(Protocol):
+    """A process, as subprocess.Popen has it."""
+
+    def kill(self) -> None: ...
+
+    def wait(self, timeout: float) -> object: ...
+
+
 class ForkServerHandle:
     """Ready once it has preloaded; unusable if its packages can't be forked."""
 
-    def __init__(self, process: subprocess.Popen[bytes], channel: Channel, patience: float) -> None:
+    def __init__(self, process: Stoppable, channel: Channel, patience: float) -> None:
         self.process = process
         self.channel = channel
         self.due = time.monotonic() + patience
@@ -41,6 +52,8 @@ class ForkServerHandle:
         self.is_gone = False
         self.spoiled: LeftOut | Unsafe | None = None
         self.rest: tuple[str, str] | None = None
+        self.seen_again: tuple[ModuleRun, ...] | None = None
+        """What it has seen of the project's modules, if it was to have them."""
         self._has_living_worker = False
         self._files: dict[str, Signature | None] = {}
         self._pids: list[int] = []
@@ -54,6 +67,8 @@ class ForkServerHandle:
                 self._files = _signatures(files)
                 self.rest = rest
                 self.is_ready = True
+            case ModulesPreloaded(runs):
+                self.seen_again = runs
             case LeftOut() | Unsafe() as reason:
                 self.spoiled = reason
             case Forked(pid):
@@ -68,10 +83,10 @@ class ForkServerHandle:
         """Are the installed packages still what they were when they were preloaded?"""
         return _signatures(self._files) == self._files
 
-    def fork(self, channel: socket.socket) -> ForkedWorker:
+    def fork(self, channel: socket.socket, *, becomes_worker: bool = True) -> ForkedWorker:
         """Have a worker forked, at the other end of the channel. Raises OSError if the fork server
         is gone, or hangs."""
-        self._has_living_worker = True
+        self._has_living_worker |= becomes_worker
         self.channel.send(Fork())
         socket.send_fds(self.channel.socket, [b"x"], [channel.fileno()])
         if not self._heard(lambda: bool(self._pids), FORK_SECONDS):

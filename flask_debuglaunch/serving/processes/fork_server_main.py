@@ -16,7 +16,9 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from flask_debuglaunch.configuration.origins import shown
 from flask_debuglaunch.debuggers import child_sessions
@@ -58,17 +60,23 @@ def run_fork_server(preload: Preload, inherited: Inheritance) -> Inheritance:
         inherited.channel.tell(spoiled.message)
         os._exit(0)
     inherited.channel.tell(Preloaded(_files_to_check(), preloading.rest))
+    ready = replace(
+        inherited, preloaded=preloading.modules, environ=environ, draw_anew=preloading.draw_anew
+    )
+    return serve_forks(ready, interrupt)
+
+
+def serve_forks(ready: Inheritance, interrupt: Any) -> Inheritance:
+    """Fork whenever the supervisor asks; returns in each fork. interrupt: its handler of Ctrl-C."""
     # What is there now is never garbage: left alone by the collector, it stays shared memory.
     gc.collect()
     gc.freeze()
-    channel = _fork_on_demand(inherited.channel)
+    channel = _fork_on_demand(ready.channel)
     signal.signal(signal.SIGINT, interrupt)
-    preloading.draw_anew()
+    ready.draw_anew()
     importlib.invalidate_caches()
-    held = None if inherited.lifeline is None else tie_to(inherited.lifeline)
-    return Inheritance(
-        inherited.listener, channel, held, preloaded=preloading.modules, environ=environ
-    )
+    held = None if ready.lifeline is None else tie_to(ready.lifeline)
+    return replace(ready, channel=channel, lifeline=held)
 
 
 class Spoiled(Exception):

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,8 @@ class Inheritance:
     preloaded: PreloadedModules = field(default_factory=PreloadedModules)
     environ: Mapping[str, str] = field(default_factory=dict)
     """What a fork server was started with."""
+    draw_anew: Callable[[], None] = lambda: None
+    """In a fork: give the random generators new states."""
 
 
 def spawn(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from dataclasses import replace
 from typing import NoReturn
 
 from flask_debuglaunch.debuggers.child_sessions import children_left_alone
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker
-from flask_debuglaunch.serving.ipc_messages import Preloadable, Task
+from flask_debuglaunch.serving.ipc_messages import ModulesUnfit, Preloadable, Task
 from flask_debuglaunch.serving.processes import CHILD_MARKER
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.relaunch_command import own_command
@@ -26,7 +27,11 @@ def start_afresh(task: Task, inherited: Inheritance, reason: str) -> NoReturn:
     same process."""
     assert inherited.lifeline is not None
     # The next worker must not come from the same fork server.
-    inherited.channel.tell(Preloadable((), was_forked=False, unsafe=None))
+    if inherited.preloaded.hidden is not None:
+        inherited.channel.tell(ModulesUnfit())
+        task = replace(task, look_at_modules=True)
+    else:
+        inherited.channel.tell(Preloadable((), was_forked=False, unsafe=None))
     say(f"Started anew, in a new interpreter: {reason}")
     reading, writing = socket.socketpair()
     Channel(writing).send(task)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from flask_debuglaunch.debuggers.child_sessions import Session
-from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.plan import Plan, preloads_modules
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker
 from flask_debuglaunch.serving.ipc_messages import LeftOut, Preload, Preloadable, Unsafe
 from flask_debuglaunch.serving.processes.fork_server_handle import (
@@ -21,6 +21,7 @@ from flask_debuglaunch.serving.processes.fork_server_handle import (
     start_fork_server,
 )
 from flask_debuglaunch.serving.processes.ipc_channel import channel_to_child
+from flask_debuglaunch.serving.processes.module_servers import ModuleServers
 from flask_debuglaunch.serving.processes.relaunch_command import own_command
 from flask_debuglaunch.serving.processes.worker_handle import (
     FreshWorker,
@@ -99,13 +100,15 @@ class WorkerStarter:
         self._awaiting: dict[AwaitedWorker, socket.socket] = {}
         """With the listener of each."""
         self._told: set[str] = set()
+        self._modules = ModuleServers(selector)
 
     def start(self, listener: socket.socket) -> WorkerProcess:
         """A process on its way to become a worker. Raises OSError if there can be none."""
         if self._ready is not None:
             if self._ready.is_fresh():
-                with contextlib.suppress(OSError):  # somebody has killed it, or it hangs
-                    return _begun(self._ready.fork)
+                for server in filter(None, (self._modules.usable(self._ready), self._ready)):
+                    with contextlib.suppress(OSError):  # somebody has killed it, or it hangs
+                        return _begun(server.fork)
             # An installed package was changed: what it does may be another thing now.
             self._left_out.clear()
             self._start_again()
@@ -129,6 +132,7 @@ class WorkerStarter:
         """The configuration has changed: what is there has old variables in its environment."""
         self._plan = plan
         self._order = self._given_up = None
+        self.forget_modules()
         self._retire_all()
 
     def learn(
@@ -137,6 +141,25 @@ class WorkerStarter:
         """Have a fork server start with what the app has imported, for the next worker."""
         if not plan.preload.value:
             return
+        self._modules.learn(learned)
+        self._learn_packages(learned, plan, session, listener)
+        self._begin_modules()
+
+    def wants_to_know_modules(self, plan: Plan) -> bool:
+        """Is the next worker to look on at the project's modules?"""
+        return preloads_modules(plan) and not self._modules.knows
+
+    def forget_modules(self) -> None:
+        """They do other things now than what was seen."""
+        self._modules.forget()
+
+    def _begin_modules(self) -> None:
+        if self._ready is not None and self._coming is None:
+            self._modules.begin(self._ready, self._left_out)
+
+    def _learn_packages(
+        self, learned: Preloadable, plan: Plan, session: Session | None, listener: socket.socket
+    ) -> None:
         if learned.unsafe is not None:
             self._give_up(learned.unsafe)
             return
@@ -167,10 +190,13 @@ class WorkerStarter:
             self._coming = None
         if isinstance(process.process, ForkedWorker):
             fork_server = process.process.fork_server
-            if fork_server not in (self._ready, self._coming):
+            if fork_server not in (self._ready, self._coming) and not self._modules.has(
+                fork_server
+            ):
                 fork_server.close()
 
     def close(self) -> None:
+        self._modules.close()
         for fork_server in (self._ready, self._coming):
             if fork_server is not None:
                 fork_server.close()
@@ -211,6 +237,7 @@ class WorkerStarter:
             fork_server.retire()
 
     def _retire_all(self) -> None:
+        self._modules.drop()
         for fork_server in (self._ready, self._coming):
             self._retire(fork_server)
         self._ready = self._coming = None
@@ -233,7 +260,10 @@ class WorkerStarter:
             self._ready, self._coming = coming, None
             if coming.rest is not None:
                 self._tell("{} and what follows, because the app changes {} before", *coming.rest)
-            self._begin_awaiting()
+            if self._awaiting:  # what they import is learned first
+                self._begin_awaiting()
+            else:
+                self._begin_modules()
         elif isinstance(coming.spoiled, LeftOut) and len(self._left_out) < MAX_LEFT_OUT:
             self._leave_out(coming.spoiled)
         elif isinstance(coming.spoiled, Unsafe):

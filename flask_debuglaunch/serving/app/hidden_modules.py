@@ -1,0 +1,90 @@
+"""Modules of the project that have run ahead, and stay out of sight until the app asks for them.
+
+So all that a module can see of others (sys.modules, a package's submodules, what a star imports) is
+at each moment what it would be in a new interpreter.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from flask_debuglaunch.serving.app.imported_files import namespace_of
+from flask_debuglaunch.serving.app.module_graph import OrderDiffers, Replay
+from flask_debuglaunch.serving.app.object_snapshot import Snapshot
+from flask_debuglaunch.serving.ipc_messages import ModuleRun
+
+
+class HiddenModules:
+    """Made from modules that have just run, it hides them."""
+
+    def __init__(self, runs: Sequence[ModuleRun], snapshots: Mapping[str, Snapshot]) -> None:
+        self._modules: dict[str, ModuleType] = {}
+        unchanged = {run.name for run in runs if not run.is_changed_later}
+        self._snapshots = {name: one for name, one in snapshots.items() if name in unchanged}
+        for run in runs:
+            self._modules[run.name] = sys.modules.pop(run.name)
+        for run in runs:
+            package, _, name = run.name.rpartition(".")
+            names = namespace_of(self._modules.get(package))
+            # While its package ran it was put there by that: it belongs to what the package is.
+            if package not in run.partial and names.get(name) is self._modules[run.name]:
+                del names[name]
+        self._replay = Replay({run.name: run for run in runs})
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._modules
+
+    def spec_of(self, name: str, order_differs: Callable[[], None]) -> ModuleSpec:
+        """With which Python's import finds the module, as it is, and what it had imported.
+
+        order_differs: called where a new interpreter would come to it in another way than it has
+        run; does not return.
+        """
+        loader: Any = _Revealing(self, self._modules[name], order_differs)
+        return ModuleSpec(name, loader)
+
+    def changed(self) -> str | None:
+        """A module that is there, and whose objects the app has changed since it ran.
+
+        Those that were seen to be changed do not count: no module that is here has imported them.
+        """
+        for name, snapshot in self._snapshots.items():
+            if name not in self._modules and snapshot.is_changed():
+                return name
+        return None
+
+    def reveal(self, name: str) -> None:
+        """What is there after this module's import, and was not before. Raises OrderDiffers."""
+        for one in self._replay.import_(name):
+            module = self._modules.pop(one)
+            sys.modules[one] = module
+            package, _, last = one.rpartition(".")
+            if one != name and package in sys.modules:  # for that one Python does it
+                setattr(sys.modules[package], last, module)
+
+
+class _Revealing:
+    """A loader whose modules have run already."""
+
+    def __init__(
+        self, hidden: HiddenModules, module: ModuleType, order_differs: Callable[[], None]
+    ) -> None:
+        self._hidden = hidden
+        self._order_differs = order_differs
+        self._module = module
+        self._spec = namespace_of(module)["__spec__"]
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        names: dict[str, Any] = namespace_of(module)
+        names["__spec__"] = self._spec
+        try:
+            self._hidden.reveal(self._spec.name)
+        except OrderDiffers:
+            self._order_differs()

@@ -1,0 +1,417 @@
+"""Looks on while the app is imported: what each module of the project imports, reads and does."""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import builtins
+import importlib._bootstrap as bootstrap
+import importlib._bootstrap_external as bootstrap_external
+import operator
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from flask_debuglaunch.serving.app.imported_files import namespace_of
+from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER, is_installed
+from flask_debuglaunch.serving.app.interpreter_state import InterpreterState, look
+from flask_debuglaunch.serving.app.module_graph import with_parents
+from flask_debuglaunch.serving.app.object_snapshot import Snapshot, foreign_objects, same
+from flask_debuglaunch.serving.app.preloadable_modules import (
+    MOST_LOOKS,
+    absolute_name,
+    passed_over,
+)
+from flask_debuglaunch.serving.app.preloadable_modules import (
+    merged as merged_changes,
+)
+from flask_debuglaunch.serving.ipc_messages import Changes, ModuleRun
+
+# Audit events (docs.python.org/3/library/audit_events.html) of what a fork can't share, or must
+# not do twice.
+EVENTS = {
+    "_thread.start_joinable_thread": "starts a thread",
+    "_thread.start_new_thread": "starts a thread",
+    "builtins.id": "asks for an object's id()",
+    "builtins.input": "asks the terminal",
+    "ctypes.dlopen": "opens a native library",
+    "gc.get_objects": "looks at all objects",
+    "mmap.__new__": "maps memory",
+    "os.chmod": "changes a file",
+    "os.chown": "changes a file",
+    "os.exec": "starts a process",
+    "os.fork": "starts a process",
+    "os.forkpty": "starts a process",
+    "os.link": "changes a folder",
+    "os.mkdir": "changes a folder",
+    "os.posix_spawn": "starts a process",
+    "os.remove": "changes a folder",
+    "os.rename": "changes a folder",
+    "os.rmdir": "changes a folder",
+    "os.spawn": "starts a process",
+    "os.symlink": "changes a folder",
+    "os.system": "starts a process",
+    "os.truncate": "writes to a file",
+    "os.utime": "changes a file",
+    "socket.__new__": "opens a socket",
+    "socket.getaddrinfo": "asks the network",
+    "socket.gethostbyname": "asks the network",
+    "sqlite3.connect": "opens a database",
+    "subprocess.Popen": "starts a process",
+    "sys._current_frames": "looks at who calls it",
+    "sys._getframe": "looks at who calls it",
+    "sys.addaudithook": "adds an audit hook",
+    "sys.setprofile": "sets a profiler",
+    "sys.settrace": "sets a tracer",
+    "time.sleep": "waits",
+    "winreg.OpenKey": "reads the registry",
+}
+# What installed packages may do for themselves where a module of the project calls them:
+# sys._getframe for a class's module, time.sleep for nothing that a fork would miss.
+ONLY_BY_ITSELF = ("sys._getframe", "sys._current_frames", "builtins.id", "ctypes.dlopen")
+FOLDER_EVENTS = ("os.listdir", "os.scandir")
+IMPORTLIB = "<frozen importlib"
+# Its name before Python 3.11.
+NAMESPACE_LOADERS = ("NamespaceLoader", "_NamespaceLoader")
+
+
+@dataclass
+class _Running:
+    """A module whose code runs, or has run."""
+
+    name: str
+    file: str | None
+    is_own: bool
+    changes: Changes = ()
+    imports: dict[str, bool] = field(default_factory=dict)
+    """Each with: was it being imported itself?"""
+    starred: list[str] = field(default_factory=list)
+    reads: set[str] = field(default_factory=set)
+    effect: str | None = None
+    snapshot: Snapshot | None = None
+    is_over: bool = False
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """What a module may change without an audit event."""
+
+    state: InterpreterState
+    exit_functions: int
+    random_state: object
+    descriptors: frozenset[str]
+    packages: dict[str, dict[str, Any]]
+    bytes_written: int
+    threads: int
+
+    def effect_since(self, before: _Probe) -> str | None:
+        for what, _ in self.state.changes_since(before.state):
+            return f"changes {what}"
+        if self.bytes_written != before.bytes_written:
+            return "prints, or writes"
+        if self.threads > before.threads:  # before Python 3.12 no audit event tells it
+            return "starts a thread"
+        if self.exit_functions != before.exit_functions:
+            return "registers an atexit function"
+        if self.random_state != before.random_state:
+            return "draws random numbers"
+        if self.descriptors != before.descriptors:
+            return "leaves a file or socket open"
+        for name, names in before.packages.items():
+            if not _same_names(self.packages[name], names):
+                return f"changes the installed {name}"
+        return None
+
+
+class ModuleRecorder:
+    """While entered, records the modules of the project that run.
+
+    already: what installed packages had changed before. bytes_written: by this process so far, if
+    that is known and nobody else here writes.
+    """
+
+    def __init__(self, already: Changes = (), bytes_written: Callable[[], int] = lambda: 0) -> None:
+        self._already = already
+        self._bytes_written = bytes_written
+        self.seconds = 0.0
+        """How long the project's own modules took, without the packages they import."""
+        self._modules: dict[str, _Running] = {}
+        self._stack: list[_Running] = []
+        self._begun: InterpreterState | None = None
+        self._probe: _Probe | None = None
+        self._since = 0.0
+        self._asked: set[str] = set()
+        self._packages: dict[str, ModuleType] = {}
+        """Installed modules that the project's own code has asked for."""
+        self._changed: set[str] = set()
+        self._later_begins = 0
+        self._compared = False
+        self._looks_on = False
+        self._restore: list[Callable[[], None]] = []
+
+    def __enter__(self) -> ModuleRecorder:
+        is_installed(__file__)  # what that needs is imported now, not while we look on
+        if self._begun is None:
+            sys.addaudithook(self._audited)
+        self._begun = self._begun or look()
+        loaders: Any = bootstrap_external
+        self._replace(loaders._LoaderBasics, "exec_module", self._running)
+        self._replace(bootstrap, "_gcd_import", self._importing_by_name)
+        self._replace(builtins, "__import__", lambda _: passed_over(self._asked_for))
+        self._looks_on = True
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._looks_on = False
+        while self._restore:
+            self._restore.pop()()
+        if self._later_begins > MOST_LOOKS or not self._compared:
+            self._compare()
+
+    def snapshots(self) -> dict[str, Snapshot]:
+        """Of the project's modules, each when it had just run."""
+        modules = self._modules.values()
+        return {one.name: one.snapshot for one in modules if one.snapshot is not None}
+
+    def runs(self) -> tuple[ModuleRun, ...]:
+        """In the order in which they began."""
+        runs = [self._run_of(one) for one in self._modules.values() if one.is_own]
+        known = {run.name for run in runs}
+        for name, module in list(sys.modules.items()):
+            if name not in (*known, "__main__") and _is_own(module):
+                effect, file = "is not imported by Python's own loader", module.__file__
+                runs.append(ModuleRun(name, file, (), frozenset(), frozenset(), (), effect))
+        return (*self._folders(runs), *runs)
+
+    def _run_of(self, one: _Running) -> ModuleRun:
+        module = sys.modules.get(one.name)
+        effect = one.effect
+        if not isinstance(module, ModuleType) or type(module) is not ModuleType:
+            effect = effect or ("fails" if module is None else "puts another object in its place")
+        return ModuleRun(
+            one.name,
+            one.file,
+            tuple(one.imports),
+            frozenset(name for name, is_partial in one.imports.items() if is_partial),
+            frozenset(one.reads),
+            one.changes,
+            effect,
+            one.name in self._changed,
+        )
+
+    def _folders(self, runs: Sequence[ModuleRun]) -> Iterator[ModuleRun]:
+        """The packages that are just a folder: no code of theirs runs."""
+        known = {run.name for run in runs}
+        for name in with_parents(run.name for run in runs):
+            module = sys.modules.get(name)
+            loader = namespace_of(namespace_of(module).get("__spec__")).get("loader")
+            if name not in known and type(loader).__name__ in NAMESPACE_LOADERS:
+                parents = tuple(with_parents([name]))[:-1]
+                yield ModuleRun(name, None, parents, frozenset(), frozenset(), ())
+
+    # The hooks
+
+    def _replace(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+        original = getattr(owner, name)
+        setattr(owner, name, make(original))
+        self._restore.append(lambda: setattr(owner, name, original))
+
+    def _running(self, original: Callable[..., None]) -> Callable[..., None]:
+        begins, ends, fails = self._begins, self._ends, self._fails
+
+        def exec_module(loader: Any, module: ModuleType) -> None:
+            begins(module)
+            try:
+                original(loader, module)
+            except BaseException:
+                fails()
+                raise
+            finally:
+                ends(module)
+
+        return as_importlib(exec_module)
+
+    def _importing_by_name(self, original: Callable[..., ModuleType]) -> Callable[..., ModuleType]:
+        asked_for = self._asked_for
+
+        def _gcd_import(name: str, package: str | None = None, level: int = 0) -> ModuleType:
+            asked_for(absolute_name(name, {"__package__": package}, level), ())
+            return original(name, package, level)
+
+        return as_importlib(_gcd_import)
+
+    def _asked_for(self, name: str, names: Sequence[str]) -> None:
+        if not self._stack or not self._stack[-1].is_own:
+            return
+        by = self._stack[-1]
+        if "*" in names:
+            by.starred.append(name)
+        for one in with_parents((name, *(f"{name}.{part}" for part in names if part != "*"))):
+            self._note_import(by, one)
+
+    def _note_import(self, by: _Running, name: str) -> None:
+        known = self._modules.get(name)
+        # Names that are no modules do no harm: nobody is called like them.
+        by.imports.setdefault(name, known is not None and not known.is_over)
+        if known is None and name not in self._packages:
+            self._asked.add(name)
+            assert self._probe is not None
+            # What is there already can be changed before another module runs.
+            self._probe.packages.update(self._newly_asked())
+
+    def _begins(self, module: ModuleType) -> None:
+        spec = namespace_of(module).get("__spec__")
+        name = getattr(spec, "name", module.__name__)
+        file, is_own = namespace_of(module).get("__file__"), _is_own(module)
+        self._boundary(is_own)
+        one = _Running(name, os.path.abspath(file) if isinstance(file, str) else None, is_own)
+        if is_own:
+            self._begins_own(one)
+        self._stack.append(one)
+
+    def _begins_own(self, one: _Running) -> None:
+        assert self._begun is not None
+        assert self._probe is not None
+        own = self._probe.state.changes_since(self._begun)
+        one.changes = merged_changes(self._already, own)
+        for parent in tuple(with_parents([one.name]))[:-1]:
+            self._note_import(one, parent)
+        if self._stack and self._stack[-1].is_own:
+            self._note_import(self._stack[-1], one.name)
+        elif not self._stack and self._modules:
+            self._later_begins += 1
+            if self._later_begins <= MOST_LOOKS:
+                self._compare()
+        if one.name in self._modules:
+            one.effect = "is run more than once"
+        self._modules[one.name] = one
+
+    def _ends(self, module: ModuleType) -> None:
+        over = self._stack[-1]
+        self._boundary(len(self._stack) > 1 and self._stack[-2].is_own)
+        self._stack.pop()
+        over.is_over = True
+        if not over.is_own:
+            return
+        for package in over.starred:
+            for value in list(namespace_of(sys.modules.get(package)).values()):
+                if isinstance(value, ModuleType) and value.__name__ in self._modules:
+                    over.imports.setdefault(value.__name__, False)
+        foreign = foreign_objects(self._packages.values())
+        over.snapshot = Snapshot(module, foreign)
+        if not self._stack and not self._later_begins:
+            self._compare()  # what a factory changes afterwards concerns no module
+
+    def _fails(self) -> None:
+        self._stack[-1].effect = self._stack[-1].effect or "fails"
+
+    def _compare(self) -> None:
+        self._compared = True
+        for name, one in self._modules.items():
+            if name not in self._changed and one.snapshot is not None and one.snapshot.is_changed():
+                self._changed.add(name)
+
+    def _boundary(self, is_own: bool) -> None:
+        """Another module's code runs from now on: what has changed was done by the last one."""
+        now = time.perf_counter()
+        was_own = bool(self._stack) and self._stack[-1].is_own
+        if was_own:
+            self.seconds += now - self._since
+        self._since = now
+        if not (is_own or was_own):
+            return
+        probe = self._look()
+        if was_own and self._probe is not None and self._stack[-1].effect is None:
+            self._stack[-1].effect = probe.effect_since(self._probe)
+        self._probe = probe
+        self._since = time.perf_counter()
+
+    def _look(self) -> _Probe:
+        self._newly_asked()
+        return _Probe(
+            look(),
+            atexit._ncallbacks(),
+            random.getstate(),
+            frozenset(os.listdir("/proc/self/fd")) if sys.platform == "linux" else frozenset(),
+            {name: namespace_of(module).copy() for name, module in self._packages.items()},
+            self._bytes_written(),
+            _thread._count(),
+        )
+
+    def _newly_asked(self) -> dict[str, dict[str, Any]]:
+        """The installed modules among those that were asked for, as soon as they are there."""
+        there = {name: one for name in self._asked if (one := sys.modules.get(name)) is not None}
+        self._asked -= there.keys()
+        new = {name: one for name, one in there.items() if not _is_own(one)}
+        self._packages |= new
+        return {name: namespace_of(module).copy() for name, module in new.items()}
+
+    def _audited(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self._looks_on or not self._stack or not self._stack[-1].is_own:
+            return
+        if event != "open" and event not in EVENTS and event not in FOLDER_EVENTS:
+            return
+        self._looks_on = False  # what follows may be audited itself
+        try:
+            self._judge(event, arguments, sys._getframe(1).f_code.co_filename)
+        finally:
+            self._looks_on = True
+
+    def _judge(self, event: str, arguments: tuple[Any, ...], caller: str) -> None:
+        if caller.startswith((IMPORTLIB, OUR_FOLDER)):
+            return
+        by = self._stack[-1]
+        if event in FOLDER_EVENTS or event == "open":
+            self._opened(by, event, arguments)
+        elif event not in ONLY_BY_ITSELF or not is_installed(caller):
+            by.effect = by.effect or EVENTS[event]
+
+    def _opened(self, by: _Running, event: str, arguments: tuple[Any, ...]) -> None:
+        path, mode, flags = (*arguments, None, None)[:3]
+        if event == "open" and _is_for_writing(mode, flags):
+            if path != os.devnull:
+                by.effect = by.effect or "writes to a file"
+        elif isinstance(path, (str, bytes, os.PathLike)):
+            found = os.path.abspath(os.fsdecode(path))
+            if not found.startswith(("/proc/", "/dev/")) and not is_installed(found):
+                by.reads.add(found)
+
+
+def _is_own(module: object) -> bool:
+    file = namespace_of(module).get("__file__")
+    return isinstance(file, str) and not is_installed(file)
+
+
+def _is_for_writing(mode: object, flags: object) -> bool:
+    if isinstance(mode, str):
+        return any(letter in mode for letter in "wax+")
+    return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+
+
+def _same_names(names: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """But for submodules, which come by imports."""
+    if len(names) == len(others) and all(map(operator.is_, names.values(), others.values())):
+        return True
+    return same(_without_submodules(names), _without_submodules(others))
+
+
+def _without_submodules(names: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in names.items()
+        if not isinstance(value, ModuleType) and not name.startswith("__")
+    }
+
+
+def as_importlib(function: Callable[..., Any]) -> Callable[..., Any]:
+    """By the name of its file Python takes a function for importlib's own: no traceback shows it
+    (Python/import.c, remove_importlib_frames), no warning is blamed on it."""
+    code = function.__code__
+    file = "<frozen importlib._bootstrap_external>"
+    function.__code__ = code.replace(co_filename=file)
+    return function

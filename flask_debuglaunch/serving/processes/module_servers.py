@@ -1,0 +1,198 @@
+"""Keeps a fork server that has the project's cold modules, a fork of the one that has the packages.
+
+What is hot is learned as it goes: a file that changes, an effect that is seen. Then the server at
+hand is of no use, and the next one leaves the module out.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+
+from flask_debuglaunch.serving.app.module_graph import Selection, merged, select
+from flask_debuglaunch.serving.ipc_messages import ModuleRun, Preloadable, PreloadModules
+from flask_debuglaunch.serving.processes.fork_server_handle import (
+    ForkedWorker,
+    ForkServerHandle,
+)
+from flask_debuglaunch.serving.processes.ipc_channel import channel_to_child
+from flask_debuglaunch.serving.watching.signature import Signature, signature
+from flask_debuglaunch.terminal import say
+
+MOST_TRIES = 5
+"""So often in a row may a look at the modules show what the one before has not."""
+WORTH_SECONDS = 0.25
+"""With `auto`: what the modules must take for it."""
+
+
+class ModuleServer(ForkServerHandle):
+    """One that has the cold modules of a selection."""
+
+    def __init__(
+        self, forked: ForkedWorker, connection: socket.socket, selection: Selection,
+        signatures: Mapping[str, Signature | None],
+    ) -> None:  # fmt: skip
+        super().__init__(_ForkedProcess(forked), channel_to_child(connection), patience=0)
+        self.parent = forked.fork_server
+        self.selection = selection
+        self._signatures = signatures
+
+    def changed_files(self) -> frozenset[str]:
+        """Files of its modules that are no longer what they were before it was started."""
+        return frozenset(one for one, was in self._signatures.items() if signature(one) != was)
+
+
+class _ForkedProcess:
+    """A fork server whose parent is another one, which waits for its end."""
+
+    def __init__(self, forked: ForkedWorker) -> None:
+        self._forked = forked
+
+    def kill(self) -> None:
+        self._forked.kill()
+
+    def wait(self, timeout: float) -> None:
+        """It is another process's child."""
+
+
+class ModuleServers:
+    """The server at hand, and what the next one must know."""
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self._selector = selector
+        self._recorded: tuple[ModuleRun, ...] = ()
+        self._since = 0.0
+        self._edited: set[str] = set()
+        self._left_out: dict[str, str] = {}
+        """Modules with effects that only a second look has shown."""
+        self._server: ModuleServer | None = None
+        self._tries = 0
+        self._told: set[str] = set()
+
+    def learn(self, learned: Preloadable) -> None:
+        """Take over what a worker was seen to import. A server at hand stays: it has what has not
+        changed."""
+        if learned.modules is not None:
+            self._recorded = learned.modules
+            self._since = learned.since
+            self._tries = 0
+
+    @property
+    def knows(self) -> bool:
+        """Is it known what the modules import and do?"""
+        return bool(self._recorded)
+
+    def forget(self) -> None:
+        self._recorded = ()
+        self.drop()
+
+    def usable(self, parent: ForkServerHandle) -> ModuleServer | None:
+        """The server, if what it has is what an import would give now."""
+        server = self._server
+        if server is None or not server.is_ready:
+            return None
+        changed = server.changed_files()
+        self._edited |= changed
+        if not changed and server.parent is parent:
+            return server
+        self.drop()
+        return None
+
+    def has(self, fork_server: ForkServerHandle) -> bool:
+        return fork_server is self._server
+
+    def drop(self) -> None:
+        """Fork no more."""
+        if self._server is not None:
+            self._selector.unregister(self._server.channel)
+            self._server.retire()
+        self._server = None
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    def begin(self, parent: ForkServerHandle, left_out: Iterable[str]) -> None:
+        """Have a server start, unless there is one. left_out: installed packages."""
+        if self._server is not None and self._server.parent is not parent:
+            self.drop()
+        if self._server is not None or self._tries >= MOST_TRIES or not self._recorded:
+            return
+        self._edited |= _saved_since(self._recorded, self._since)
+        packages = {name: f"imports {name}" for name in left_out}
+        selection = select(self._recorded, self._edited, {**packages, **self._left_out})
+        if not selection.cold:
+            return
+        files = frozenset().union(*(run.files for run in selection.cold))
+        signatures = {file: signature(file) for file in files}
+        self._tries += 1
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                forked = parent.fork(theirs, becomes_worker=False)
+        except OSError:  # the next save says what is wrong with it
+            ours.close()
+            return
+        self._server = ModuleServer(forked, ours, selection, signatures)
+        self._server.channel.tell(PreloadModules(selection.cold))
+        heard = partial(self._said, self._server, list(left_out))
+        self._selector.register(self._server.channel, selectors.EVENT_READ, heard)
+
+    def _said(self, server: ModuleServer, left_out: Iterable[str]) -> None:
+        if not server.channel.has_message():
+            return
+        server.hear()
+        if server is not self._server:
+            return
+        if server.is_gone:
+            self.drop()
+        elif server.seen_again is not None and not server.is_ready:
+            self._judge(server, server.seen_again, left_out)
+
+    def _judge(
+        self, server: ModuleServer, seen: tuple[ModuleRun, ...], left_out: Iterable[str]
+    ) -> None:
+        """Was it as the worker had seen it? Else once more, without what was not."""
+        self._recorded = merged(self._recorded, seen)
+        for run in self._recorded:
+            if run.effect is not None:
+                self._left_out.setdefault(run.name, run.effect)
+        self._edited |= server.changed_files()
+        again = select(self._recorded, self._edited, self._left_out)
+        if again.cold and {run.name for run in again.cold} == {
+            run.name for run in server.selection.cold
+        }:
+            server.is_ready = True
+            self._tries = 0
+            self._tell(again)
+            return
+        self.drop()
+        self.begin(server.parent, left_out)
+
+    def _tell(self, selection: Selection) -> None:
+        """What runs anew each time though nobody has edited it."""
+        held = {
+            reason: name
+            for name, reason in selection.hot.items()
+            if not reason.startswith("depends on") and not reason.endswith("was edited")
+        }
+        for reason, name in held.items():
+            if name not in self._told:
+                self._told.add(name)
+                say(f"Imported anew at each reload: {name}, because it {reason}")
+
+
+def _saved_since(runs: Iterable[ModuleRun], since: float) -> frozenset[str]:
+    files = frozenset().union(*(run.files for run in runs))
+    return frozenset(one for one in files if _changed_at(one) >= since)
+
+
+def _changed_at(path: str) -> float:
+    """Of its content, or of what stands under the name."""
+    with suppress(OSError, ValueError):
+        return os.stat(path).st_ctime
+    return float("inf")

@@ -1,0 +1,217 @@
+"""Modules of the project that have run ahead of the app are, to all that can see them, as if they
+had run with it; and which are cold, and why the others are not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flask_debuglaunch.serving.app.module_graph import OrderDiffers, Replay, select
+from flask_debuglaunch.serving.ipc_messages import ModuleRun
+
+if sys.platform != "linux":
+    pytest.skip("warm restarts need Linux", allow_module_level=True)
+
+
+def run(name: str, *imports: str, partial: str = "", **more: Any) -> ModuleRun:
+    file = f"/{name}.py"
+    reads = frozenset(more.pop("reads", ()))
+    return ModuleRun(name, file, imports, frozenset(partial.split()), reads, (), **more)
+
+
+def test_what_depends_on_an_edited_file_is_hot() -> None:
+    runs = [
+        run("main", "views", "models"),
+        run("views", "models", "words"),
+        run("models"),
+        run("words", reads=["/words.json"]),
+    ]
+    selection = select(runs, ["/words.json"], {})
+    assert [one.name for one in selection.cold] == ["models"]
+    assert selection.hot == {
+        "words": "/words.json was edited",
+        "views": "depends on words: /words.json was edited",
+        "main": "depends on words: /words.json was edited",
+    }
+
+
+def test_a_package_is_imported_by_all_that_is_in_it() -> None:
+    runs = [run("shop", "shop.cart"), run("shop.cart", "shop"), run("shop.tax", "shop")]
+    assert select(runs, ["/shop.cart.py"], {}).cold == ()
+
+
+def test_what_imports_objects_that_others_change_is_hot() -> None:
+    runs = [run("registry", is_changed_later=True), run("plugin", "registry"), run("plain")]
+    selection = select(runs, [], {"requests": "imports requests"})
+    assert [one.name for one in selection.cold] == ["registry", "plain"]
+
+
+def test_a_cycle_that_is_entered_elsewhere_is_another_one() -> None:
+    first, second = run("a", "b"), run("b", "a", partial="a")
+    runs = {"a": first, "b": second}
+    assert Replay(runs).import_("a") == ["b", "a"]
+    with pytest.raises(OrderDiffers):
+        Replay(runs).import_("b")
+
+
+class Laboratory:
+    """A process that imports projects both ways."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, "-m", "tests.serving.module_laboratory"]
+        root = Path(__file__).parents[2]
+        self._process = subprocess.Popen(
+            command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._folder = folder
+        self._number = 0
+
+    def both_ways(self, files: Mapping[str, str], edited: Mapping[str, str]) -> Any:
+        self._number += 1
+        folder = self._folder / str(self._number)
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(
+            json.dumps({"folder": str(folder), "edited": edited}),
+            file=self._process.stdin,
+            flush=True,
+        )
+        line = self._process.stdout.readline()
+        assert line, "the laboratory has failed"
+        return json.loads(line)
+
+    def close(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+    laboratory = Laboratory(tmp_path_factory.mktemp("laboratory").resolve())
+    yield laboratory
+    laboratory.close()
+
+
+SHOP = {
+    "main.py": "import shop.cart\nimport shop.tax\nimport words\nname = 'one'\n",
+    "shop/__init__.py": "",
+    "shop/cart.py": "from shop import tax\nfrom words import *\nrate = tax.rate\n",
+    "shop/tax.py": "import words\nrate = len(words.items)\n",
+    "words.py": "items = ['a']\n",
+}
+
+
+def test_all_but_what_was_edited_has_run_ahead(laboratory: Laboratory) -> None:
+    told = laboratory.both_ways(SHOP, {"main.py": SHOP["main.py"] + "name = 'two'\n"})
+    assert sorted(told["cold"]) == ["shop", "shop.cart", "shop.tax", "words"]
+    assert told["warm"] == told["fresh"]
+    assert told["fresh"]["modules"]["main"]["name"] == "'two'"
+
+
+HOT = {
+    "starts a thread": "import threading\nt = threading.Thread(target=threading.Event().wait)\n"
+    "t.daemon = True\nt.start()\n",
+    "changes os.environ['LAB']": "import os\nos.environ['LAB'] = '1'\n",
+    "changes sys.path": "import sys\nsys.path.append('/nowhere')\n",
+    "registers an atexit function": "import atexit\nx = atexit.register(print)\n",
+    "changes the signal handlers": "import signal\nx = signal.signal(signal.SIGUSR1, print)\n",
+    "leaves a file or socket open": "kept = open(__file__)\n",
+    "opens a socket": "import socket\nwith socket.socket() as s:\n    pass\n",
+    "starts a process": "import subprocess\nx = subprocess.run(['true'])\n",
+    "writes to a file": "from pathlib import Path\nx = Path('new.txt').write_text('')\n",
+    "prints, or writes": "import sys\nx = sys.stdout.write('hello')\n",
+    "uses time (line 2)": "import time\nx = time.time()\n",
+    "uses uuid4 (line 2)": "from uuid import uuid4\nx = uuid4()\n",
+    "asks for an object's id()": "import builtins as b\nx = getattr(b, 'i' + 'd')(b)\n",
+    "draws random numbers": "import random\nx = getattr(random, 'rand' + 'om')()\n",
+    "uses stamp, which takes such a value (line 2)": "import plain\nx = plain.stamp()\n",
+    "changes the warnings filters": "import warnings\nx = warnings.simplefilter('ignore')\n",
+    "changes json.JSONEncoder.default (line 2)": "import json\njson.JSONEncoder.default = None\n",
+    "changes the installed json.decoder": "import json.decoder\nsetattr(json.decoder, 'x', 1)\n",
+    "calls copyreg.pickle for its effect (line 2)": "import copyreg\ncopyreg.pickle(int, str)\n",
+    "fails": "x = 1\nraise ValueError\n",
+    "puts another object in its place": "import sys\nclass M: pass\n"
+    "sys.modules.__setitem__(__name__, M())\n",
+}
+
+
+@pytest.mark.parametrize("reason", HOT)
+def test_what_makes_a_module_hot(laboratory: Laboratory, reason: str) -> None:
+    plain = "import time\ndef stamp():\n    return time.time()\n"
+    main = "import plain\ntry:\n    import module\nexcept ValueError:\n    pass\n"
+    files = {"main.py": main, "module.py": HOT[reason], "plain.py": plain}
+    told = laboratory.both_ways(files, {"main.py": main + "x = 1\n"})
+    assert told["cold"] == ["plain"]
+    assert told["hot"]["module"] == reason
+
+
+# What may stand in a module, each with the number of another one.
+STATEMENTS = [
+    "import {m}",
+    "from {m} import v as v_{k}",
+    "from {m} import *",
+    "import {m} as alias_{k}\nn_{k} = sorted(x for x in vars(alias_{k}) if x[0] != '_')",
+    "import {m}\nl_{k} = len(getattr({m}, 'items', ()))",
+    "import {m}\n{m}.items.append({k})",
+    "import {m}\nadded_{k} = {m}.add({k})",
+    "import {m}\nsetattr({m}, 'patched_{k}', {k})",
+    "try:\n    import {m}\nexcept Exception as e_{k}:\n    failed_{k} = type(e_{k}).__name__",
+    "def late_{k}():\n    import {m}\n    return {m}.v",
+    "def late_{k}():\n    import {m}\n    return {m}.v\nw_{k} = late_{k}()",
+    "import importlib\ni_{k} = importlib.import_module('{m}').v",
+    "import sys\ns_{k} = '{m}' in sys.modules",
+    "import os\no_{k} = os.environ.get('LAB')",
+    "import os\nos.environ['LAB'] = os.environ.get('LAB', '') + '{k}'",
+    "class C_{k}:\n    x = v",
+    "v = v + 1",
+    "raise ValueError({k})",
+]
+NAMES = ["main", "a", "b", "c", "pkg", "pkg.d", "pkg.e"]
+
+
+def text_of(statements: list[tuple[int, int]], first: int = 0) -> str:
+    lines = [
+        STATEMENTS[which].format(m=NAMES[other], k=first + number)
+        for number, (which, other) in enumerate(statements)
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+START = "v = 1\nitems = []\ndef add(one):\n    items.append(one)\n    return len(items)\n"
+some = st.lists(
+    st.tuples(st.integers(0, len(STATEMENTS) - 1), st.integers(1, len(NAMES) - 1)), max_size=4
+)
+every = st.lists(st.integers(1, len(NAMES) - 1), min_size=1, max_size=6, unique=True)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(every, st.tuples(*[some] * len(NAMES)), st.integers(0, len(NAMES) - 1), some)
+def test_random_projects(
+    laboratory: Laboratory,
+    imported: list[int],
+    modules: tuple[list[tuple[int, int]], ...],
+    edited: int,
+    added: list[tuple[int, int]],
+) -> None:
+    files = {}
+    for name, statements in zip(NAMES, modules, strict=True):
+        path = "pkg/__init__.py" if name == "pkg" else f"{name.replace('.', '/')}.py"
+        files[path] = START + text_of(statements)
+    files["main.py"] = "".join(f"import {NAMES[one]}\n" for one in imported) + files["main.py"]
+    path = list(files)[edited]
+    told = laboratory.both_ways(files, {path: files[path] + text_of(added, first=50)})
+    if "afresh" not in told["warm"]:  # else it becomes a new interpreter
+        assert told["warm"] == told["fresh"], told["hot"]
