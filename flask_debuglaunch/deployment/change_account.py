@@ -40,7 +40,7 @@ def start_again_as(
 ) -> NoReturn:
     """Become the account and execute this program anew. present: the debugger that is in this
     process already. Raises LaunchError if that can't be; the account may be taken by then."""
-    account = _account(deployed)
+    account = account_for(deployed)
     where = _origin(deployed)
     if present is not None:
         raise LaunchError(
@@ -65,7 +65,7 @@ def arrival(environ: MutableMapping[str, str]) -> Arrival | None:
     if text is None:
         return None
     arrived: Arrival = decode(text.encode(), [Arrival])
-    account = _account(arrived.deployed)
+    account = account_for(arrived.deployed)
     if account is not None and account.uid != os.geteuid():
         raise LaunchError(f"env:{MARKER}: this process is not {account.name}'s. Unset it")
     return arrived
@@ -75,12 +75,13 @@ def look_as(deployed: Deployed) -> None:
     """For what only tells: be in the folder, and see the environment; the account stays."""
     _enter(deployed)
     variables = deployed.environ(os.environ)
-    account = _account(deployed)
+    account = account_for(deployed)
     os.environ.clear()
     os.environ.update({**(account.environment() if account else {}), **variables})
 
 
-def _account(deployed: Deployed) -> Account | None:
+def account_for(deployed: Deployed) -> Account | None:
+    """None where nobody names one: whoever types the command. Raises LaunchError."""
     user = deployed.user
     groups = deployed.group.value, deployed.supplementary_groups
     if user.value is None and not any(groups):

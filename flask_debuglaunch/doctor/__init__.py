@@ -8,6 +8,7 @@ Nothing here serves the app; a new check is a function and a row of its file's C
 from __future__ import annotations
 
 from flask_debuglaunch.doctor import (
+    account_checks,
     code_checks,
     configuration_checks,
     debug_port_checks,
@@ -26,4 +27,5 @@ CHECKS: tuple[Check, ...] = (
     *code_checks.CHECKS,
     *ide_file_checks.CHECKS,
     *machine_checks.CHECKS,
+    *account_checks.CHECKS,
 )

@@ -55,16 +55,24 @@ def unreadable_folders(folder: Path) -> tuple[Path, ...]:
     return tuple(Path(one.filename) for one in refused if isinstance(one, PermissionError))
 
 
+def project_files(folder: Path) -> Iterator[Path]:
+    """All files below the folder but those of tools and installed packages, at most MOST_FILES."""
+    yield from (Path(root) / name for root, name in islice(_files(folder), MOST_FILES))
+
+
 def _python_files(folder: Path) -> Iterator[Path]:
+    for root, name in _files(folder):
+        if name.endswith(".py") and os.path.isfile(path := Path(root) / name):
+            yield path
+
+
+def _files(folder: Path) -> Iterator[tuple[str, str]]:
+    """Each with the folder that it is in."""
     for root, folders, files in os.walk(folder):
         is_deepest = len(Path(root).parts) - len(folder.parts) == MOST_DEPTH
         inside = [] if is_deepest else folders
         folders[:] = sorted(one for one in inside if _is_the_projects(Path(root) / one))
-        yield from (
-            path
-            for name in sorted(files)
-            if name.endswith(".py") and os.path.isfile(path := Path(root) / name)
-        )
+        yield from ((root, name) for name in sorted(files))
 
 
 def _is_the_projects(folder: Path) -> bool:
