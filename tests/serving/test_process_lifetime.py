@@ -291,11 +291,11 @@ def test_many_reloads_leave_nothing_behind(project: Project, debugger: str, proc
         flags = ["--debug-with", "debugpy", "--debug-port", str(free_port())]
     figures = []
     with project.served(*flags) as served:
-        for number in range(1, 201):
+        for number in range(1, 101):
             project.say(f"version {number}")
             served.wait_for_text(f"version {number}")
             served.wait_for_reload(number)
-            if number in (20, 200):
+            if number in (20, 100):
                 # A fork server is started when the saves pause.
                 wait_until(lambda: _figures(served.program)[0] == processes)
                 figures.append(_figures(served.program))
