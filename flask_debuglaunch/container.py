@@ -10,6 +10,11 @@ from pathlib import Path
 MARKS = {"/.dockerenv": "docker", "/run/.containerenv": "podman"}
 
 
+DOCKER_DESKTOP_GATEWAY = "192.168.65.1"
+"""What comes through a published port has this address in Docker Desktop's virtual machine (seen by
+jdubois/boot-ui#339 and docker/desktop-feedback): its own proxy on the developer's machine."""
+
+
 @dataclass(frozen=True)
 class Container:
     """engine: "docker", "podman", "kubernetes", ... gateways: the addresses that clients have who
@@ -44,16 +49,25 @@ def _has_own_network(root: Path) -> bool:
 
 
 def _gateways(root: Path) -> Iterator[str]:
-    """Of the default routes: the kernel's tables, proc(5) and net/ipv6/route.c."""
+    """Docker Desktop's, and those of the default routes: the kernel's tables, proc(5) and
+    net/ipv6/route.c."""
     import socket
     import struct
 
+    if _is_in_docker_desktop(root):
+        yield DOCKER_DESKTOP_GATEWAY
     for row in _rows(root / "proc/net/route"):
         if row[1] == "00000000" and row[2] != "00000000":
             yield socket.inet_ntoa(struct.pack("=I", int(row[2], 16)))
     for row in _rows(root / "proc/net/ipv6_route"):
         if row[1] == "00" and row[4].strip("0"):
             yield socket.inet_ntop(socket.AF_INET6, bytes.fromhex(row[4]))
+
+
+def _is_in_docker_desktop(root: Path) -> bool:
+    """By its kernel: elsewhere that address may be anybody's."""
+    release = root / "proc/sys/kernel/osrelease"
+    return release.exists() and release.read_text().strip().endswith("-linuxkit")
 
 
 def _rows(table: Path) -> list[list[str]]:

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from flask_debuglaunch.configuration.origins import Value
 from flask_debuglaunch.configuration.settings import Settings
+from flask_debuglaunch.configuration.value_types import split_address
 from flask_debuglaunch.debuggers import DEBUGGERS, debugger_of
 from flask_debuglaunch.deployment.deployed import Deployed
 from flask_debuglaunch.detection import Facts
@@ -317,7 +318,7 @@ def _local_clients(settings: Settings, facts: Facts) -> Decision[tuple[str, ...]
     published, container = settings.published_on, facts.container
     if published.value is None:
         return Decision((), "this machine alone")
-    if not is_loopback(published.value):
+    if not is_loopback(split_address(published.value)[0]):
         return Decision((), f"other machines reach {published.value} too ({published.origin})")
     if container is None or not container.gateways:
         return Decision((), f"no container with a network of its own ({published.origin})")

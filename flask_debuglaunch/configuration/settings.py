@@ -28,6 +28,7 @@ from flask_debuglaunch.configuration.value_types import (
     Paths,
     Patterns,
     Port,
+    PublishedAddress,
     Seconds,
     Text,
 )
@@ -156,9 +157,10 @@ class Settings:
         Port(), 5678, "The debug port: ours to listen on, or the IDE's."
     )
     published_on: Value[str | None] = setting(
-        HostName(), None,
+        PublishedAddress(), None,
         "In a container: the host machine's address that its ports are published on. Where that "
-        "is 127.0.0.1, DEBUG_HOST may be 0.0.0.0, and tracebacks are shown to that machine.",
+        "is 127.0.0.1, DEBUG_HOST may be 0.0.0.0, and tracebacks are shown to that machine. "
+        "With the port, if PORT is another one there: 127.0.0.1:8001.",
     )  # fmt: skip
     wait: Value[float | None] = setting(
         Seconds(), None,

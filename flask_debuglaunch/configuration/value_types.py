@@ -190,6 +190,28 @@ class HostName(Text):
         return host
 
 
+class PublishedAddress(Text):
+    """A host name or an address, with the port where that is another one: 127.0.0.1:8001."""
+
+    def __init__(self) -> None:
+        super().__init__("a host name or an IP address, with or without :PORT")
+
+    def from_text(self, text: str, base: Path) -> str:
+        address = super().from_text(text, base).strip()
+        host, port = split_address(address)
+        HostName().from_text(host, base)
+        if port is not None:
+            Port().from_yaml(port, base)
+        return address
+
+
+def split_address(address: str) -> tuple[str, int | None]:
+    """The host, without the brackets of IPv6, and the port that follows it."""
+    match = re.fullmatch(r"(\[[^]]*\]|[^:]*):([0-9]{1,5})", address, re.ASCII)
+    host, port = (match[1], int(match[2])) if match else (address, None)
+    return host.strip("[]"), port
+
+
 class AppImport(Text):
     """What Flask's ``--app`` takes; a path is relative to the file that names it."""
 

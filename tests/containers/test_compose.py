@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+from ..ides.test_pycharm import options
 from ..support.dap import Editor
 from ..support.processes import TIMEOUT, http_get, in_background, wait_until
 from ..support.sources import marked_line
@@ -20,14 +22,15 @@ except urllib.error.HTTPError as error:
 """
 
 
-def attached(shop: Shop) -> Editor:
+def attached(shop: Shop, configuration: dict[str, Any] | None = None) -> Editor:
     """What F5 does when the task is ready."""
-    connect = shop.configuration["connect"]
+    configuration = configuration or shop.configuration
+    connect = configuration["connect"]
     source = shop.folder / "shop.py"
     editor = Editor.attach(
         connect["port"],
         connect["host"],
-        configuration=shop.configuration,
+        configuration=configuration,
         workspace=shop.folder,
         breakpoints={source: [marked_line(source)]},
     )
@@ -52,11 +55,24 @@ def test_from_gunicorn_to_breakpoints_and_reload(shop: Shop) -> None:
             shop.edit("Hello,", "Again,")
             program.wait_for_line("Reloaded in")
             stops_and_goes_on(shop, editor, "Again, World!")
+        assert f"Running on http://127.0.0.1:{shop.port}\n" in f"{program.output}\n"
+        with attached(shop, pycharms_configuration(shop)) as editor:
+            stops_and_goes_on(shop, editor, "Again, World!")
         assert shop.text("/mode") == "tuna"
         reaches_nobody_else(shop)
         shows_the_traceback_to_this_machine_alone(shop)
         takes_in_orphans(shop)
         ends_with_the_task_that_stops_it(shop)
+
+
+def pycharms_configuration(shop: Shop) -> dict[str, Any]:
+    """PyCharm's attach entry, in the words of its debug adapter's protocol."""
+    done = shop.ide("pycharm", "--with", "docker", f"--debug-port={shop.debug_port}")
+    assert done.returncode == 0, done.stderr
+    found = options(shop.folder, "debuglaunch attach to container")
+    host, port = found["remoteAddress"].rsplit(":", 1)
+    mapping = {"localRoot": found["localRoot"], "remoteRoot": found["remoteRoot"]}
+    return {"connect": {"host": host, "port": int(port)}, "pathMappings": [mapping]}
 
 
 def reaches_nobody_else(shop: Shop) -> None:

@@ -110,7 +110,7 @@ def test_everything_of_the_service_that_debugging_needs_and_nothing_more(shop: S
     assert web["command"] == [
         "python", "/opt/flask-debuglaunch", "--app=shop:app", "--host=0.0.0.0", "--port=8001",
         "--debug", "--debug-with=debugpy", "--debug-connection=listen", "--debug-host=0.0.0.0",
-        "--published-on=127.0.0.1", "--import-errors=serve",
+        "--published-on=127.0.0.1:18001", "--import-errors=serve",
         f"--path-mappings={shop.folder}=/code", "--debug-port=5680", "--wait=7.0",
     ]  # fmt: skip
     assert web["ports"] == ["127.0.0.1:18001:8001", "127.0.0.1:5680:5680", "9090:9090"]

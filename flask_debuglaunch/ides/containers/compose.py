@@ -333,7 +333,7 @@ def _command(debugged: Debugged, project: Project) -> list[str]:
         "debug_connection": "listen",
         "debug_host": host,
         "debug_port": str(debugged.debug_port),
-        "published_on": PUBLISHED_ON if host != PUBLISHED_ON else None,
+        "published_on": _published_on(debugged) if host != PUBLISHED_ON else None,
         "import_errors": "serve",
     }
     given = {flag.partition("=")[0] for flag in project.flags}
@@ -364,6 +364,11 @@ def _config_in_container(debugged: Debugged, project: Project) -> str | None:
             if not below.startswith(".."):
                 return posixpath.join(one.target, below)
     return None
+
+
+def _published_on(debugged: Debugged) -> str:
+    is_same = debugged.published == debugged.port
+    return PUBLISHED_ON if is_same else f"{PUBLISHED_ON}:{debugged.published}"
 
 
 def _ports(debugged: Debugged) -> list[Any]:

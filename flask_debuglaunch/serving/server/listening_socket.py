@@ -10,6 +10,7 @@ from typing import Any
 
 from flask_debuglaunch import fixes
 from flask_debuglaunch.banner import tunnel_command
+from flask_debuglaunch.configuration.value_types import split_address
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Decision, Plan
 from flask_debuglaunch.port_owner import owner_of_port
@@ -47,21 +48,26 @@ def _may_be_the_services(plan: Plan) -> bool:
     return plan.deployed is not None and plan.deployed.service is not None and not asked
 
 
-def url_of(listener: socket.socket, *, tls: bool) -> str:
-    """Where a browser on this machine finds it."""
+def url_of(listener: socket.socket, *, tls: bool, published_port: int | None = None) -> str:
+    """Where a browser on this machine finds it; published_port: the port that a container's is
+    there, if it is another one."""
     host, port = listener.getsockname()[:2]
     here = _EVERY_ADDRESS.get(host, host)
     shown = f"[{here}]" if ":" in here else here
-    return f"{'https' if tls else 'http'}://{shown}:{port}"
+    return f"{'https' if tls else 'http'}://{shown}:{published_port or port}"
 
 
 def say_address(listener: socket.socket, plan: Plan) -> None:
     """Where the app is, when it is; and how others find it, where they can."""
     tls = plan.settings.cert.value is not None
+    is_published_here = bool(plan.local_clients.value)
+    published_on = plan.settings.published_on.value if is_published_here else None
+    _, published_port = split_address(published_on or "")
     # In no style: VS Code's serverReadyAction takes what stands behind the words for the address.
-    say(f"Running on {url_of(listener, tls=tls)}")
+    say(f"Running on {url_of(listener, tls=tls, published_port=published_port)}")
     host, port = listener.getsockname()[:2]
-    others = _address_of_this_machine(listener.family) if host in _EVERY_ADDRESS else None
+    reaches_others = host in _EVERY_ADDRESS and not is_published_here
+    others = _address_of_this_machine(listener.family) if reaches_others else None
     if others is not None:
         shown = f"[{others}]" if ":" in others else others
         say(f"Other machines find it at {'https' if tls else 'http'}://{shown}:{port}")
