@@ -7,14 +7,16 @@ import os
 import shutil
 import subprocess
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..support.processes import Program, free_port, http_get, wait_until
+from ..support.dap import Editor
+from ..support.processes import TIMEOUT, Program, free_port, http_get, in_background, wait_until
 from ..support.requirements import require
+from ..support.sources import marked_line
 
 ENGINE = Path(__file__).with_name("engine") / "in-engine"
 START_SECONDS = 120.0
@@ -186,3 +188,28 @@ class Shop:
 def task_is_ready(task: Mapping[str, Any]) -> str:
     pattern: str = task["problemMatcher"]["background"]["endsPattern"]
     return pattern
+
+
+def stops_before_and_after_a_save(
+    shop: Shop, program: Program, remote_root: str, sync: Callable[[], None] = lambda: None
+) -> None:
+    """sync: takes a save of the project's folder into the container, where that is not mounted."""
+    source = shop.folder / "shop.py"
+    mapping = {"localRoot": str(shop.folder), "remoteRoot": remote_root}
+    with Editor.attach(
+        shop.debug_port,
+        configuration={"pathMappings": [mapping]},
+        workspace=shop.folder,
+        breakpoints={source: [marked_line(source)]},
+    ) as editor:
+        editor.wait_for_session(2)
+        for word in ("Hello", "Again"):
+            response = in_background(http_get, shop.url("/hello/World"))
+            stop = editor.wait_for_stop()
+            assert Path(stop.file) == source
+            stop.resume()
+            assert response.result(TIMEOUT).text == f"{word}, World!"
+            if word == "Hello":
+                shop.edit("Hello,", "Again,")
+                sync()
+                program.wait_for_line("Reloaded in")

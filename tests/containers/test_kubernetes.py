@@ -6,15 +6,9 @@ No cluster is here: what the kubelet makes of a pod is done by hand, container b
 from __future__ import annotations
 
 import base64
-import ctypes
-import os
-import select
 import shutil
-import socket
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +16,10 @@ from typing import Any
 import pytest
 import yaml
 
-from ..support.dap import Editor
-from ..support.processes import TIMEOUT, Program, http_get, in_background
+from ..support.processes import TIMEOUT, Program
 from ..support.requirements import require
-from ..support.sources import marked_line
-from .compose_shop import ENGINE, Shop, engine
+from .compose_shop import ENGINE, Shop, engine, stops_before_and_after_a_save
+from .port_forwarding import port_forwarded
 
 MANIFEST = """\
     apiVersion: v1
@@ -110,7 +103,15 @@ def test_the_overlay_runs_and_is_debugged_through_a_forwarded_port(
             port=cleanup.enter_context(port_forwarded(pid, 8000)),
             debug_port=cleanup.enter_context(port_forwarded(pid, shop.debug_port)),
         )
-        stops_at_the_breakpoint_and_takes_a_sync(forwarded, program, volumes)
+
+        def sync() -> None:
+            """The same bytes, written as the container's user, are what `tar -xf` leaves."""
+            text = (shop.folder / "shop.py").read_text()
+            (volumes["flask-debuglaunch-source"] / "shop.py").write_text(text)
+
+        stops_before_and_after_a_save(forwarded, program, "/app", sync)
+        assert forwarded.text("/mode") == "cod"
+        assert f"vscode://file{shop.folder}/shop.py:" in forwarded.text("/fail")
 
 
 def volumes_of(
@@ -142,99 +143,6 @@ def run(container: dict[str, Any], volumes: dict[str, Path]) -> list[str]:
         *RIGHTS, *mounts, *variables, f"--entrypoint={entrypoint}",
         container["image"], *command, *container.get("args", ()),
     ]  # fmt: skip
-
-
-def stops_at_the_breakpoint_and_takes_a_sync(
-    shop: Shop, program: Program, volumes: dict[str, Path]
-) -> None:
-    source = shop.folder / "shop.py"
-    mapping = {"localRoot": str(shop.folder), "remoteRoot": "/app"}
-    with Editor.attach(
-        shop.debug_port,
-        configuration={"pathMappings": [mapping]},
-        workspace=shop.folder,
-        breakpoints={source: [marked_line(source)]},
-    ) as editor:
-        editor.wait_for_session(2)
-        for word in ("Hello", "Again"):
-            response = in_background(http_get, shop.url("/hello/World"))
-            stop = editor.wait_for_stop()
-            assert Path(stop.file) == source
-            stop.resume()
-            assert response.result(TIMEOUT).text == f"{word}, World!"
-            if word == "Hello":
-                # The same bytes, written as the container's user, are what `tar -xf` leaves.
-                shop.edit("Hello,", "Again,")
-                (volumes["flask-debuglaunch-source"] / "shop.py").write_text(source.read_text())
-                program.wait_for_line("Reloaded in")
-    assert shop.text("/mode") == "cod"
-    assert f"vscode://file{shop.folder}/shop.py:" in shop.text("/fail")
-
-
-@contextmanager
-def port_forwarded(pid: int, port: int) -> Iterator[int]:
-    """A port here that leads to 127.0.0.1 where the process is, as the kubelet dials it."""
-    relays: list[Relay] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            enter_network_of(pid)  # of this thread alone
-            while True:
-                try:
-                    client, _ = listener.accept()
-                except OSError:
-                    return
-                try:
-                    inside = socket.create_connection(("127.0.0.1", port))
-                except OSError:  # nobody listens there at the moment
-                    client.close()
-                else:
-                    relays.append(Relay(client, inside))
-
-        accepting = threading.Thread(target=serve)
-        accepting.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            accepting.join(TIMEOUT)
-            for one in relays:
-                one.end()
-
-
-def enter_network_of(pid: int) -> None:
-    descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
-    result = ctypes.CDLL(None, use_errno=True).setns(descriptor, 0)
-    os.close(descriptor)
-    assert result == 0, os.strerror(ctypes.get_errno())
-
-
-class Relay:
-    """Hands on what either end says, in a thread; only that thread closes them."""
-
-    def __init__(self, one: socket.socket, other: socket.socket) -> None:
-        self._ends = {one: other, other: one}
-        for end in self._ends:
-            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def end(self) -> None:
-        for one in self._ends:
-            with suppress(OSError):  # it has gone already
-                one.shutdown(socket.SHUT_RDWR)
-        self._thread.join(TIMEOUT)
-
-    def _run(self) -> None:
-        with ExitStack() as cleanup, suppress(OSError):  # an end may go in the middle of a word
-            for one in self._ends:
-                cleanup.callback(one.close)
-            while True:
-                for ready in select.select(list(self._ends), [], [])[0]:
-                    data = ready.recv(65536)
-                    if not data:
-                        return
-                    self._ends[ready].sendall(data)
 
 
 @pytest.mark.usefixtures("kubectl")
