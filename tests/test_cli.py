@@ -267,6 +267,14 @@ def test_init_finds_the_app_without_importing_it(
     )
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_init_reads_no_app_that_would_keep_it_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "app.py")
+    done = launch("init", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "next: name the app in flask-debuglaunch.yaml" in done.stderr
+
+
 def test_the_starter_shows_every_setting_with_its_default(tmp_path: Path) -> None:
     """Uncommented, it is a valid file that changes nothing."""
     launch("init", cwd=tmp_path)

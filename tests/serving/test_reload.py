@@ -376,6 +376,19 @@ def test_a_running_launcher_survives_that_no_worker_can_be_started(project: Proj
         assert "Traceback" not in served.program.output
 
 
+def test_an_interpreter_that_can_t_be_started_is_named(project: Project) -> None:
+    started = (
+        "import sys; sys.executable = sys.orig_argv[0] = '/no/python'; del sys.orig_argv[1:3]\n"
+        "from flask_debuglaunch.cli import main; main()"
+    )
+    command = [sys.executable, "-c", started, "--debug", "--port", "0"]
+    with Program(command, cwd=project.root) as program:
+        assert program.wait_exit() == 2
+        assert "could not be started: " in program.output
+        assert "/no/python" in program.output
+        assert "Traceback" not in program.output
+
+
 def test_a_change_of_the_port_in_the_yaml_moves_the_server(project: Project) -> None:
     first, second = free_port(), free_port()
     project.save("config.yaml", f"FLASK: {{DEBUG: true}}\nDEBUGLAUNCH: {{PORT: {first}}}\n")
