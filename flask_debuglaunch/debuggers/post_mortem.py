@@ -29,8 +29,10 @@ class PostMortemThread(threading.Thread):
         context = contextvars.copy_context()
         # From Python 3.14 on a thread calls its function in a context of its own.
         given: dict[str, Any] = {"context": context} if sys.version_info >= (3, 14) else {}
-        # The request's thread is in the IDE's list as well; it waits for this one.
-        name = f"{type(error).__name__} in {threading.current_thread().name}"
+        # The request's thread is in the IDE's list as well; it waits for this one. That of a late
+        # stop is named so already.
+        waiting, kind = threading.current_thread().name, type(error).__name__
+        name = waiting if waiting.startswith(f"{kind} in ") else f"{kind} in {waiting}"
         super().__init__(name=name, daemon=True, **given)
         self._request_context = context.copy()
         self._failed: Future[None] = Future()

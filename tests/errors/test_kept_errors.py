@@ -78,6 +78,8 @@ class Served:
         assert "ValueError" in stop.exception_info().type
         assert "['apple']" in stop.variables()["basket"]
         assert stop.evaluate("request.path").endswith("'/view'")
+        thread = stop.evaluate("__import__('threading').current_thread().name")
+        assert thread.endswith("'ValueError in GET /view'")
 
     def stops_at_once(self, ide: Ide[Any], path: str, token: str) -> None:
         """For a click, and the server serves all the while."""
@@ -198,6 +200,23 @@ def test_attacks(tmp_path: Path) -> None:
         app.app.write_text(APP + "\n")  # replay after a reload
         app.program.wait_for_line("Reloaded in")
         assert app.click(path, token).status == 403
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json"])
+def test_a_client_that_shows_no_page(tmp_path: Path, accept: str) -> None:
+    """Such as curl, or an app's front end: the link is in the terminal, and nothing of it here."""
+    with served(tmp_path, "debugpy", "--no-reload") as app:
+        answer = http_get(f"{app.url}/view", headers={"Accept": accept})
+        link = app.program.wait_for_line(r"ValueError in GET /view: to stop .* open (http\S+)")[1]
+        path, token = app.button_in(http_get(link))
+        is_json = accept == "application/json"
+        assert (token in answer.text) is not is_json  # curl is no different from a browser
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        app.click(path, token)
+        with Editor.attach(app.debug_port) as editor:
+            stop = editor.wait_for_stop()
+            app.is_the_error(stop)
+            stop.resume()
 
 
 def test_the_links_of_a_host(tmp_path: Path) -> None:

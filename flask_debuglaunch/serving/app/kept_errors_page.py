@@ -1,8 +1,9 @@
 """Stop in the debugger at an error that has happened: a list of the kept ones, a button for each.
 
 A click runs nothing that comes from the browser. It is a POST with the token of this process, from
-a client on this machine that knows it by a name of its own (local_clients.py): no other site can
-make it, nor read the token.
+a client on this machine that knows it by a name of its own (local_clients.py), and not from another
+site's page, as the browser tells: no other site can make it, nor read the token, nor have these
+pages in a frame.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from markupsafe import Markup, escape
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Request, Response
 
 from flask_debuglaunch.errors import DebuggerUnavailable
@@ -31,7 +33,9 @@ HEADERS = {
     ),
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",  # its address has the token
+    "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
 }
+MOST_BYTES_OF_FORM = 10_000
 PAGE = Markup("""\
 <!doctype html>
 <html lang=en>
@@ -84,20 +88,22 @@ def with_kept_errors(
 
     def listed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if not path.startswith(PATH) or not clients.include(environ):
-            return app(environ, start_response)
-        return _answer(Request(environ), kept, stopping)(environ, start_response)
+        if f"{path}/".startswith(f"{PATH}/") and clients.include(environ):
+            return _answer(Request(environ), kept, stopping)(environ, start_response)
+        return app(environ, start_response)
 
     return listed
 
 
 def _answer(request: Request, kept: KeptErrors, stopping: Stopping) -> Response:
-    # In the terminal it must be legible, so it is not called by the name that is redacted there.
-    given = request.form.get("token") if request.method == "POST" else request.args.get("open")
-    if not _is_same(given or "", kept.token):
+    if request.method not in ("GET", "HEAD", "POST"):
+        return Response("This is to be read, or clicked", 405, {**HEADERS, "Allow": "GET, POST"})
+    if not _is_same(_given_token(request), kept.token):
         return Response("Not this process's token: open the link that it printed", 403, HEADERS)
     if request.method != "POST":
         return _page(kept, "")
+    if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+        return Response("Not from another site's page", 403, HEADERS)
     found = kept.find(key=request.path.rpartition("/")[2])
     if found is None:
         return _page(kept, "That error is not kept any more.")
@@ -116,6 +122,17 @@ def _page(kept: KeptErrors, said: str) -> Response:
         Markup("<li>{} {}").format(one, _button(kept, one)) for one in kept.all()
     )
     return Response(PAGE.format(said=said, items=items), 200, HEADERS, mimetype="text/html")
+
+
+def _given_token(request: Request) -> str:
+    if request.method != "POST":
+        # In the terminal it must be legible, so it is not called by the name redacted there.
+        return request.args.get("open", "")
+    request.max_content_length = MOST_BYTES_OF_FORM
+    try:
+        return request.form.get("token", "")
+    except RequestEntityTooLarge:
+        return ""
 
 
 def _is_same(given: str, token: str) -> bool:

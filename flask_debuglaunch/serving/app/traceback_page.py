@@ -47,10 +47,14 @@ PAGE = """\
 </div>
 </html>
 """
-# Whatever an error's message holds, it can't become a script.
+# Whatever an error's message holds, it can't become a script; and no other site can have the button
+# in a frame, to be clicked unseen.
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+    ),
     "Cache-Control": "no-store",
+    "X-Frame-Options": "DENY",
 }
 # A message may hold a whole response, and an endless recursion has a thousand frames.
 MOST_CHARACTERS = 10_000
