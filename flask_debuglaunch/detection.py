@@ -27,6 +27,8 @@ class Facts:
     folder: Path
     python: tuple[int, int]
     platform: str
+    has_fork: bool = True
+    """Does this Python have os.fork?"""
     present: str | None = None
     presence: Presence | None = None
     production: str | None = None
@@ -43,7 +45,7 @@ class Facts:
     @property
     def can_fork(self) -> bool:
         # macOS can fork too, but its system libraries may crash in the child.
-        return self.platform == "linux"
+        return self.platform == "linux" and self.has_fork
 
 
 def observe(environ: Mapping[str, str] = os.environ, *, app_is_given: bool = False) -> Facts:
@@ -53,6 +55,7 @@ def observe(environ: Mapping[str, str] = os.environ, *, app_is_given: bool = Fal
         folder=Path.cwd(),
         python=(sys.version_info[0], sys.version_info[1]),
         platform=sys.platform,
+        has_fork=hasattr(os, "fork"),
         present=found.debugger.name if found else None,
         presence=found.presence if found else None,
         production=production_server(environ),

@@ -66,6 +66,8 @@ class Plan:
     """What `--user` and `--as-service` bring."""
     app_is_given: bool = False
     """Has the program made it, and hands it over: run(app)?"""
+    can_fork: bool = True
+    """Can a process that has the packages imported be forked for each reload?"""
     notes: tuple[str, ...] = ()
 
     @property
@@ -111,6 +113,7 @@ def resolve(settings: Settings, facts: Facts, deployed: Deployed | None = None) 
         settings=settings,
         deployed=deployed,
         app_is_given=facts.program_folder is not None,
+        can_fork=facts.can_fork,
     )
     _refuse_unsafe(plan)
     if production:
@@ -275,7 +278,11 @@ def _preload(settings: Settings, facts: Facts, reload: Decision[bool]) -> Decisi
     if settings.preload.value == "off":
         return Decision(False, f"turned off ({settings.preload.origin})")
     if not facts.can_fork:
-        return Decision(False, f"a process can't be forked safely on {facts.platform}")
+        return Decision(
+            True,
+            "a process that has the installed packages imported waits for the next reload:"
+            f" none can be forked safely on {facts.platform}",
+        )
     return Decision(True, "installed packages stay imported between reloads")
 
 

@@ -72,7 +72,7 @@ def refuse_inside_server() -> None:
 
 def work(app: WSGIApplication | None = None) -> int:
     """Do what the supervisor says; returns the exit status. app: one that is there already."""
-    from flask_debuglaunch.serving.ipc_messages import Failed, Preload, PreloadModules
+    from flask_debuglaunch.serving.ipc_messages import Failed, Preload, PreloadModules, Prepare
     from flask_debuglaunch.serving.processes.socket_inheritance import (
         inherit,
         let_interrupts_through,
@@ -90,6 +90,11 @@ def work(app: WSGIApplication | None = None) -> int:
 
         inherited = run_module_server(task, inherited)
         task = inherited.channel.receive()
+    if isinstance(task, Prepare):
+        from flask_debuglaunch.serving.processes.waiting_worker import wait_for_task
+
+        inherited = wait_for_task(task, inherited)
+        task = inherited.task
     if task is None:  # it is not needed after all
         os._exit(0)
     let_interrupts_through()

@@ -198,8 +198,23 @@ class Preload:
 
 
 @dataclass(frozen=True)
+class Prepare:
+    """Where there is no fork: make these imports, in this order, and wait for the task."""
+
+    imports: tuple[Import, ...]
+    plan: Plan
+    session: Session | None
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """The worker was prepared for another app: a new interpreter must take its place."""
+
+
+@dataclass(frozen=True)
 class Preloaded:
-    """The fork server can fork. A change of one of the files means that it should not any more."""
+    """The fork server can fork, or a process that waits has a worker's imports. A change of one of
+    the files means that it should not any more."""
 
     files: frozenset[str]
     rest: tuple[str, str] | None
@@ -252,9 +267,10 @@ class SharedListener:
 
 
 # Who may say what. To a child:
-ORDERS = (Task, Retire, Preload, PreloadModules, Fork, SharedListener)
+ORDERS = (Task, Retire, Preload, PreloadModules, Prepare, Fork, SharedListener)
 # And what a child, which may have become anything by now, is listened to for:
 REPORTS = (
     Attaching, Attached, IdeLeft, Leaving, Ready, Failed, Watch, Stopped, Resumed, Preloadable,
     Preloaded, ModulesPreloaded, ModulesUnfit, LeftOut, Unsafe, Forked, Exited, Writes,
+    Misfit,
 )  # fmt: skip

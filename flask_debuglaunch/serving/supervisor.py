@@ -29,6 +29,7 @@ from flask_debuglaunch.serving.ipc_messages import (
     Writes,
 )
 from flask_debuglaunch.serving.processes.termination_signals import TerminationSignals
+from flask_debuglaunch.serving.processes.waiting_worker import WaitingWorkers
 from flask_debuglaunch.serving.processes.worker_handle import WorkerProcess, how_it_ended
 from flask_debuglaunch.serving.processes.worker_starter import WorkerStarter
 from flask_debuglaunch.serving.reloadable_plan import ReloadablePlan
@@ -76,7 +77,8 @@ class Supervisor:
         self._state = with_an_end(state, plan.run_for.value, time.monotonic())
         self._current = ReloadablePlan(plan, resolve, cleanup)
         self._selector = cleanup.enter_context(selectors.DefaultSelector())
-        self._starter = WorkerStarter(plan, self._selector)
+        starter = WorkerStarter if plan.can_fork else WaitingWorkers
+        self._starter = starter(plan, self._selector)
         cleanup.callback(self._starter.close)
         self._over = threading.Event()
         cleanup.callback(self._over.set)
@@ -192,9 +194,11 @@ class Supervisor:
         was_killed = status is None or status < 0
         self._take(Ended(number, how_it_ended(status), was_killed))
 
-    def _ahead_ended(self) -> None:
-        self._discard_ahead()
-        self._take(AheadEnded())
+    def _ahead_said(self) -> None:
+        assert self._ahead is not None
+        if self._ahead.channel.receive() is None:  # else it only tells how far it is
+            self._discard_ahead()
+            self._take(AheadEnded())
 
     # Effects
 
@@ -227,7 +231,7 @@ class Supervisor:
         except OSError:  # none left of something; said if it still is so when a worker is due
             self._take(AheadEnded())
             return
-        self._selector.register(self._ahead.channel, selectors.EVENT_READ, self._ahead_ended)
+        self._selector.register(self._ahead.channel, selectors.EVENT_READ, self._ahead_said)
 
     def _discard_ahead(self) -> None:
         if self._ahead is not None:

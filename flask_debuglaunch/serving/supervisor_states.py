@@ -1,19 +1,19 @@
 """The supervisor as a value: where it stands, what can happen, and what follows from that.
 
-          Saved   Attaching Attached Ready Failed IdeLeft Leaving  Stopped Resumed Ended   Signal  Overdue  TimeUp
-DOWN      start   .         .        .     .      .       .        .       .       .       finish  .        finish
-STARTING  retire  attach    import_  .     fail   .       .        .       .       unborn  end     .        end
-ATTACHING retire  .         import_  .     fail   .       .        .       .       unborn  end     be_late  end
-IMPORTING retire  .         .        serve fail   leave   .        .       .       lose    end     .        end
-SERVING   retire  .         .        .     .      leave   .        .       .       lose    end     .        end
-RETIRING  note    .         .        .     .      leave   clean_up hold    .       succeed end     kill     end
-LEAVING   note    .         .        .     .      leave   .        hold    .       succeed end     overtake end
-HELD      note    .         .        .     .      leave   .        .       go_on   succeed cut_off .        cut_off
-KILLED    note    .         .        .     .      .       .        .       .       succeed cut_off abandon  cut_off
-LOST      restart .         .        .     .      .       .        .       .       .       finish  tell     finish
-ENDING    .       .         .        .     .      .       .        kill    .       finish  kill    kill     .
-LAST_KILL .       .         .        .     .      .       .        .       .       finish  .       finish   .
-OVER      .       .         .        .     .      .       .        .       .       .       .       .        .
+          Saved   Attaching Attached Ready Failed Misfit     IdeLeft Leaving  Stopped Resumed Ended   Signal  Overdue  TimeUp
+DOWN      start   .         .        .     .      .          .       .        .       .       .       finish  .        finish
+STARTING  retire  attach    import_  .     fail   begin_anew .       .        .       .       unborn  end     .        end
+ATTACHING retire  .         import_  .     fail   .          .       .        .       .       unborn  end     be_late  end
+IMPORTING retire  .         .        serve fail   begin_anew leave   .        .       .       lose    end     .        end
+SERVING   retire  .         .        .     .      .          leave   .        .       .       lose    end     .        end
+RETIRING  note    .         .        .     .      .          leave   clean_up hold    .       succeed end     kill     end
+LEAVING   note    .         .        .     .      .          leave   .        hold    .       succeed end     overtake end
+HELD      note    .         .        .     .      .          leave   .        .       go_on   succeed cut_off .        cut_off
+KILLED    note    .         .        .     .      .          .       .        .       .       succeed cut_off abandon  cut_off
+LOST      restart .         .        .     .      .          .       .        .       .       .       finish  tell     finish
+ENDING    .       .         .        .     .      .          .       .        kill    .       finish  kill    kill     .
+LAST_KILL .       .         .        .     .      .          .       .        .       .       finish  .       finish   .
+OVER      .       .         .        .     .      .          .       .        .       .       .       .       .        .
 
 `step` looks up the rule, a function below of that name; a dot leaves everything as it is. Nothing
 here waits, reads a clock or knows a process: supervisor.py turns descriptors, signals and deadlines
@@ -36,6 +36,7 @@ from flask_debuglaunch.serving.ipc_messages import (
     Failed,
     IdeLeft,
     Leaving,
+    Misfit,
     Ready,
     Resumed,
     Stopped,
@@ -186,7 +187,7 @@ class Said:
     """A worker has sent a message."""
 
     worker: int
-    message: Attaching | Attached | IdeLeft | Leaving | Ready | Failed | Stopped | Resumed
+    message: Attaching | Attached | IdeLeft | Leaving | Misfit | Ready | Failed | Stopped | Resumed
 
 
 @dataclass(frozen=True)
@@ -424,6 +425,11 @@ def fail(state: State, said: Said, now: float) -> Step:
     return _ending(replace(state, exit_status=message.exit_status, error=message.message), now)
 
 
+def begin_anew(state: State, said: Said, now: float) -> Step:
+    """It ends by itself; another one, which nothing was imported in ahead, takes its place."""
+    return kill(state, said, now)
+
+
 def unborn(state: State, ended: Ended, now: float) -> Step:
     """It can't be the app's fault if it is killed before it imports the app."""
     if ended.was_killed and state.outlives_errors and not state.is_second_try:
@@ -539,6 +545,7 @@ RULES: Mapping[Stage, Mapping[type, Rule]] = {
         Attaching: attach,
         Attached: import_,
         Failed: fail,
+        Misfit: begin_anew,
         Ended: unborn,
         Signalled: end,
         TimeUp: end,
@@ -556,6 +563,7 @@ RULES: Mapping[Stage, Mapping[type, Rule]] = {
         Saved: retire,
         Ready: serve,
         Failed: fail,
+        Misfit: begin_anew,
         IdeLeft: leave,
         Ended: lose,
         Signalled: end,

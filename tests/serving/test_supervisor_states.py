@@ -21,6 +21,7 @@ from flask_debuglaunch.serving.ipc_messages import (
     Failed,
     IdeLeft,
     Leaving,
+    Misfit,
     Ready,
     Resumed,
     Stopped,
@@ -33,6 +34,7 @@ COLUMNS = {
     "Attached": Attached,
     "Ready": Ready,
     "Failed": Failed,
+    "Misfit": Misfit,
     "IdeLeft": IdeLeft,
     "Leaving": Leaving,
     "Stopped": Stopped,
@@ -296,6 +298,11 @@ class Runs(RuleBasedStateMachine):
     @rule()
     def there_is_nothing_to_serve(self) -> None:
         self.hear(Failed("it can't be had", 2))
+
+    @precondition(lambda self: self.lives() and not self.process.serves)
+    @rule()
+    def it_was_prepared_for_another_app(self) -> None:
+        self.hear(Misfit())
 
     @precondition(lambda self: self.may(imports=True, serves=True) and self.process.retires)
     @rule()

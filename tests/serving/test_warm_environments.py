@@ -92,6 +92,39 @@ def test_a_linked_environment_and_what_python_itself_imports_from_pythonpath(
         assert_nothing_was_in_the_way(served)
 
 
+@pytest.fixture
+def without_fork(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """As on Windows, and on macOS, where forks are not safe."""
+    site = tmp_path_factory.mktemp("site")
+    (site / "sitecustomize.py").write_text("import os\ndel os.fork\n")
+    return {"PYTHONPATH": str(site)}
+
+
+IMPORTS = "import os, sys\nis_there = 'jsonschema' in sys.modules\nimport jsonschema\n"
+WHO = "\n\n@app.get('/who')\ndef who():\n    return f'{os.getpid()} {is_there}'\n"
+SHOP = IMPORTS + HELLO.format(text="one") + WHO
+
+
+def test_where_there_is_no_fork_a_process_waits_with_the_packages_imported(
+    project: Project, without_fork: dict[str, str]
+) -> None:
+    project.save("main.py", SHOP)
+    with project.served(env=without_fork) as served:
+        members = served.program.family.members
+        for number in (1, 2):
+            # The supervisor, the worker, and the one that waits.
+            wait_until(lambda: len(members()) == 3, message=lambda: str(members()))
+            there = members()
+            project.main.touch()
+            served.wait_for_reload(number)
+            pid, is_there = served.text("/who").split()
+            assert (int(pid) in there, is_there) == (True, "True")
+        assert_nothing_was_in_the_way(served)
+        # It is too late to import them for an app that changes something before.
+        project.save("main.py", "import os\nos.environ['TZ'] = 'UTC'\n" + SHOP)
+        served.wait_for_text("False", "/who")
+
+
 def test_a_python_without_pidfd_open(
     project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

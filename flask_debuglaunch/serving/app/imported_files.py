@@ -66,6 +66,13 @@ def _file_of(module: object) -> str | None:
     return os.path.abspath(file) if isinstance(file, str) else None
 
 
+def files_and_folders_of_imports() -> frozenset[str]:
+    """A package that was changed or newly installed shows in one of these."""
+    files = {namespace_of(m).get("__file__") for m in list(sys.modules.values())}
+    folders = {path for path in sys.path if os.path.isdir(path) and "-packages" in path}
+    return frozenset({one for one in files if one and not one.startswith(OUR_FOLDER)} | folders)
+
+
 def files_of_error(error: BaseException | None) -> frozenset[str]:
     """The files that may mend an error on import: those it went through, and those that would be
     the module that is not there."""

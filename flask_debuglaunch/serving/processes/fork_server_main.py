@@ -24,8 +24,7 @@ from flask_debuglaunch.configuration.origins import shown
 from flask_debuglaunch.debuggers import child_sessions
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
 from flask_debuglaunch.serving.app.environ_for_app import set_for_app
-from flask_debuglaunch.serving.app.imported_files import ImportsSeen, namespace_of
-from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER
+from flask_debuglaunch.serving.app.imported_files import ImportsSeen, files_and_folders_of_imports
 from flask_debuglaunch.serving.app.interpreter_state import look
 from flask_debuglaunch.serving.app.other_servers import let_others_serve
 from flask_debuglaunch.serving.app.preloadable_modules import OUR_NAME, PreloadedModules, package_of
@@ -59,7 +58,7 @@ def run_fork_server(preload: Preload, inherited: Inheritance) -> Inheritance:
     except Spoiled as spoiled:
         inherited.channel.tell(spoiled.message)
         os._exit(0)
-    inherited.channel.tell(Preloaded(_files_to_check(), preloading.rest))
+    inherited.channel.tell(Preloaded(files_and_folders_of_imports(), preloading.rest))
     ready = replace(
         inherited, preloaded=preloading.modules, environ=environ, draw_anew=preloading.draw_anew
     )
@@ -70,7 +69,8 @@ def serve_forks(ready: Inheritance, interrupt: Any) -> Inheritance:
     """Fork whenever the supervisor asks; returns in each fork. interrupt: its handler of Ctrl-C."""
     # What is there now is never garbage: left alone by the collector, it stays shared memory.
     gc.collect()
-    gc.freeze()
+    if hasattr(gc, "freeze"):  # not in PyPy
+        gc.freeze()
     channel = _fork_on_demand(ready.channel)
     signal.signal(signal.SIGINT, interrupt)
     ready.draw_anew()
@@ -168,13 +168,6 @@ class Preloading:
             numpy_random.seed()
         if process := sys.modules.get("multiprocessing.process"):
             process.current_process().authkey = os.urandom(32)
-
-
-def _files_to_check() -> frozenset[str]:
-    """A package that was changed or newly installed shows in one of these."""
-    files = {namespace_of(m).get("__file__") for m in list(sys.modules.values())}
-    folders = {path for path in sys.path if os.path.isdir(path) and "-packages" in path}
-    return frozenset({one for one in files if one and not one.startswith(OUR_FOLDER)} | folders)
 
 
 def _fork_on_demand(channel: Channel) -> Channel:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sys
-import termios
 from collections.abc import Iterator
 
 
 @contextlib.contextmanager
 def silenced_output() -> Iterator[None]:
     """Stdout and stderr lead nowhere, also for native code; a terminal stays a terminal, because
-    packages look for one while they are imported (loguru's colours)."""
+    packages look for one while they are imported (loguru's colours). Windows has no second
+    console to be had: there it is left as it is."""
     with contextlib.ExitStack() as restore:
         for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+            if sys.platform == "win32" and os.isatty(descriptor):
+                continue
             kept = os.dup(descriptor)
             restore.callback(_put_back, descriptor, kept)
             if stream is not None:
@@ -37,6 +38,9 @@ def _null() -> int:
 
 def _terminal(like: int) -> int:
     """A terminal of the same size, of which somebody reads and throws away what is written."""
+    import fcntl
+    import termios
+
     reading, writing = os.openpty()
     size = fcntl.ioctl(like, termios.TIOCGWINSZ, bytes(8))
     fcntl.ioctl(writing, termios.TIOCSWINSZ, size)

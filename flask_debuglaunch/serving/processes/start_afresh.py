@@ -1,4 +1,5 @@
-"""What a forked worker does when it finds that it is not like a new interpreter: it becomes one."""
+"""What a worker does that was prepared ahead, when it finds that it is not like a new interpreter:
+it becomes one, or has one take its place."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import NoReturn
 
 from flask_debuglaunch.debuggers.child_sessions import children_left_alone
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker
-from flask_debuglaunch.serving.ipc_messages import ModulesUnfit, Preloadable, Task
+from flask_debuglaunch.serving.ipc_messages import Misfit, ModulesUnfit, Preloadable, Task
 from flask_debuglaunch.serving.processes import CHILD_MARKER
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.relaunch_command import own_command
@@ -23,16 +24,18 @@ from flask_debuglaunch.terminal import say
 
 
 def start_afresh(task: Task, inherited: Inheritance, reason: str) -> NoReturn:
-    """Make a new interpreter of this forked worker, with the same task: to the supervisor it is the
-    same process."""
-    assert inherited.lifeline is not None
+    """Make a new interpreter of this worker, with the same task: to the supervisor it is the same
+    process. Windows can't; there the supervisor starts another one."""
+    say(f"Started anew, in a new interpreter: {reason}")
+    if inherited.lifeline is None:
+        inherited.channel.tell(Misfit())
+        os._exit(0)
     # The next worker must not come from the same fork server.
     if inherited.preloaded.hidden is not None:
         inherited.channel.tell(ModulesUnfit())
         task = replace(task, look_at_modules=True)
     else:
         inherited.channel.tell(Preloadable((), was_forked=False, unsafe=None))
-    say(f"Started anew, in a new interpreter: {reason}")
     reading, writing = socket.socketpair()
     Channel(writing).send(task)
     sockets = (inherited.listener, inherited.channel, inherited.lifeline, reading)

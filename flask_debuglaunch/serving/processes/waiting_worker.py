@@ -1,0 +1,218 @@
+"""Where a process can't be forked: one that has the installed packages imported already waits to
+become the next worker, and is started when the one before it serves.
+
+Nothing is shared with any other process, so packages may do what they like while they are imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+
+from flask_debuglaunch.debuggers import child_sessions
+from flask_debuglaunch.debuggers.child_sessions import Session, children_left_alone
+from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
+from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker, set_for_app
+from flask_debuglaunch.serving.app.imported_files import ImportsSeen, files_and_folders_of_imports
+from flask_debuglaunch.serving.app.interpreter_state import look
+from flask_debuglaunch.serving.app.other_servers import let_others_serve
+from flask_debuglaunch.serving.app.preloadable_modules import PreloadedModules
+from flask_debuglaunch.serving.ipc_messages import (
+    Import,
+    Misfit,
+    Preloadable,
+    Preloaded,
+    Prepare,
+    Unsafe,
+)
+from flask_debuglaunch.serving.processes.ipc_channel import Channel
+from flask_debuglaunch.serving.processes.relaunch_command import own_command
+from flask_debuglaunch.serving.processes.silenced_output import silenced_output
+from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance, spawn
+from flask_debuglaunch.serving.processes.worker_handle import (
+    FreshWorker,
+    WorkerProcess,
+    start_fresh,
+)
+from flask_debuglaunch.serving.watching.signature import Signature, signature
+from flask_debuglaunch.terminal import say
+
+# In the process that waits
+
+
+def wait_for_task(prepare: Prepare, inherited: Inheritance) -> Inheritance:
+    """Import ahead what the app will import, then wait; returns with the task. The task may come
+    while the imports are under way."""
+    # Ctrl-C is for the supervisor, and for the worker once it is one.
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    environ = dict(os.environ)
+    modules = _import_ahead(prepare)
+    if modules is None:
+        inherited.channel.tell(Unsafe("an installed package imports a file of the project"))
+    else:
+        inherited.channel.tell(Preloaded(files_and_folders_of_imports(), None))
+    task = inherited.channel.receive()
+    if task is None or modules is None:
+        inherited.channel.tell(Misfit())
+        os._exit(0)
+    signal.signal(signal.SIGINT, interrupt)
+    importlib.invalidate_caches()
+    return replace(inherited, task=task, preloaded=modules, environ=environ)
+
+
+def _import_ahead(prepare: Prepare) -> PreloadedModules | None:
+    """None if that has imported a file of the project, which the next save may change."""
+    set_for_app(prepare.plan, supervised=True)
+    let_others_serve()
+    make_importable(find_target(prepare.plan).path)
+    seen, brought = ImportsSeen(0), {}
+    seen.new_files()
+    with silenced_output():
+        if prepare.session is not None:
+            child_sessions.preload(prepare.session)
+        importlib.import_module("flask_debuglaunch.serving.worker_main")
+        begun = look()
+        for one in prepare.imports:
+            if set(one.changes) != set(look().changes_since(begun)):
+                break  # the app changes something before
+            before = set(sys.modules)
+            # What fails here fails, or not, in the worker, where the app can handle it.
+            with contextlib.suppress(Exception):
+                importlib.import_module(one.module)
+            brought[one.module] = frozenset(sys.modules) - before
+        changes = look().changes_since(begun)
+    return None if seen.new_files() else PreloadedModules(brought, changes)
+
+
+# In the supervisor
+
+
+class WaitingProcess:
+    """The process as the supervisor sees it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], channel: Channel) -> None:
+        self.worker = FreshWorker(process, channel)
+        self._files: dict[str, Signature | None] = {}
+        self.why_not: str | None = None
+        """Why it can't become a worker."""
+
+    @property
+    def channel(self) -> Channel:
+        return self.worker.channel
+
+    def hear(self) -> None:
+        """Take in the next message."""
+        match self.channel.receive():
+            case Preloaded(files):
+                self._files = {file: signature(file) for file in files}
+            case Unsafe(reason):
+                self.why_not = reason
+            case _:
+                self.why_not = "the process that was to have the packages ready has ended"
+
+    def is_fresh(self) -> bool:
+        """Are the packages still what they were when it imported them?"""
+        return all(signature(one) == was for one, was in self._files.items())
+
+
+class WaitingWorkers:
+    """As WorkerStarter, for platforms without fork: keeps one process that waits."""
+
+    def __init__(self, plan: Plan, selector: selectors.BaseSelector) -> None:
+        self._plan, self._selector = plan, selector
+        # As they are now: neither the app nor a debugger shall change what a worker starts with.
+        self._environ = dict(os.environ)
+        self._command = own_command(under_debugger=plan.connection.value == "present")
+        self._waiting: WaitingProcess | None = None
+        self._imports: tuple[Import, ...] = ()
+        self._told: set[str] = set()
+
+    def start(self, listener: socket.socket) -> WorkerProcess:
+        """A process on its way to become a worker. Raises OSError if there can be none."""
+        waiting = self._waiting
+        if waiting is not None and waiting.is_fresh():
+            self._forget()
+            return waiting.worker
+        self._discard()
+        return start_fresh(self._command, environ_of_worker(self._plan, self._environ), listener)
+
+    def follow(self, plan: Plan) -> None:
+        """The configuration has changed: who waits has old variables in its environment."""
+        self._plan = plan
+        self._imports = ()
+        self._discard()
+
+    def learn(
+        self, learned: Preloadable, plan: Plan, session: Session | None, listener: socket.socket
+    ) -> None:
+        """Have a process import ahead what the app has imported, to become the next worker."""
+        if not plan.preload.value:
+            return
+        self._discard()
+        if learned.unsafe is not None:
+            self._tell(learned.unsafe)
+            return
+        known = self._imports if learned.was_forked else ()
+        names = {one.module for one in known}
+        self._imports = (*known, *(one for one in learned.imports if one.module not in names))
+        try:
+            with children_left_alone():
+                process, channel = spawn(self._command, self._environ, listener)
+        except OSError as error:
+            self._tell(f"none can be started ahead: {error}")
+            return
+        channel.tell(Prepare(self._imports, plan, session))
+        self._waiting = WaitingProcess(process, channel)
+        self._selector.register(channel, selectors.EVENT_READ, self._waiting_said)
+
+    def wants_to_know_modules(self, plan: Plan) -> bool:
+        """Never: the modules of the project are imported after the save."""
+        return False
+
+    def forget_modules(self) -> None:
+        """None are known."""
+
+    deadline: float | None = None
+    """Who waits may take its time: a task can be given to it at any moment."""
+
+    def be_late(self) -> None:
+        """There is no deadline to miss."""
+
+    def ended(self, process: WorkerProcess) -> None:
+        """A worker that was started here has ended."""
+
+    def close(self) -> None:
+        self._discard()
+
+    def _waiting_said(self) -> None:
+        assert self._waiting is not None
+        self._waiting.hear()
+        if self._waiting.why_not is not None:
+            self._tell(self._waiting.why_not)
+            self._discard()
+
+    def _forget(self) -> None:
+        if self._waiting is not None:
+            self._selector.unregister(self._waiting.channel)
+            self._waiting = None
+
+    def _discard(self) -> None:
+        waiting = self._waiting
+        self._forget()
+        if waiting is not None:
+            waiting.channel.close()
+            waiting.worker.kill()
+            waiting.worker.exit_status()
+
+    def _tell(self, reason: str) -> None:
+        if reason not in self._told:
+            self._told.add(reason)
+            say(f"Each reload starts a new interpreter: {reason}")
