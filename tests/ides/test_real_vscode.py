@@ -10,6 +10,7 @@ import pytest
 
 from tests.ides.real_vscode import VSCode, opened
 from tests.ides.workspace import Workspace, written
+from tests.support.browser import browser
 from tests.support.processes import (
     TIMEOUT,
     Program,
@@ -67,6 +68,36 @@ def test_it_attaches(vscode: VSCode, workspace: Workspace) -> None:
         stops_and_goes_on(vscode, workspace, "Hello, World!")
         vscode.ask("stop")
         assert http_get(workspace.url("/hello/World")).status == 200
+
+
+def test_it_stops_at_an_earlier_error_for_a_click(
+    vscode: VSCode, workspace: Workspace, tmp_path: Path
+) -> None:
+    """The error comes while VS Code is not attached; the button is pressed in a real browser."""
+    argv = [sys.executable, "-m", "flask_debuglaunch", *workspace.flags]
+    with Program(argv, cwd=workspace.folder) as program, browser(tmp_path) as page:
+        program.wait_for_line("Running on")
+        page.open(workspace.url("/error"))
+        assert page.text("h1") == "KeyError"
+        page.click("button")
+        assert f"Attach the IDE to 127.0.0.1:{workspace.debug_port}" in page.text("p")
+        assert vscode.ask("start", name="debuglaunch: attach") is True
+        stops_at_the_error(vscode, workspace)
+
+        page.click("button")  # once more, while it is attached
+        assert page.text("p") == "The debugger stops at KeyError in GET /error: see the IDE."
+        stops_at_the_error(vscode, workspace)
+        vscode.ask("stop")
+
+
+def stops_at_the_error(vscode: VSCode, workspace: Workspace) -> None:
+    """The server serves all the while."""
+    stop = vscode.ask("stopped")
+    assert (stop["reason"], Path(stop["file"])) == ("exception", workspace.main)
+    assert 'prices["coffee"]' in workspace.main.read_text().splitlines()[stop["line"] - 1]
+    assert stop["variables"]["prices"] == "{'tea': 3}"
+    assert http_get(workspace.url("/missing")).status == 404
+    vscode.ask("continue")
 
 
 def stops_and_goes_on(vscode: VSCode, workspace: Workspace, greeting: str) -> None:
