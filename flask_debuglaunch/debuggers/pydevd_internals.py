@@ -60,6 +60,12 @@ def is_attached(debugger: Any) -> bool:
     return bool(debugger.ready_to_run and debugger.writer)
 
 
+def breakpoints() -> dict[str, frozenset[int]]:
+    """The lines of the breakpoints, by the paths of their files, as far as the IDE has told."""
+    by_file = getattr(live_debugger(), "breakpoints", None) or {}
+    return {str(file): frozenset(lines) for file, lines in by_file.items()}
+
+
 def follows_children() -> bool:
     """Does the debugger go along into child processes?"""
     setup = getattr(getattr(_pydevd(), "SetupHolder", None), "setup", None) or {}

@@ -169,6 +169,9 @@ class Preloadable:
 class ModulesUnfit:
     """The app has changed so that the project's modules can't be there ahead of it as before."""
 
+    files: frozenset[str]
+    """Of modules that must run in each worker; if none, nothing is known of any module now."""
+
 
 @dataclass(frozen=True)
 class PreloadModules:

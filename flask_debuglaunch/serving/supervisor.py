@@ -178,8 +178,8 @@ class Supervisor:
             case Preloadable() as learned:
                 listener = self._current.listener
                 self._starter.learn(learned, self._current.plan, self._session, listener)
-            case ModulesUnfit():
-                self._starter.forget_modules()
+            case ModulesUnfit(files):
+                self._starter.forget_modules(files)
             case Watch() as more:
                 self._watcher.add(more)
             case Writes(path):

@@ -8,17 +8,21 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from flask_debuglaunch.debuggers import child_sessions
+from flask_debuglaunch.debuggers import child_sessions, pydevd_internals
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.serving.app.app_finder import failing_app
 from flask_debuglaunch.serving.app.app_import import import_app, print_error, take_over
+from flask_debuglaunch.serving.app.hidden_modules import HiddenModules
+from flask_debuglaunch.serving.app.import_time_source import lines_run_on_import
 from flask_debuglaunch.serving.app.imported_files import (
     ImportsSeen,
     files_of_error,
@@ -39,6 +43,7 @@ from flask_debuglaunch.serving.ipc_messages import (
     Failed,
     IdeLeft,
     Leaving,
+    ModulesUnfit,
     Preloadable,
     Ready,
     Task,
@@ -85,7 +90,7 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     _keep_from_children(inherited)
     tell_of_writes(lambda path: channel.tell(Writes(path)))
     try:
-        _attach(task, channel)
+        _attach(task, channel, inherited.preloaded.hidden)
         if task.session is not None:
             orders.child_stops.follow()
         loaded = _imported(task, recorder, modules) if app is None else _given(task, app)
@@ -114,6 +119,17 @@ def _recorder(task: Task, inherited: Inheritance) -> ImportRecorder:
     return ImportRecorder(inherited.preloaded, begin_again)
 
 
+def _make_room_for_breakpoints(hidden: HiddenModules, channel: Channel) -> None:
+    """A breakpoint is never hit in a module that has run already. Where there is such a one, this
+    worker ends before it has done anything, and the supervisor starts another one without it."""
+    for file, lines in pydevd_internals.breakpoints().items():
+        module = hidden.module_of(file)
+        if module is not None and lines & lines_run_on_import(Path(file)):
+            say(f"Imported anew at each reload: {module}, because it has a breakpoint there")
+            channel.tell(ModulesUnfit(frozenset({file})))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _module_recorder(
     task: Task, inherited: Inheritance, app: WSGIApplication | None
 ) -> ModuleRecorder | None:
@@ -123,11 +139,13 @@ def _module_recorder(
     return ModuleRecorder(inherited.preloaded.changes)
 
 
-def _attach(task: Task, channel: Channel) -> None:
+def _attach(task: Task, channel: Channel, hidden: HiddenModules | None) -> None:
     session = task.session if task.use_debugger else None
     if session is not None:
         channel.tell(Attaching())
     attach_worker(task.plan, session)
+    if hidden is not None:
+        _make_room_for_breakpoints(hidden, channel)
     debugger = debugger_of(task.plan)
     if session is not None:
         debugger.when_ide_leaves(lambda: _ide_left(channel, ends_run=session.is_launch))

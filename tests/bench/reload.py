@@ -3,7 +3,8 @@
     pip install -e ".[bench]"
     python tests/bench/reload.py [--saves 10] [--only small,heavy,...] [--json]
 
-small, heavy: from a save to the first response of the new code, no debugger; the heavy app imports
+own: the same with modules of the project's own, the first save of one and later ones; uvicorn-hmr
+takes part where it is installed (Python 3.12 and later). small, heavy: from a save to the first response of the new code, no debugger; the heavy app imports
 pandas and SQLAlchemy. debugpy: from a save to the stop at a breakpoint in the new code, with a
 client attached; then how long the client waits for an evaluation and for a step with stack, scopes
 and variables. launched: the same waits where the IDE has started the server. ides: from a save to
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import importlib.util
 import json
 import os
 import random
@@ -161,6 +163,97 @@ def time_saves(imports: str, saves: int) -> Rows:
         servers = [Server(kind, folder(cleanup), imports).start(cleanup) for kind in PLAIN]
         take_turns(servers, 2, Server.time_a_save)  # the first reload of each is not like the rest
         return take_turns(servers, saves, Server.time_a_save)
+
+
+# A module as projects have them: data classes and functions; it imports another one.
+OWN_MODULE = """\
+import re
+from dataclasses import dataclass
+{imports}
+
+VERSION = "{version}"
+PATTERN = re.compile(r"(a{number}|b)+")
+""" + "".join(
+    f"""
+@dataclass
+class Class{number}:
+    one: int = 1
+    two: str = "x"
+    three: float = 2.0
+
+    def method(self):
+        return self.one
+"""
+    for number in range(6)
+)
+OWN_APP = """\
+{imports}
+from flask import Flask
+from own import {edited}
+
+app = Flask(__name__)
+
+
+@app.get("/")
+def index():
+    return {edited}.VERSION
+"""
+OWN_ASGI = (
+    "from asgiref.wsgi import WsgiToAsgi\nfrom main import app as wsgi\napp = WsgiToAsgi(wsgi)\n"
+)
+OWN = [
+    Kind("ours", (*LAUNCHER[:-1], "--preload", "modules", "--port")),
+    STAT,
+    Kind("uvicorn-hmr", ("-m", "uvicorn_hmr", "asgi:app", "--port")),
+]
+OWN_SIZES = (10, 100, 300, 1000)
+SETTLE_SECONDS = 0.02
+"""For each module: until a server has done what it does between two saves."""
+
+
+@dataclass
+class OwnServer(Server):
+    """One with modules of its own, of which one is edited."""
+
+    modules: int = 10
+    edited: int = 0
+
+    def start(self, cleanup: ExitStack) -> Server:
+        (self.folder / "own").mkdir()
+        (self.folder / "own" / "__init__.py").touch()
+        for number in range(self.modules):
+            self.write(number)
+        imports = "".join(f"import own.m{number}\n" for number in range(self.modules))
+        app = OWN_APP.format(imports=imports, edited=f"m{self.edited}")
+        (self.folder / "main.py").write_text(app)
+        (self.folder / "asgi.py").write_text(OWN_ASGI)
+        return super().start(cleanup)
+
+    def write(self, number: int) -> None:
+        imports = f"from own import m{(number - 1) // 2}" if number else ""
+        text = OWN_MODULE.format(imports=imports, version=self.version, number=number)
+        new = self.folder / ".new"
+        new.write_text(text)
+        os.replace(new, self.folder / "own" / f"m{number}.py")
+
+    def save(self) -> float:
+        self.version += 1
+        self.write(self.edited)
+        return time.perf_counter()
+
+
+def time_own(modules: int, edited: int, saves: int) -> tuple[Rows, Rows]:
+    """The first save of a module, and later ones."""
+    with ExitStack() as cleanup:
+        servers = [
+            OwnServer(kind, folder(cleanup), modules=modules, edited=edited).start(cleanup)
+            for kind in OWN
+            if kind.name != "uvicorn-hmr" or importlib.util.find_spec("uvicorn_hmr")
+        ]
+        time.sleep(2 + modules * SETTLE_SECONDS)
+        first = take_turns(servers, 1, Server.time_a_save)
+        time.sleep(2 + modules * SETTLE_SECONDS)
+        return first, take_turns(servers, saves, Server.time_a_save)
 
 
 def take_turns(servers: Sequence[Server], rounds: int, measure: Callable[[Server], float]) -> Rows:
@@ -386,6 +479,13 @@ def measure(only: Sequence[str], saves: int) -> Iterator[tuple[str, str, Rows]]:
     """Name, unit and figures of each measurement."""
     if "small" in only:
         yield "save to response, small app", "ms", time_saves("", saves)
+    if "own" in only:
+        for modules in OWN_SIZES:
+            for place, edited in (("first", 0), ("middle", modules // 2), ("last", modules - 1)):
+                first, later = time_own(modules, edited, saves)
+                name = f"{modules} own modules, {place} edited"
+                yield f"{name}, first save to response", "ms", first
+                yield f"{name}, later saves to response", "ms", later
     if "heavy" in only:
         yield "save to response, heavy app", "ms", time_saves(HEAVY, saves)
     if "debugpy" in only:

@@ -17,6 +17,10 @@ from hypothesis import strategies as st
 from flask_debuglaunch.serving.app.module_graph import OrderDiffers, Replay, select
 from flask_debuglaunch.serving.ipc_messages import ModuleRun
 
+from ..support.dap import Editor
+from ..support.processes import free_port, wait_until
+from .project import Project, Served
+
 if sys.platform != "linux":
     pytest.skip("warm restarts need Linux", allow_module_level=True)
 
@@ -215,3 +219,83 @@ def test_random_projects(
     told = laboratory.both_ways(files, {path: files[path] + text_of(added, first=50)})
     if "afresh" not in told["warm"]:  # else it becomes a new interpreter
         assert told["warm"] == told["fresh"], told["hot"]
+
+
+APP = """\
+import os
+import shop.words
+import shop.views
+from flask import Flask
+
+app = Flask(__name__)
+
+
+@app.get("/")
+def seen():
+    runs = [shop.words.RUN_BY, shop.views.RUN_BY]
+    return {"text": "one", "parent": os.getppid(), "pid": os.getpid(), "ahead": runs}
+"""
+# Asked for by another name than those that are looked for: it is to tell where it has run.
+MODULE = "import os\nRUN_BY = getattr(os, 'get' + 'pid')()\nTEXT = 'one'\n"
+
+
+def ahead(project: Project, served: Served, file: str) -> list[str]:
+    """After a save of the file: the modules that ran in another process than the worker."""
+    before = served.reloads
+    (project.root / file).write_text((project.root / file).read_text() + "# saved\n")
+    served.wait_for_reload(before + 1)
+    seen = json.loads(served.text())
+    names = ("words", "views")
+    return [n for n, pid in zip(names, seen["ahead"], strict=True) if pid != seen["pid"]]
+
+
+@pytest.fixture
+def shop(project: Project) -> Project:
+    project.save("main.py", APP)
+    for name in ("__init__", "words"):
+        project.save(f"shop/{name}.py", MODULE)
+    project.save("shop/views.py", "import shop.words\n" + MODULE)
+    return project
+
+
+def wait_for_ahead(project: Project, served: Served, file: str, names: list[str]) -> None:
+    wait_until(lambda: ahead(project, served, file) == names, message=lambda: served.program.output)
+
+
+def test_what_was_edited_and_what_depends_on_it_runs_in_each_worker(shop: Project) -> None:
+    with shop.served("--preload", "modules") as served:
+        wait_for_ahead(shop, served, "main.py", ["words", "views"])
+        # The first save of a file that has run ahead is served without any; then with the rest.
+        assert ahead(shop, served, "shop/views.py") == []
+        wait_for_ahead(shop, served, "shop/views.py", ["words"])
+        assert ahead(shop, served, "shop/words.py") == []
+        wait_for_ahead(shop, served, "main.py", [])
+        assert "Started anew" not in served.program.output
+
+
+def test_an_app_that_now_changes_a_module_is_started_anew(shop: Project) -> None:
+    with shop.served("--preload", "modules") as served:
+        wait_for_ahead(shop, served, "main.py", ["words", "views"])
+        before = served.reloads
+        change = "import shop.words\nshop.words.TEXT = 'two'\n"
+        shop.save("main.py", change + APP.replace('"one"', "shop.views.TEXT"))
+        shop.save("shop/views.py", "import shop.words\n" + MODULE + "TEXT = shop.words.TEXT\n")
+        served.wait_for_reload(before + 1)
+        served.wait_for_text('"two"')
+        shop.save("main.py", change + change + APP.replace('"one"', "shop.views.TEXT"))
+        wait_for_ahead(shop, served, "main.py", ["words"])
+        assert json.loads(served.text())["text"] == "two"
+
+
+def test_a_breakpoint_at_a_line_that_runs_on_import_makes_a_module_hot(shop: Project) -> None:
+    port = free_port()
+    flags = ["--debug-with", "debugpy", "--debug-port", str(port), "--preload", "modules"]
+    with shop.served(*flags) as served, Editor.attach(port) as editor:
+        editor.wait_for_session(2)
+        wait_for_ahead(shop, served, "main.py", ["words", "views"])
+        editor.set_breakpoints(shop.root / "shop" / "words.py", [3])
+        # What imports it runs anew with it.
+        wait_for_ahead(shop, served, "main.py", [])
+        told = [line for line in served.program.lines if "Imported anew" in line]
+        assert len(told) == 1
+        assert "shop.words, because it has a breakpoint there" in told[0]

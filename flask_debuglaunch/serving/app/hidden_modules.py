@@ -35,6 +35,13 @@ class HiddenModules:
                 del names[name]
         self._replay = Replay({run.name: run for run in runs})
 
+    def module_of(self, file: str) -> str | None:
+        """The name of the one that is made from the file."""
+        for name, module in self._modules.items():
+            if namespace_of(module).get("__file__") == file:
+                return name
+        return None
+
     def __contains__(self, name: str) -> bool:
         return name in self._modules
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 # Of the clock, the process, chance, the machine's files, and who is there.
@@ -115,11 +116,10 @@ def run_on_import(tree: ast.AST) -> Iterator[ast.AST]:
             yield from run_on_import(node)
 
 
-def lines_run_on_import(text: str) -> frozenset[int]:
-    """Raises SyntaxError, ValueError."""
-    return frozenset(
-        node.lineno for node in run_on_import(ast.parse(text)) if hasattr(node, "lineno")
-    )
+def lines_run_on_import(file: Path) -> frozenset[int]:
+    """Those at which a statement, or a part of one, begins. Raises OSError, SyntaxError."""
+    nodes = run_on_import(ast.parse(file.read_bytes()))
+    return frozenset(node.lineno for node in nodes if hasattr(node, "lineno"))
 
 
 def _unsteady_functions(sources: Any) -> frozenset[str]:

@@ -86,8 +86,11 @@ class ModuleServers:
         """Is it known what the modules import and do?"""
         return bool(self._recorded)
 
-    def forget(self) -> None:
-        self._recorded = ()
+    def forget(self, files: frozenset[str]) -> None:
+        """The modules of these files must run in each worker; without any, nothing is known now."""
+        self._edited |= files
+        if not files:
+            self._recorded = ()
         self.drop()
 
     def usable(self, parent: ForkServerHandle) -> ModuleServer | None:
@@ -124,7 +127,8 @@ class ModuleServers:
             return
         self._edited |= _saved_since(self._recorded, self._since)
         packages = {name: f"imports {name}" for name in left_out}
-        selection = select(self._recorded, self._edited, {**packages, **self._left_out})
+        self._left_out |= packages
+        selection = select(self._recorded, self._edited, self._left_out)
         if not selection.cold:
             return
         files = frozenset().union(*(run.files for run in selection.cold))

@@ -32,7 +32,7 @@ def start_afresh(task: Task, inherited: Inheritance, reason: str) -> NoReturn:
         os._exit(0)
     # The next worker must not come from the same fork server.
     if inherited.preloaded.hidden is not None:
-        inherited.channel.tell(ModulesUnfit())
+        inherited.channel.tell(ModulesUnfit(frozenset()))
         task = replace(task, look_at_modules=True)
     else:
         inherited.channel.tell(Preloadable((), was_forked=False, unsafe=None))

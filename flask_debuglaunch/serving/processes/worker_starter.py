@@ -149,9 +149,10 @@ class WorkerStarter:
         """Is the next worker to look on at the project's modules?"""
         return preloads_modules(plan) and not self._modules.knows
 
-    def forget_modules(self) -> None:
-        """They do other things now than what was seen."""
-        self._modules.forget()
+    def forget_modules(self, files: frozenset[str] = frozenset()) -> None:
+        """Those of these files must run in each worker; all do other things than was seen if there
+        are none."""
+        self._modules.forget(files)
 
     def _begin_modules(self) -> None:
         if self._ready is not None and self._coming is None:
