@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -73,11 +74,21 @@ class OwnDebugger:
         assert http_get(url).text == "two"
 
 
+# Python 3.13.0 to 3.13.2 may end so beside any debugger of pydevd's kin, if a thread that it has
+# looked at ends at the same moment (python/cpython#130522).
+THREAD_LOST_AT_EXIT = re.compile(
+    r"Exception ignored in: <function _DeleteDummyThreadOnDel\.__del__ [^\n]*\n"
+    r"Traceback [^\n]*\n  File [^\n]*\n"
+    r"TypeError: 'NoneType' object does not support the context manager protocol"
+)
+
+
 def ends_clean(program: Program) -> None:
     program.signal(signal.SIGINT)
     program.wait_exit()
     program.assert_nothing_left()
-    assert program.output.count("Traceback") == program.output.count("ValueError: x")
+    said = THREAD_LOST_AT_EXIT.sub("", program.output)
+    assert said.count("Traceback") == said.count("ValueError: x")
 
 
 @pytest.mark.parametrize(("call", "same_port"), [(LISTEN, True), (LISTEN, False), (CONNECT, False)])
