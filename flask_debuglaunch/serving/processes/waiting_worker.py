@@ -177,7 +177,7 @@ class WaitingWorkers:
         """Never: the modules of the project are imported after the save."""
         return False
 
-    def forget_modules(self) -> None:
+    def forget_modules(self, files: frozenset[str] = frozenset()) -> None:
         """None are known."""
 
     deadline: float | None = None
