@@ -206,7 +206,7 @@ OWN = [
     STAT,
     Kind("uvicorn-hmr", ("-m", "uvicorn_hmr", "asgi:app", "--port")),
 ]
-OWN_SIZES = (10, 100, 300, 1000)
+OWN_SIZES = "10,100,300,1000"
 SETTLE_SECONDS = 0.02
 """For each module: until a server has done what it does between two saves."""
 
@@ -475,12 +475,14 @@ def folder(cleanup: ExitStack) -> Path:
     return Path(cleanup.enter_context(tempfile.TemporaryDirectory())).resolve()
 
 
-def measure(only: Sequence[str], saves: int) -> Iterator[tuple[str, str, Rows]]:
+def measure(
+    only: Sequence[str], saves: int, sizes: Sequence[int]
+) -> Iterator[tuple[str, str, Rows]]:
     """Name, unit and figures of each measurement."""
     if "small" in only:
         yield "save to response, small app", "ms", time_saves("", saves)
     if "own" in only:
-        for modules in OWN_SIZES:
+        for modules in sizes:
             for place, edited in (("first", 0), ("middle", modules // 2), ("last", modules - 1)):
                 first, later = time_own(modules, edited, saves)
                 name = f"{modules} own modules, {place} edited"
@@ -527,9 +529,11 @@ def main() -> None:
     parser.add_argument("--saves", type=int, default=10)
     parser.add_argument("--only", default="small,heavy,debugpy,launched,ides,idle,polling,load")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--sizes", default=OWN_SIZES, help="of the projects of `own`")
     options = parser.parse_args()
+    sizes = [int(one) for one in options.sizes.split(",")]
     results = {}
-    for name, unit, rows in measure(options.only.split(","), options.saves):
+    for name, unit, rows in measure(options.only.split(","), options.saves, sizes):
         results[name] = {"unit": unit, "figures": summary(rows, unit)}
         if not options.json:
             print(f"{name}{f' ({unit})' if unit else ''}")

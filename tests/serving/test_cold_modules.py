@@ -4,6 +4,7 @@ had run with it; and which are cold, and why the others are not."""
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -183,6 +184,8 @@ STATEMENTS = [
     "v = v + 1",
     "raise ValueError({k})",
 ]
+GRAPHS = int(os.environ.get("GRAPHS", "0"))
+"""So many random projects; by default some few, which are always the same."""
 NAMES = ["main", "a", "b", "c", "pkg", "pkg.d", "pkg.e"]
 
 
@@ -201,7 +204,12 @@ some = st.lists(
 every = st.lists(st.integers(1, len(NAMES) - 1), min_size=1, max_size=6, unique=True)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=GRAPHS or 15,
+    derandomize=not GRAPHS,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(every, st.tuples(*[some] * len(NAMES)), st.integers(0, len(NAMES) - 1), some)
 def test_random_projects(
     laboratory: Laboratory,
