@@ -122,13 +122,20 @@ def test_what_the_app_changes_before_an_import(
         assert json.loads(served.text())["seen"] == first
 
 
-def test_a_change_that_a_save_puts_before_an_import(project: Project, package: Path) -> None:
+@pytest.mark.parametrize(
+    "statement",
+    ["import installed", "import importlib\ninstalled = importlib.import_module('installed')"],
+)
+def test_a_change_that_a_save_puts_before_an_import(
+    project: Project, package: Path, statement: str
+) -> None:
     """The modules are there already: the forked worker becomes a new interpreter."""
+    changed = LOGGER_CLASS.replace("import installed", statement)
     project.save("main.py", "import installed\nimport logging\n" + LOGGER_CLASS + SERVE)
     with served_warm(project, package) as served:
         assert json.loads(served.text())["seen"] == "Logger"
         before = served.reloads
-        project.save("main.py", LOGGER_CLASS + SERVE)
+        project.save("main.py", changed + SERVE)
         served.program.wait_for_line(
             "Started anew, in a new interpreter: the app now changes logging's logger class"
             " before it imports installed"
@@ -162,6 +169,7 @@ def test_random_generators_that_a_package_holds(project: Project, package: Path)
 SPOILERS = {
     "draws random bytes": ("import secrets\nvalue = secrets.token_hex()\n", 3),
     "makes /": ("import tempfile\nkept = tempfile.TemporaryDirectory()\nvalue = kept.name\n", 3),
+    "asks for its process's number": ("import os\nvalue = os.getpid()\n", 3),
     "keeps /": ("kept = open(__file__)\nvalue = kept.tell()\n", 1),
     "starts a process": (
         "import subprocess, sys\nwait = 'import sys; sys.stdin.read()'\n"

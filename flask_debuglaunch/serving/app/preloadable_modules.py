@@ -7,6 +7,8 @@ package may look at while it is imported: then a package can't tell the differen
 from __future__ import annotations
 
 import builtins
+import contextlib
+import importlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -76,8 +78,8 @@ class ImportRecorder:
         self._spec: object = None
         """Its own, as soon as it is there."""
         self._made_by_others = {name for made in preloaded.left_out.values() for name in made}
-        self._looking_import = passed_over(self._look_at)
-        self._import: Any = None
+        self._is_left = False
+        self._patches = contextlib.ExitStack()
         self._looks_left: int | None = None
         """At the objects of the project's modules; None: the app's module is being imported."""
 
@@ -92,18 +94,23 @@ class ImportRecorder:
         # imported.
         sys.meta_path.insert(0, self)
         if self._not_asked_for:
-            self._import, builtins.__import__ = builtins.__import__, self._looking_import
-        self._begun = self._begun or look()
+            self._patch(builtins, "__import__", passed_over(self._look_at))
+            self._patch(importlib, "import_module", passed_over_import_module(self._look_at))
+        self._begun, self._is_left = self._begun or look(), False
         self.seconds -= time.monotonic()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.seconds += time.monotonic()
+        self._is_left = True
         if self._looks_left == 0 and self._preloaded.hidden is not None:
             self._look_at_objects(self._preloaded.hidden, "others")
         sys.meta_path.remove(self)
-        if self._import is not None:
-            builtins.__import__, self._import = self._import, None
+        self._patches.close()
+
+    def _patch(self, module: ModuleType, name: str, function: Callable[..., ModuleType]) -> None:
+        self._patches.callback(setattr, module, name, getattr(module, name))
+        setattr(module, name, function)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -151,6 +158,8 @@ class ImportRecorder:
         return merged(self._preloaded.changes, look().changes_since(self._begun))
 
     def _look_at(self, module: str, names: Sequence[str]) -> None:
+        if self._is_left:  # somebody has kept import_module
+            return
         asked_for = {*_with_parents(module), *(f"{module}.{name}" for name in names)}
         for one in asked_for & self._not_asked_for:
             self._not_asked_for -= {one, *self._preloaded.brought.get(one, ())}
@@ -162,12 +171,7 @@ class ImportRecorder:
 
 
 def passed_over(look_at: Callable[[str, Sequence[str]], None]) -> Callable[..., ModuleType]:
-    """A __import__ that looks at what is asked for.
-
-    By the names of its file and function Python takes it for importlib's own: no traceback shows
-    it (Python/import.c, remove_importlib_frames), no warning is blamed on it (warnings.py), no
-    debugger steps into it.
-    """
+    """A __import__ that looks at what is asked for."""
     original = builtins.__import__
 
     def _call_with_frames_removed(
@@ -180,10 +184,30 @@ def passed_over(look_at: Callable[[str, Sequence[str]], None]) -> Callable[..., 
         look_at(absolute_name(name, globals, level), fromlist or ())
         return original(name, globals, locals, fromlist or (), level)
 
-    code = _call_with_frames_removed.__code__
-    file = "<frozen importlib._bootstrap>"
-    _call_with_frames_removed.__code__ = code.replace(co_filename=file)
-    return _call_with_frames_removed
+    return _named_as_importlibs(_call_with_frames_removed)
+
+
+def passed_over_import_module(
+    look_at: Callable[[str, Sequence[str]], None],
+) -> Callable[..., ModuleType]:
+    """The same for importlib.import_module."""
+    original = importlib.import_module
+
+    def _call_with_frames_removed(name: str, package: str | None = None) -> ModuleType:
+        dots = len(name) - len(name.lstrip("."))
+        look_at(absolute_name(name[dots:], {"__package__": package}, dots), ())
+        return original(name, package)
+
+    return _named_as_importlibs(_call_with_frames_removed)
+
+
+def _named_as_importlibs(function: Any) -> Callable[..., ModuleType]:
+    """By the names of its file and of the function Python takes it for importlib's own: no
+    traceback shows it (Python/import.c, remove_importlib_frames), no warning is blamed on it
+    (warnings.py), no debugger steps into it."""
+    code = function.__code__
+    function.__code__ = code.replace(co_filename="<frozen importlib._bootstrap>")
+    return function  # type: ignore[no-any-return]
 
 
 def absolute_name(name: str, names: Mapping[str, Any] | None, level: int) -> str:

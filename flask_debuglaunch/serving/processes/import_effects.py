@@ -29,8 +29,9 @@ FORK_SAFE_SETTINGS = {"ORT_DISABLE_TELEMETRY": "1"}
 # Opened once and kept, by libraries; no one minds who else reads there.
 SHARED_FILES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 # The standard library knows of forks; numpy's generator is given a new seed (fork_server_main.py);
-# what scipy draws are examples for its documentation (scipy.stats, _generate_example).
-KNOWN_PACKAGES = {*sys.stdlib_module_names, "numpy", "scipy"}
+# what scipy draws are examples for its documentation (scipy.stats, _generate_example); joblib tries
+# out a semaphore, which it names by its process; pydevd's number is for a log of its own.
+KNOWN_PACKAGES = {*sys.stdlib_module_names, "numpy", "scipy", "joblib", "_pydevd_bundle"}
 
 
 class ImportEffects:
@@ -59,6 +60,7 @@ class ImportEffects:
             self._look_on(module, function, lambda drawn: self._note("draws random bytes"))
         self._look_on(tempfile, "mkdtemp", self._note_temporary)
         self._look_on(tempfile, "mkstemp", lambda made: self._note_temporary(made[1]))
+        self._look_on(os, "getpid", self._note_pid)
         self._look_on(
             threading.Thread, "start", lambda started: self._look_at_threads(exactly=True)
         )
@@ -118,6 +120,12 @@ class ImportEffects:
         module = _importing(self._begun)
         if module is not None and not _is_known(module):
             self._effects.append((module, effect))
+
+    def _note_pid(self, pid: int) -> None:
+        """Something may be compared with it later (an atexit function that is for one process)."""
+        asking = sys._getframe(2).f_globals.get("__name__")
+        if not _is_known(str(asking)):
+            self._note("asks for its process's number")
 
     def _note_temporary(self, path: Any) -> None:
         self._made.append((_importing(self._begun) or self._latest, os.fsdecode(path)))
