@@ -71,10 +71,21 @@ def observe(environ: Mapping[str, str] = os.environ, *, app_is_given: bool = Fal
 def _login(environ: Mapping[str, str]) -> str:
     """The person, who may have become another user since, at the address that ssh has led to."""
     names = ("SUDO_USER", "LOGNAME", "USER", "USERNAME")
-    user = next((environ[name] for name in names if environ.get(name)), "USER")
+    user = next((environ[name] for name in names if environ.get(name)), None) or _own_name()
     connection = environ.get("SSH_CONNECTION", "").split()  # client, port, server, port: ssh(1)
     here = os.uname().nodename if sys.platform != "win32" else environ.get("COMPUTERNAME", "HOST")
     return f"{user}@{connection[2] if len(connection) == 4 else here}"
+
+
+def _own_name() -> str:
+    if sys.platform == "win32":
+        return "USER"
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's number without a name
+        return "USER"
 
 
 def _program_folder() -> Path:

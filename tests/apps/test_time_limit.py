@@ -27,7 +27,7 @@ def project(tmp_path: Path) -> Path:
 def test_it_ends_by_itself_and_says_so_before(project: Path, mode: tuple[str, ...]) -> None:
     with Program([*LAUNCHER, *mode, "--port", "0", "--for", "4s"], cwd=project) as program:
         program.wait_for_line(r"^ \* Ends by itself in 4s$")
-        program.wait_for_line(r"^ \* Ends by itself in 2 s$")
+        program.wait_for_line(r"^ \* Ends by itself in [0-2] s$")
         program.wait_for_line(r"^ \* The time that --for gives is over$")
         assert program.wait_exit() == 0
         program.assert_nothing_left()
@@ -35,7 +35,7 @@ def test_it_ends_by_itself_and_says_so_before(project: Path, mode: tuple[str, ..
 
 @pytest.mark.parametrize("flags", [RELOAD, (*NO_RELOAD, "--without-threads")], ids=" ".join)
 def test_a_view_that_never_answers_does_not_keep_it(project: Path, flags: tuple[str, ...]) -> None:
-    with served(project, *flags, "--for", "15s") as launched:
+    with served(project, *flags, "--for", "20s") as launched:
         in_background(http_get, launched.url + "/busy", timeout=60)
         assert launched.program.wait_exit() == 0
         launched.program.assert_nothing_left()

@@ -98,17 +98,18 @@ def reachable(command: Sequence[str | Path]) -> list[str]:
     hidden = sorted({top for one in needed if (top := _hidden_above(one))})
     if not hidden:
         return [str(one) for one in command]
-    lines = ["set -e", "stash=$(mktemp -d)"]
+    stash = "/mnt"  # covered first, as the rest is: outside of this program nothing is changed
+    lines = ["set -e", f"mount -t tmpfs none {stash}"]
     inside = [one for one in needed if _hidden_above(one)]
     for number, path in enumerate(inside):
         lines += [
-            f"mkdir $stash/{number}",
-            f"mount --bind {shlex.quote(str(path))} $stash/{number}",
+            f"mkdir {stash}/{number}",
+            f"mount --bind {shlex.quote(str(path))} {stash}/{number}",
         ]
     lines += [f"mount -t tmpfs -o mode=755 none {shlex.quote(str(top))}" for top in hidden]
     for number, path in enumerate(inside):
         place = shlex.quote(str(path))
-        lines += [f"mkdir -p {place}", f"mount --bind $stash/{number} {place}"]
+        lines += [f"mkdir -p {place}", f"mount --bind {stash}/{number} {place}"]
     script = "\n".join([*lines, 'exec "$@"'])
     return ["unshare", "--mount", "sh", "-c", script, "sh", *map(str, command)]
 
