@@ -50,6 +50,10 @@ class PostMortemThread(threading.Thread):
             variable.set(value)
         return self._failed.result
 
+    def let_go(self) -> None:
+        """Of the error and its request, when it has ended: pydevd remembers threads."""
+        del self._failed, self._request_context
+
 
 def stop_post_mortem(error: BaseException) -> None:
     """Come back when the person at the IDE continues; the error is as it was."""
@@ -59,6 +63,7 @@ def stop_post_mortem(error: BaseException) -> None:
     program_hook = sys.excepthook
     _start_thread(thread)
     thread.join()
+    thread.let_go()
     sys.excepthook = program_hook  # pydevd-pycharm has turned it off
     error.__traceback__ = trace
 

@@ -8,7 +8,6 @@ pages in a frame.
 
 from __future__ import annotations
 
-import contextvars
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -113,7 +112,7 @@ def _answer(request: Request, kept: KeptErrors, stopping: Stopping) -> Response:
         return _page(kept, str(error))
     response = _page(kept, to_do or f"The debugger stops at {found}: see the IDE.")
     # When it has been sent: a stop suspends this thread too.
-    response.call_on_close(lambda: _start_thread(_StopThread(found, stopping.stop)))
+    response.call_on_close(lambda: _start_thread(_stop_thread(found, stopping.stop)))
     return response
 
 
@@ -141,16 +140,15 @@ def _is_same(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode(), token.encode())
 
 
-class _StopThread(threading.Thread):
-    """Stops at the error, named for it and its request, while the server serves."""
+def _stop_thread(kept: KeptError, stop: Callable[[BaseException], None]) -> threading.Thread:
+    """Stops at the error, named for it and its request, while the server serves.
 
-    def __init__(self, kept: KeptError, stop: Callable[[BaseException], None]) -> None:
-        super().__init__(name=str(kept), daemon=True)
-        self._kept, self._stop_at = kept, stop
-
-    def run(self) -> None:
-        context: contextvars.Context = self._kept.context.copy()
-        context.run(self._stop_at, self._kept.error)
+    With the error as an argument, which a thread lets go of at its end: pydevd remembers threads.
+    """
+    context = kept.context.copy()
+    return threading.Thread(
+        target=context.run, args=(stop, kept.error), name=str(kept), daemon=True
+    )
 
 
 def _button(kept: KeptErrors, one: KeptError) -> Markup:
