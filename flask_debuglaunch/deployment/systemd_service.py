@@ -244,7 +244,8 @@ def _notes(unit: _Unit, name: UnitName, served: Served | None) -> Iterator[str]:
     if unit.last("User") is None:
         yield f"{name.full} names no User: it runs as root, and so does this"
     python = Path(served.python) if served else None
-    if python and python.is_absolute() and python.parent != Path(sys.executable).parent:
+    is_other = python and python.is_absolute() and python.parent != Path(sys.executable).parent
+    if python and is_other and python.exists():  # of /usr/bin/gunicorn it may be python3
         yield (
             f"{name.full} runs {python}, and this is {sys.executable}: other packages may be"
             f" installed there. Start it with: {shlex.join([str(python), *sys.orig_argv[1:]])}"
