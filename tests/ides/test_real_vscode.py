@@ -21,11 +21,21 @@ from tests.support.processes import (
 )
 from tests.support.requirements import require_debugger
 
+# What `ide compose` writes for the tasks that start the container and stop it.
+COMPOSE = """\
+x-debuglaunch:
+  debug_port: 5678
+  path_mappings: {".": /app}
+  up: [podman-compose, up]
+  stop: [podman-compose, stop]
+"""
+
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     require_debugger("debugpy")
     workspace = Workspace.copied("vscode", tmp_path_factory.mktemp("open") / "vscode")
+    (workspace.folder / "compose.debug.yaml").write_text(COMPOSE)
     written(workspace.folder, "vscode", "--with", "browser,docker,wait", *workspace.flags)
     return workspace
 
@@ -37,9 +47,14 @@ def vscode(workspace: Workspace) -> Iterator[VSCode]:
         yield vscode
 
 
-def test_it_marks_nothing_in_launch_json(vscode: VSCode, workspace: Workspace) -> None:
-    file = str(workspace.folder / ".vscode" / "launch.json")
-    marked = vscode.ask("problems", file=file, find='"request": "launch",')
+@pytest.mark.parametrize(
+    ("name", "line"), [("launch.json", '"request": "launch",'), ("tasks.json", '"type": "shell",')]
+)
+def test_it_marks_nothing_in_our_files(
+    vscode: VSCode, workspace: Workspace, name: str, line: str
+) -> None:
+    file = str(workspace.folder / ".vscode" / name)
+    marked = vscode.ask("problems", file=file, find=line)
     assert len(marked["withMistake"]) == 1
     assert marked["without"] == []
 
