@@ -176,7 +176,7 @@ def test_an_app_at_work_is_waited_for() -> None:
 
 def test_a_request_that_its_thread_has_not_seen_yet_is_waited_for() -> None:
     """On a busy machine it may take long until the thread that was started for it runs."""
-    with serving(Gate()) as (server, _), connected(server) as client:
+    with serving(Gate()) as (server, _):
         serve = server.process_request_thread  # type: ignore[attr-defined]
         may_run = threading.Event()
 
@@ -185,11 +185,12 @@ def test_a_request_that_its_thread_has_not_seen_yet_is_waited_for() -> None:
             serve(*arguments)
 
         vars(server)["process_request_thread"] = serve_late
-        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        wait_until(lambda: server._open)
-        assert is_awaited(server)
-        may_run.set()
-        assert client.recv(12).endswith(b"404")
+        with connected(server) as client:
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            wait_until(lambda: server._open)
+            assert is_awaited(server)
+            may_run.set()
+            assert client.recv(12).endswith(b"404")
 
 
 def test_the_rest_of_an_answer_of_known_length_is_waited_for() -> None:
