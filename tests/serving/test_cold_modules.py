@@ -243,8 +243,8 @@ def seen():
     runs = [shop.words.RUN_BY, shop.views.RUN_BY]
     return {"text": "one", "parent": os.getppid(), "pid": os.getpid(), "ahead": runs}
 """
-# Asked for by another name than those that are looked for: it is to tell where it has run.
-MODULE = "import os\nRUN_BY = getattr(os, 'get' + 'pid')()\nTEXT = 'one'\n"
+# Asked for in a way that is not looked for: it is to tell where it has run.
+MODULE = "import os\nRUN_BY = int(os.readlink('/proc/self'))\nTEXT = 'one'\n"
 
 
 def ahead(project: Project, served: Served, file: str) -> list[str]:
