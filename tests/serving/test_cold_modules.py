@@ -302,8 +302,12 @@ def test_a_breakpoint_at_a_line_that_runs_on_import_makes_a_module_hot(shop: Pro
         editor.wait_for_session(2)
         wait_for_ahead(shop, served, "main.py", ["words", "views"])
         editor.set_breakpoints(shop.root / "shop" / "words.py", [3])
+
+        def told() -> list[str]:
+            return [line for line in served.program.lines if "shop.words, because" in line]
+
+        wait_until(lambda: ahead(shop, served, "main.py") == [] and told())
         # What imports it runs anew with it.
-        wait_for_ahead(shop, served, "main.py", [])
-        told = [line for line in served.program.lines if "Imported anew" in line]
-        assert len(told) == 1
-        assert "shop.words, because it has a breakpoint there" in told[0]
+        assert ahead(shop, served, "main.py") == []
+        assert len(told()) == 1
+        assert "shop.words, because it has a breakpoint there" in told()[0]

@@ -73,7 +73,9 @@ EVENTS = {
 }
 # What installed packages may do for themselves where a module of the project calls them:
 # sys._getframe for a class's module, time.sleep for nothing that a fork would miss.
-ONLY_BY_ITSELF = ("sys._getframe", "sys._current_frames", "builtins.id", "ctypes.dlopen")
+ONLY_BY_ITSELF = ("sys._getframe", "sys._current_frames", "builtins.id", "ctypes.dlopen",
+    "sys.setprofile", "sys.settrace",
+)  # fmt: skip
 FOLDER_EVENTS = ("os.listdir", "os.scandir")
 IMPORTLIB = "<frozen importlib"
 # Its name before Python 3.11.
@@ -142,6 +144,7 @@ class ModuleRecorder:
         """How long the project's own modules took, without the packages they import."""
         self._modules: dict[str, _Running] = {}
         self._stack: list[_Running] = []
+        self._thread = _thread.get_ident()
         self._begun: InterpreterState | None = None
         self._probe: _Probe | None = None
         self._since = 0.0
@@ -353,6 +356,8 @@ class ModuleRecorder:
 
     def _audited(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self._looks_on or not self._stack or not self._stack[-1].is_own:
+            return
+        if _thread.get_ident() != self._thread:  # a debugger's
             return
         if event != "open" and event not in EVENTS and event not in FOLDER_EVENTS:
             return
