@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask_debuglaunch import start_directory  # noqa: F401  (notes the directory of now)
+from flask_debuglaunch import original_cwd  # noqa: F401  (notes the directory of now)
 from flask_debuglaunch.errors import LaunchError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ try:
 
     main(prog_name="python -m flask_debuglaunch")
 except (ImportError, AttributeError) as error:
-    from flask_debuglaunch.shadowing import shadowing_file
+    from flask_debuglaunch.shadowed_modules import shadowing_file
 
     file = shadowing_file(error)
     if file is None:

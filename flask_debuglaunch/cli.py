@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flask_debuglaunch.command_group import LaunchGroup, explaining_command
-from flask_debuglaunch.configuration.command_line_flags import Given, read_argv
-from flask_debuglaunch.configuration.load_settings import load_settings
-from flask_debuglaunch.deployment import NAMES_OF_DEPLOYED
-from flask_debuglaunch.settings_options import (
+from flask_debuglaunch.click_group import LaunchGroup, explaining_command
+from flask_debuglaunch.click_options import (
     completed_with,
     completed_with_files,
     file_settings_options,
     settings_options,
 )
+from flask_debuglaunch.configuration.command_line_flags import Given, read_argv
+from flask_debuglaunch.configuration.load_settings import load_settings
+from flask_debuglaunch.deployment import NAMES_OF_DEPLOYED
 from flask_debuglaunch.terminal import show_note
 
 if TYPE_CHECKING:
@@ -207,12 +207,12 @@ def doctor(
 
     With FILE:LINE for that very line: `doctor shop/views.py:12`.
     """
-    from flask_debuglaunch.doctor import doctor_report, examination
+    from flask_debuglaunch.doctor import doctor_report, run_checks
 
     if dry_run and not fix:
         raise click.UsageError("--dry-run goes with --fix: it shows what --fix would write", ctx)
-    evidence = examination.gather(lambda: _plan(ctx, flags), _environ_of_user(ctx))
-    diagnosis = examination.diagnose(evidence, place, import_app=import_app)
+    evidence = run_checks.gather(lambda: _plan(ctx, flags), _environ_of_user(ctx))
+    diagnosis = run_checks.diagnose(evidence, place, import_app=import_app)
     if as_json:
         _print_json(doctor_report.as_json(diagnosis, place))
     else:
@@ -220,7 +220,7 @@ def doctor(
     if fix:
         from flask_debuglaunch.ides import change_report, generate_files
 
-        repairs = examination.repairs_of(diagnosis, evidence.folder)
+        repairs = run_checks.repairs_of(diagnosis, evidence.folder)
         if not dry_run:
             generate_files.write(repairs)
         mode = "diff" if dry_run else None

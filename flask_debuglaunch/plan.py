@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from flask_debuglaunch.configuration.origins import Value
 from flask_debuglaunch.configuration.settings import Settings
+from flask_debuglaunch.configuration.value_origins import Value
 from flask_debuglaunch.configuration.value_types import split_address
 from flask_debuglaunch.debuggers import DEBUGGERS, debugger_of
 from flask_debuglaunch.deployment.deployed import Deployed

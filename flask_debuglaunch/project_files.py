@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from flask_debuglaunch.configuration.origins import shown
+from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.regular_file import kind_of, read_regular_file
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import flask_debuglaunch
-from flask_debuglaunch.configuration.origins import Origin, Value
 from flask_debuglaunch.configuration.settings import Settings
+from flask_debuglaunch.configuration.value_origins import Origin, Value
 from flask_debuglaunch.container import Container
 from flask_debuglaunch.debuggers import Presence
 from flask_debuglaunch.detection import Facts, observe

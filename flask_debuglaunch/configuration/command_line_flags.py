@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flask_debuglaunch.configuration.origins import Origin, Value
 from flask_debuglaunch.configuration.settings import (
     DECLARATIONS,
     Declaration,
     Settings,
     values_of,
 )
+from flask_debuglaunch.configuration.value_origins import Origin, Value
 from flask_debuglaunch.configuration.value_types import PathMappings, Paths, not_fitting
 from flask_debuglaunch.errors import LaunchError
 

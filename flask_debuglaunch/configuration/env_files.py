@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from flask_debuglaunch.configuration.origins import found, shown
 from flask_debuglaunch.configuration.settings import FileLookup
+from flask_debuglaunch.configuration.value_origins import found, shown
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.installed_versions import installed_version
 from flask_debuglaunch.regular_file import read_regular_file

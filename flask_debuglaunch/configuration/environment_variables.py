@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from flask_debuglaunch.configuration.origins import Origin, Value, found, shown
 from flask_debuglaunch.configuration.settings import (
     DECLARATIONS,
     ENV_PREFIX,
     Declaration,
 )
+from flask_debuglaunch.configuration.value_origins import Origin, Value, found, shown
 from flask_debuglaunch.configuration.value_types import not_fitting
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 

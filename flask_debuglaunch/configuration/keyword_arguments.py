@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flask_debuglaunch.configuration.origins import Origin, Value
 from flask_debuglaunch.configuration.settings import DECLARATIONS
+from flask_debuglaunch.configuration.value_origins import Origin, Value
 from flask_debuglaunch.configuration.value_types import not_fitting
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 

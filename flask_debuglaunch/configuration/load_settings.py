@@ -15,8 +15,8 @@ from flask_debuglaunch.configuration.env_files import (
     load_env_files,
 )
 from flask_debuglaunch.configuration.environment_variables import CONFIG_ENV, read_environment
-from flask_debuglaunch.configuration.origins import Origin, Value, shown
 from flask_debuglaunch.configuration.settings import FileLookup, Settings
+from flask_debuglaunch.configuration.value_origins import Origin, Value, shown
 from flask_debuglaunch.errors import LaunchError
 
 CONFIG_NAMES = ("flask-debuglaunch.yaml", "config.yaml", "config.yml")

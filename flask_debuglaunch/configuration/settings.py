@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flask_debuglaunch.configuration.origins import Value
+from flask_debuglaunch.configuration.value_origins import Value
 from flask_debuglaunch.configuration.value_types import (
     AppImport,
     AutoBoolean,

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from flask_debuglaunch.configuration.origins import found
+from flask_debuglaunch.configuration.value_origins import found
 from flask_debuglaunch.editor_links import EDITORS, is_template
 from flask_debuglaunch.errors import did_you_mean
 

@@ -17,8 +17,8 @@ import yaml
 import yaml.reader
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from flask_debuglaunch.configuration.origins import Origin, Value, found, shown
 from flask_debuglaunch.configuration.settings import DECLARATIONS, YAML_BLOCK
+from flask_debuglaunch.configuration.value_origins import Origin, Value, found, shown
 from flask_debuglaunch.configuration.value_types import Boolean, Kind, not_fitting
 from flask_debuglaunch.debuggers import DEBUGGERS
 from flask_debuglaunch.errors import LaunchError, did_you_mean, nearest

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
-from flask_debuglaunch.debuggers.child_sessions import children_left_alone
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, Presence
 from flask_debuglaunch.debuggers.ide_connection import IdeServer
+from flask_debuglaunch.debuggers.join_debug_session import children_left_alone
 from flask_debuglaunch.debuggers.pydevd_base import PydevdBase
 from flask_debuglaunch.errors import DebuggerUnavailable
 from flask_debuglaunch.port_owner import owner_of_port

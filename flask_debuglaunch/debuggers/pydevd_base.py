@@ -8,11 +8,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-from flask_debuglaunch import fixes
+from flask_debuglaunch import fix_commands
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, PathMappings, Presence
 from flask_debuglaunch.debuggers.ide_connection import IdeServer, dial
-from flask_debuglaunch.debuggers.pdb_tracing import let_pdb_trace
+from flask_debuglaunch.debuggers.pdb_patch import let_pdb_trace
 from flask_debuglaunch.debuggers.post_mortem import stop_post_mortem
 from flask_debuglaunch.debuggers.pydevd_resume_patch import wake_at_once
 from flask_debuglaunch.debuggers.raw_thread import start_raw_thread
@@ -121,7 +121,7 @@ class PydevdBase:
 
         if not self.installed():
             raise DebuggerUnavailable(
-                f"{self.name} is not installed here: {fixes.install(self.package)}"
+                f"{self.name} is not installed here: {fix_commands.install(self.package)}"
             )
         # Else every start on Python 3.11 and later prints a warning about frozen modules.
         os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
@@ -137,7 +137,7 @@ class PydevdBase:
             raise DebuggerUnavailable(
                 f"the installed {self.name} is too old for Python {sys.version_info[0]}."
                 f"{sys.version_info[1]} or for this launcher ({type(error).__name__}: {error}):"
-                f" {fixes.upgrade(self.package)}"
+                f" {fix_commands.upgrade(self.package)}"
             ) from error
 
 

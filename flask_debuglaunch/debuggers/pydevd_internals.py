@@ -18,8 +18,8 @@ from types import FrameType, ModuleType, TracebackType
 from typing import Any
 
 from flask_debuglaunch.debuggers.debugger_interface import PathMappings
-from flask_debuglaunch.debuggers.frame_place import place_of
 from flask_debuglaunch.debuggers.raw_thread import raw_threads
+from flask_debuglaunch.debuggers.source_location import place_of
 
 OUR_FOLDER = str(Path(__file__).parents[1]) + os.sep
 """No one wants to step into this code."""

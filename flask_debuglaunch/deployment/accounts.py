@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flask_debuglaunch.configuration.origins import Origin, Value
+from flask_debuglaunch.configuration.value_origins import Origin, Value
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flask_debuglaunch.configuration.command_line_flags import Given, read_argv
-from flask_debuglaunch.configuration.origins import Value
+from flask_debuglaunch.configuration.value_origins import Value
 from flask_debuglaunch.deployment import NAMES_OF_DEPLOYED
 from flask_debuglaunch.deployment.change_account import arrival, look_as, start_again_as
 from flask_debuglaunch.deployment.deployed import UNKNOWN, Deployed

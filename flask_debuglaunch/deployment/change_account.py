@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import flask_debuglaunch
-from flask_debuglaunch.configuration.origins import Origin, Value
+from flask_debuglaunch.configuration.value_origins import Origin, Value
 from flask_debuglaunch.deployment.accounts import Account, account_of, with_groups
 from flask_debuglaunch.deployment.deployed import Deployed
 from flask_debuglaunch.errors import LaunchError

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flask_debuglaunch.configuration.origins import Origin, Value
+from flask_debuglaunch.configuration.value_origins import Origin, Value
 from flask_debuglaunch.redaction import redact_value
 
 UNKNOWN: Value[None] = Value(None)

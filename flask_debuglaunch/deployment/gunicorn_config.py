@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from flask_debuglaunch.configuration.origins import Origin, Value, found, shown
+from flask_debuglaunch.configuration.value_origins import Origin, Value, found, shown
 from flask_debuglaunch.deployment.deployed import DEFAULT_UMASK, UNKNOWN, Deployed
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.terminal import say

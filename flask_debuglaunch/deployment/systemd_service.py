@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flask_debuglaunch.configuration.origins import Origin, Value
+from flask_debuglaunch.configuration.value_origins import Origin, Value
 from flask_debuglaunch.deployment.deployed import DEFAULT_UMASK, UNKNOWN, Deployed
 from flask_debuglaunch.deployment.systemd_syntax import (
     Assignment,

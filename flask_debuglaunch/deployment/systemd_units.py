@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flask_debuglaunch.configuration.origins import Origin
+from flask_debuglaunch.configuration.value_origins import Origin
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.regular_file import read_regular_file
 

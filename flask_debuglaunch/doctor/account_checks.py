@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flask_debuglaunch.configuration.origins import shown
+from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.deployment.access import access_of
 from flask_debuglaunch.deployment.accounts import Account
 from flask_debuglaunch.deployment.change_account import account_for

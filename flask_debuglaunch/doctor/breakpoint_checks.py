@@ -12,7 +12,7 @@ from importlib.machinery import FrozenImporter
 from pathlib import Path
 from types import CodeType
 
-from flask_debuglaunch.configuration.origins import shown
+from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Finding, Level
 from flask_debuglaunch.doctor.ide_file_checks import MODULE, configurations_of

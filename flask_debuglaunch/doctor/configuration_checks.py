@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from flask_debuglaunch.configuration.origins import shown
+from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.configuration.value_types import Patterns
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flask_debuglaunch import fixes
+from flask_debuglaunch import fix_commands
 from flask_debuglaunch.debuggers.pydevd_base import PydevdBase
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
@@ -48,7 +48,7 @@ def _listening(evidence: Evidence, owner: PortOwner | None) -> Iterator[Finding]
             Level.ERROR,
             f"the debug port is taken by {owner}: the app is served without the debugger",
             where,
-            f"python -m flask_debuglaunch {fixes.another_port('--debug-port', port)}",
+            f"python -m flask_debuglaunch {fix_commands.another_port('--debug-port', port)}",
         )
 
 
@@ -89,7 +89,7 @@ def _http_port(evidence: Evidence) -> Iterator[Finding]:
         Level.ERROR,
         f"the app's port is taken by {owner}",
         f"PORT {port}",
-        f"python -m flask_debuglaunch {fixes.another_port('--port', port)}",
+        f"python -m flask_debuglaunch {fix_commands.another_port('--port', port)}",
     )
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from flask_debuglaunch import fixes
-from flask_debuglaunch.configuration.origins import shown
+from flask_debuglaunch import fix_commands
+from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.errors import LaunchError
@@ -27,7 +27,7 @@ def _installed(evidence: Evidence) -> Iterator[Finding]:
     if debugger.installed():
         yield Finding(Level.OK, f"{debugger.name} is installed", sys.executable)
     else:
-        fix = fixes.install(str(debugger.package))
+        fix = fix_commands.install(str(debugger.package))
         yield Finding(Level.ERROR, f"{debugger.name} is not installed", sys.executable, fix)
 
 
@@ -45,7 +45,7 @@ def _new_enough(evidence: Evidence) -> Iterator[Finding]:
     if installed >= needed:
         yield Finding(Level.OK, what, sys.executable)
         return
-    fix = fixes.upgrade(str(debugger.package))
+    fix = fix_commands.upgrade(str(debugger.package))
     yield Finding(
         Level.ERROR, f"{what} is too old: it needs {written(needed)} or newer", sys.executable, fix
     )
@@ -62,14 +62,14 @@ def _over_each_other(_: Evidence) -> Iterator[Finding]:
             "pydevd and pydevd-pycharm are both installed: each has overwritten files of the other",
             str(Path(spec.origin).parent) if spec and spec.origin else sys.prefix,
             f"{sys.executable} -m pip uninstall -y {' '.join(installed)}"
-            f" && {fixes.install('pydevd')}",
+            f" && {fix_commands.install('pydevd')}",
         )
     elif installed and spec is None:
         yield Finding(
             Level.ERROR,
             f"{installed[0]} is installed, and its files are gone: the other one was uninstalled",
             sys.prefix,
-            fixes.install(f"--force-reinstall {installed[0]}"),
+            fix_commands.install(f"--force-reinstall {installed[0]}"),
         )
 
 

@@ -16,8 +16,8 @@ from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.ides import IDE_OF, IDES
 from flask_debuglaunch.ides.containers import GENERATORS
 from flask_debuglaunch.ides.ide_interface import File, Project, Refused
-from flask_debuglaunch.ides.opened_folder import opened_folder, repository_above
 from flask_debuglaunch.ides.shareable_flags import shareable_flags
+from flask_debuglaunch.ides.workspace_folder import repository_above, workspace_folder
 from flask_debuglaunch.project_files import Change, apply, read
 
 MODELINE = "# yaml-language-server: $schema="
@@ -56,7 +56,7 @@ def generate(
     ides = _chosen_ides(names, folder)
     extras = _chosen_extras(with_extras, ides)
     markers = [marker for name in ides if (marker := IDES[name].marker)]
-    opened = opened_folder(folder, markers)
+    opened = workspace_folder(folder, markers)
     project = _project(folder, config, given, opened)
     changed = tuple(changes(_files(ides, extras, project), project.read))
     next_steps = tuple(dict.fromkeys(IDES[name].next_step for name in ides))
@@ -87,7 +87,7 @@ def _chosen_ides(names: Collection[str], folder: Path) -> list[str]:
     if names:
         return list(dict.fromkeys(_ide_of(name) for name in names))
     marked = {name: one.marker for name, one in IDES.items() if one.marker}
-    opened = opened_folder(folder, marked.values())
+    opened = workspace_folder(folder, marked.values())
     found = [name for name, marker in marked.items() if (opened / marker).exists()]
     if not found:
         found = [ide for ide in [IDE_OF.get(editor_of_terminal(os.environ) or "")] if ide]

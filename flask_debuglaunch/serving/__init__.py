@@ -22,7 +22,7 @@ from flask_debuglaunch.detection import production_server, running_tests
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.environ_for_app import drop_stale_variables
-from flask_debuglaunch.serving.app.other_servers import ignore_if_imported, place_in_user_code
+from flask_debuglaunch.serving.app.server_calls_in_app import ignore_if_imported, place_in_user_code
 from flask_debuglaunch.serving.processes import CHILD_MARKER
 from flask_debuglaunch.serving.processes.init_process import below_init, needs_init
 from flask_debuglaunch.serving.terminal_modes import terminal_restored

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic, sleep  # the originals: an app may patch the module (gevent)
 
-from flask_debuglaunch import fixes
+from flask_debuglaunch import fix_commands
 from flask_debuglaunch.banner import listening
 from flask_debuglaunch.debuggers import (
     DEBUGGERS,
     Debugger,
     Endpoint,
-    child_sessions,
+    join_debug_session,
     present_debugger,
 )
-from flask_debuglaunch.debuggers.child_sessions import Session
+from flask_debuglaunch.debuggers.join_debug_session import Session
 from flask_debuglaunch.errors import DebuggerUnavailable, LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.terminal import say
@@ -63,7 +63,7 @@ def attach_supervisor(plan: Plan, is_over: IsOver) -> Session | None:
 def current_session() -> Session | None:
     """In the supervisor: the session that the next worker joins. It changes when debugpy's adapter
     had to be started anew; None while there is none."""
-    return child_sessions.session_of_this_process()
+    return join_debug_session.session_of_this_process()
 
 
 def attach_worker(plan: Plan, session: Session | None) -> None:
@@ -79,7 +79,7 @@ def attach_worker(plan: Plan, session: Session | None) -> None:
 
 def _join(session: Session) -> None:
     try:
-        child_sessions.join(session)
+        join_debug_session.join(session)
     except DebuggerUnavailable as error:
         say(f"{error}. Until the next reload the app is served without the debugger")
 
@@ -145,7 +145,7 @@ def _meet(plan: Plan, is_over: IsOver) -> bool:
     except DebuggerUnavailable as error:
         if plan.required.value:
             raise
-        say(f"{error}. The app is served without it; {fixes.DOCTOR}")
+        say(f"{error}. The app is served without it; {fix_commands.DOCTOR}")
         return False
     _wait_for_ide(plan, debugger, endpoint)
     return True

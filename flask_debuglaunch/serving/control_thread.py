@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from select import select  # the original: an app may patch the module (gevent)
 
-from flask_debuglaunch.debuggers.child_stops import ChildStops
+from flask_debuglaunch.debuggers.stops_in_child_processes import ChildStops
 from flask_debuglaunch.debuggers.terminal_prompts import prompting_at
 from flask_debuglaunch.serving.attach_debugger import debugger_of
 from flask_debuglaunch.serving.ipc_messages import Resumed, Retire, Stopped, Task

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flask_debuglaunch.debuggers.child_sessions import Session
+from flask_debuglaunch.debuggers.join_debug_session import Session
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.server.tls import CertificateFiles
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from flask_debuglaunch.debuggers import child_sessions, pydevd_internals
+from flask_debuglaunch.debuggers import join_debug_session, pydevd_internals
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.serving.app.app_finder import failing_app
 from flask_debuglaunch.serving.app.app_import import import_app, print_error, take_over
@@ -50,13 +50,13 @@ from flask_debuglaunch.serving.ipc_messages import (
     Watch,
     Writes,
 )
-from flask_debuglaunch.serving.processes.held_resources import holds_what_next_may_need
+from flask_debuglaunch.serving.processes.exclusive_resources import holds_what_next_may_need
+from flask_debuglaunch.serving.processes.exec_new_interpreter import start_afresh
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance
-from flask_debuglaunch.serving.processes.start_afresh import start_afresh
 from flask_debuglaunch.serving.server.http_server import AppServer, make_server
 from flask_debuglaunch.serving.server.tls import ssl_context_of
-from flask_debuglaunch.serving.watching.own_writes import tell_of_writes
+from flask_debuglaunch.serving.watching.files_written_by_app import tell_of_writes
 from flask_debuglaunch.terminal import say
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ def end_process(orders: ControlThread) -> int:
     The same two steps as in multiprocessing's own children (multiprocessing.process._bootstrap).
     """
     orders.allow_exit(EXIT_SECONDS)
-    child_sessions.leave()
+    join_debug_session.leave()
     threading._shutdown()  # type: ignore[attr-defined]  # joins the app's own threads
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

@@ -19,14 +19,14 @@ import pytest
 from flask_debuglaunch.configuration.env_files import env_file_lookups
 from flask_debuglaunch.serving.ipc_messages import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
+from flask_debuglaunch.serving.watching.folder_scan import MAX_DEPTH, scan
 from flask_debuglaunch.serving.watching.polled_folders import polled_from_the_start
 from flask_debuglaunch.serving.watching.polling_backend import (
     MOST_SHARE,
     PollingEvents,
     pause_after,
 )
-from flask_debuglaunch.serving.watching.survey import MAX_DEPTH, survey
-from flask_debuglaunch.serving.watching.watched import Watched
+from flask_debuglaunch.serving.watching.watch_rules import WatchRules
 from flask_debuglaunch.serving.watching.watcher import OpenEvents, Watcher
 from flask_debuglaunch.serving.watching.watchfiles_backend import WatchfilesEvents
 
@@ -48,7 +48,7 @@ class Folder:
         for name in ("main.py", "shop/cart.py", "shop/catalog.py"):
             (root / name).parent.mkdir(exist_ok=True)
             (root / name).write_text("x = 1\n")
-        watched = Watched(roots=frozenset([str(root)]), files=frozenset())
+        watched = WatchRules(roots=frozenset([str(root)]), files=frozenset())
         self.watcher = Watcher(watched, open_events)
         self.watcher.start()
         # Told of together with what has changed before the events are on their way.
@@ -375,10 +375,10 @@ def test_folders_in_folders_cost_no_more_than_their_number(tmp_path: Path, where
         deepest = top.joinpath(*("d" * depth))
         os.makedirs(deepest)
         root = str(deepest if where == "above" else top)
-        watched = Watched(roots=frozenset([root]), files=frozenset())
+        watched = WatchRules(roots=frozenset([root]), files=frozenset())
 
         def look() -> None:
-            folders = survey(watched).folders
+            folders = scan(watched).folders
             assert root in folders
             assert len(folders) <= MAX_DEPTH + 1
             list(polled_from_the_start([*folders]))
@@ -401,8 +401,10 @@ def test_links_that_lead_to_each_other_end(tmp_path: Path) -> None:
     for number in range(2000):
         os.symlink(f"{number + 1}.py", tmp_path / f"{number}.py")
     os.symlink("loop", tmp_path / "loop")
-    watched = Watched(roots=frozenset([str(tmp_path)]), files=frozenset([str(tmp_path / "loop")]))
-    assert str(tmp_path / "0.py") in survey(watched).turns
+    watched = WatchRules(
+        roots=frozenset([str(tmp_path)]), files=frozenset([str(tmp_path / "loop")])
+    )
+    assert str(tmp_path / "0.py") in scan(watched).turns
 
 
 @pytest.mark.parametrize("look", [0.0, 0.001, 0.02, 0.1, 0.15, 1.0, 10.0])

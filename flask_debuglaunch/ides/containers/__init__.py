@@ -22,10 +22,10 @@ Generator: TypeAlias = Callable[[Project, "str | None"], ContainerFiles]
 
 
 def _compose(project: Project, service: str | None) -> ContainerFiles:
-    from flask_debuglaunch.ides.containers import compose, launcher_folder
+    from flask_debuglaunch.ides.containers import compose, launcher_cache_folder
 
     file, notes = compose.compose_file(project, service)
-    return ContainerFiles([file], notes, launcher_folder.provide)
+    return ContainerFiles([file], notes, launcher_cache_folder.provide)
 
 
 def _kubernetes(project: Project, manifest: str | None) -> ContainerFiles:

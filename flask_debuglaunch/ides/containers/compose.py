@@ -20,7 +20,7 @@ from flask_debuglaunch.ides.containers.attach_target import EXTENSION, FILE, Att
 from flask_debuglaunch.ides.containers.compose_project import ComposeProject, read_compose_project
 from flask_debuglaunch.ides.containers.compose_service import Service, service_of
 from flask_debuglaunch.ides.containers.dockerfile import Copied
-from flask_debuglaunch.ides.containers.launcher_folder import HOST_FOLDER, IN_CONTAINER
+from flask_debuglaunch.ides.containers.launcher_cache_folder import HOST_FOLDER, IN_CONTAINER
 from flask_debuglaunch.ides.ide_interface import File, Project, Refused
 from flask_debuglaunch.server_command import PORTS, Served, read_command
 

@@ -20,7 +20,7 @@ import yaml
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.ides.containers import ContainerFiles
 from flask_debuglaunch.ides.containers.dockerfile import Image, read_image
-from flask_debuglaunch.ides.containers.launcher_folder import IN_CONTAINER, packed
+from flask_debuglaunch.ides.containers.launcher_cache_folder import IN_CONTAINER, packed
 from flask_debuglaunch.ides.ide_interface import File, Project, Refused
 from flask_debuglaunch.server_command import PORTS, Served, read_command
 

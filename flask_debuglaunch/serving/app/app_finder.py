@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from flask_debuglaunch.configuration.origins import found, shown
+from flask_debuglaunch.configuration.value_origins import found, shown
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from flask_debuglaunch.debuggers.started_by_program import notice_debuggers_started
+from flask_debuglaunch.debuggers.debugger_calls_in_app import notice_debuggers_started
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_finder import (
@@ -20,8 +20,8 @@ from flask_debuglaunch.serving.app.app_finder import (
 )
 from flask_debuglaunch.serving.app.environ_for_app import set_for_app
 from flask_debuglaunch.serving.app.error_relay import relay_import_error
-from flask_debuglaunch.serving.app.missing_module_hint import look_only_in_imported_packages
-from flask_debuglaunch.serving.app.other_servers import let_others_serve, serving_ignored
+from flask_debuglaunch.serving.app.server_calls_in_app import let_others_serve, serving_ignored
+from flask_debuglaunch.serving.app.traceback_patch import look_only_in_imported_packages
 from flask_debuglaunch.serving.attach_debugger import debugger_of
 from flask_debuglaunch.terminal import say
 

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from flask_debuglaunch.debuggers.child_sessions import debugger_folders
+from flask_debuglaunch.debuggers.join_debug_session import debugger_folders
 from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER, is_installed
 from flask_debuglaunch.serving.ipc_messages import Watch
 

@@ -13,7 +13,7 @@ import sysconfig
 from pathlib import Path
 
 import flask_debuglaunch
-from flask_debuglaunch.debuggers.child_sessions import debugger_folders
+from flask_debuglaunch.debuggers.join_debug_session import debugger_folders
 
 OUR_FOLDER = str(Path(flask_debuglaunch.__file__).parent) + os.sep
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from flask_debuglaunch.debuggers.pydevd_internals import lives_with_gevent
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.app.extension_hints import extension_hints
+from flask_debuglaunch.serving.app.flask_extension_hints import extension_hints
 from flask_debuglaunch.serving.attach_debugger import (
     debugger_of,
     meet_late,

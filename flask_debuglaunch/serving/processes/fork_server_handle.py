@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from flask_debuglaunch.debuggers.child_sessions import children_left_alone
+from flask_debuglaunch.debuggers.join_debug_session import children_left_alone
 from flask_debuglaunch.serving.ipc_messages import (
     Exited,
     Fork,
@@ -26,7 +26,7 @@ from flask_debuglaunch.serving.ipc_messages import (
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.socket_inheritance import spawn
 from flask_debuglaunch.serving.processes.worker_handle import END_SECONDS
-from flask_debuglaunch.serving.watching.signature import Signature, signature
+from flask_debuglaunch.serving.watching.file_signature import Signature, signature
 
 FORK_SECONDS = 2.0
 """A fork takes some milliseconds. A fork server that does not answer is stopped, or hangs."""

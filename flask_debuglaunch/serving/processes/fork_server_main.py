@@ -20,14 +20,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flask_debuglaunch.configuration.origins import shown
-from flask_debuglaunch.debuggers import child_sessions
+from flask_debuglaunch.configuration.value_origins import shown
+from flask_debuglaunch.debuggers import join_debug_session
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
 from flask_debuglaunch.serving.app.environ_for_app import set_for_app
 from flask_debuglaunch.serving.app.imported_files import ImportsSeen, files_and_folders_of_imports
 from flask_debuglaunch.serving.app.interpreter_state import look
-from flask_debuglaunch.serving.app.other_servers import let_others_serve
 from flask_debuglaunch.serving.app.preloadable_modules import OUR_NAME, PreloadedModules, package_of
+from flask_debuglaunch.serving.app.server_calls_in_app import let_others_serve
 from flask_debuglaunch.serving.ipc_messages import (
     Changes,
     Exited,
@@ -40,7 +40,7 @@ from flask_debuglaunch.serving.ipc_messages import (
 )
 from flask_debuglaunch.serving.processes.import_effects import ImportEffects, fork_safe_settings
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
-from flask_debuglaunch.serving.processes.lifeline import tie_to
+from flask_debuglaunch.serving.processes.parent_death import tie_to
 from flask_debuglaunch.serving.processes.silenced_output import silenced_output
 from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance
 from flask_debuglaunch.serving.self_pipe import SelfPipe
@@ -119,7 +119,7 @@ class Preloading:
     def _import_own(self) -> None:
         with ImportEffects() as effects:
             if self._preload.session is not None:
-                child_sessions.preload(self._preload.session)
+                join_debug_session.preload(self._preload.session)
             importlib.import_module("flask_debuglaunch.serving.worker_main")
             if found := effects.found(""):
                 raise Spoiled(Unsafe("{} {} while it is imported".format(*found)))

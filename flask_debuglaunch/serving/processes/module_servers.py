@@ -20,7 +20,7 @@ from flask_debuglaunch.serving.processes.fork_server_handle import (
     ForkServerHandle,
 )
 from flask_debuglaunch.serving.processes.ipc_channel import channel_to_child
-from flask_debuglaunch.serving.watching.signature import Signature, signature
+from flask_debuglaunch.serving.watching.file_signature import Signature, signature
 from flask_debuglaunch.terminal import say
 
 MOST_TRIES = 5

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from flask_debuglaunch.original_cwd import START_DIRECTORY
 from flask_debuglaunch.serving.app.preloadable_modules import PreloadedModules
 from flask_debuglaunch.serving.ipc_messages import SharedListener, Task
-from flask_debuglaunch.serving.processes import CHILD_MARKER, windows_handover
+from flask_debuglaunch.serving.processes import CHILD_MARKER, windows_socket_handover
 from flask_debuglaunch.serving.processes.ipc_channel import Channel, channel_to_child
-from flask_debuglaunch.serving.processes.lifeline import lifeline, tie_to
-from flask_debuglaunch.start_directory import START_DIRECTORY
+from flask_debuglaunch.serving.processes.parent_death import lifeline, tie_to
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,12 @@ def _read_task(descriptor: int) -> Task | None:
 def _spawn_on_windows(
     command: list[str], environ: Mapping[str, str], listener: socket.socket
 ) -> tuple[subprocess.Popen[bytes], Channel]:
-    secret = secrets.token_bytes(windows_handover.SECRET_BYTES)
+    secret = secrets.token_bytes(windows_socket_handover.SECRET_BYTES)
     with socket.create_server(("127.0.0.1", 0)) as door:
         marker = {CHILD_MARKER: f"{door.getsockname()[1]},{secret.hex()}"}
         process = subprocess.Popen(command, env={**environ, **marker}, cwd=START_DIRECTORY)
         try:
-            connection, pid = windows_handover.admit(
+            connection, pid = windows_socket_handover.admit(
                 door, secret, is_there=lambda: process.poll() is None
             )
         except OSError:
@@ -126,7 +126,7 @@ def _spawn_on_windows(
 
 def _inherit_on_windows(marker: str) -> Inheritance:
     port, secret = marker.split(",")
-    channel = Channel(windows_handover.ask(int(port), bytes.fromhex(secret)))
+    channel = Channel(windows_socket_handover.ask(int(port), bytes.fromhex(secret)))
     from_share: Any = getattr(socket, "fromshare")  # noqa: B009  (not on other platforms)
     listener: socket.socket = from_share(channel.receive().content)
     listener.setblocking(False)

@@ -16,15 +16,15 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from flask_debuglaunch.debuggers import child_sessions
-from flask_debuglaunch.debuggers.child_sessions import Session, children_left_alone
+from flask_debuglaunch.debuggers import join_debug_session
+from flask_debuglaunch.debuggers.join_debug_session import Session, children_left_alone
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker, set_for_app
 from flask_debuglaunch.serving.app.imported_files import ImportsSeen, files_and_folders_of_imports
 from flask_debuglaunch.serving.app.interpreter_state import look
-from flask_debuglaunch.serving.app.other_servers import let_others_serve
 from flask_debuglaunch.serving.app.preloadable_modules import PreloadedModules
+from flask_debuglaunch.serving.app.server_calls_in_app import let_others_serve
 from flask_debuglaunch.serving.ipc_messages import (
     Import,
     Misfit,
@@ -34,7 +34,7 @@ from flask_debuglaunch.serving.ipc_messages import (
     Unsafe,
 )
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
-from flask_debuglaunch.serving.processes.relaunch_command import own_command
+from flask_debuglaunch.serving.processes.own_command_line import own_command
 from flask_debuglaunch.serving.processes.silenced_output import silenced_output
 from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance, spawn
 from flask_debuglaunch.serving.processes.worker_handle import (
@@ -42,7 +42,7 @@ from flask_debuglaunch.serving.processes.worker_handle import (
     WorkerProcess,
     start_fresh,
 )
-from flask_debuglaunch.serving.watching.signature import Signature, signature
+from flask_debuglaunch.serving.watching.file_signature import Signature, signature
 from flask_debuglaunch.terminal import say
 
 # In the process that waits
@@ -77,7 +77,7 @@ def _import_ahead(prepare: Prepare) -> PreloadedModules | None:
     seen.new_files()
     with silenced_output():
         if prepare.session is not None:
-            child_sessions.preload(prepare.session)
+            join_debug_session.preload(prepare.session)
         importlib.import_module("flask_debuglaunch.serving.worker_main")
         begun = look()
         for one in prepare.imports:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from flask_debuglaunch.debuggers.child_sessions import Session
+from flask_debuglaunch.debuggers.join_debug_session import Session
 from flask_debuglaunch.plan import Plan, preloads_modules
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker
 from flask_debuglaunch.serving.ipc_messages import LeftOut, Preload, Preloadable, Unsafe
@@ -22,14 +22,14 @@ from flask_debuglaunch.serving.processes.fork_server_handle import (
 )
 from flask_debuglaunch.serving.processes.ipc_channel import channel_to_child
 from flask_debuglaunch.serving.processes.module_servers import ModuleServers
-from flask_debuglaunch.serving.processes.relaunch_command import own_command
+from flask_debuglaunch.serving.processes.own_command_line import own_command
 from flask_debuglaunch.serving.processes.worker_handle import (
     FreshWorker,
     WorkerProcess,
     start_fresh,
     start_fresh_with,
 )
-from flask_debuglaunch.serving.watching.signature import Signature, signature
+from flask_debuglaunch.serving.watching.file_signature import Signature, signature
 from flask_debuglaunch.terminal import say
 
 MAX_LEFT_OUT = 20

@@ -9,7 +9,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from flask_debuglaunch.configuration.origins import Origin, shown
+from flask_debuglaunch.configuration.value_origins import Origin, shown
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 
 from flask_debuglaunch.serving.self_pipe import SelfPipe
-from flask_debuglaunch.serving.watching.events import Events
+from flask_debuglaunch.serving.watching.backend_interface import Events
 from flask_debuglaunch.serving.watching.polled_folders import LATEST_SECONDS, POLL_SECONDS
 
 SHARE = 0.02

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from flask_debuglaunch.configuration.origins import Value, shown
+from flask_debuglaunch.configuration.value_origins import Value, shown
 from flask_debuglaunch.configuration.value_types import Patterns
-from flask_debuglaunch.serving.watching.survey import survey
-from flask_debuglaunch.serving.watching.watched import Watched
+from flask_debuglaunch.serving.watching.folder_scan import scan
+from flask_debuglaunch.serving.watching.watch_rules import WatchRules
 
 
-def unmatched_patterns(patterns: Value[tuple[str, ...]], watched: Watched) -> Iterator[str]:
+def unmatched_patterns(patterns: Value[tuple[str, ...]], watched: WatchRules) -> Iterator[str]:
     """A line for each; it may still be right, for a file that comes later."""
     if not patterns.value:
         return
-    everything = survey(replace(watched, excluded=()))
+    everything = scan(replace(watched, excluded=()))
     paths = [*everything.files, *everything.module_folders]
     for pattern in patterns.value:
         if not any(Patterns.matches(pattern, path) for path in paths):

@@ -7,9 +7,13 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from flask_debuglaunch.serving.watching.signature import Signature, signature, signature_of_file
-from flask_debuglaunch.serving.watching.survey import FolderIdentity, Survey, survey
-from flask_debuglaunch.serving.watching.watched import Watched, is_module
+from flask_debuglaunch.serving.watching.file_signature import (
+    Signature,
+    signature,
+    signature_of_file,
+)
+from flask_debuglaunch.serving.watching.folder_scan import FolderIdentity, FolderScan, scan
+from flask_debuglaunch.serving.watching.watch_rules import WatchRules, is_module
 
 COARSE_SECONDS = 3.0
 """A folder's time may be as coarse as 2 seconds (FAT): so long another file may come into it and
@@ -19,24 +23,24 @@ leave it as it is."""
 class WatchedFiles:
     """Each look returns the files that a worker is to be replaced for."""
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: WatchRules) -> None:
         self.watched = watched
         self.newcomers: set[str] = set()
         """Modules that have just come: for a moment, or to stay."""
-        self._survey: Survey = survey(watched)
-        self._known: dict[str, Signature] = dict(self._survey.files)
+        self._scan: FolderScan = scan(watched)
+        self._known: dict[str, Signature] = dict(self._scan.files)
         self._folder_times: dict[str, tuple[Signature | None, float]] = {}
         self._names: dict[str, frozenset[str]] = {}
 
     @property
     def folders(self) -> Mapping[str, FolderIdentity]:
         """The folders that events are needed from, the project's own first."""
-        return self._survey.folders
+        return self._scan.folders
 
     @property
     def cut_off(self) -> set[str]:
         """The roots that have more folders than are watched."""
-        return self._survey.cut_off
+        return self._scan.cut_off
 
     def add(self, files: Iterable[str], folders: Iterable[str], since: float) -> set[str]:
         """What a worker says that the app was made from, as it was at that time (seconds since
@@ -47,16 +51,16 @@ class WatchedFiles:
         )
         if self.watched == old:
             return set()
-        found = survey(self.watched)
+        found = scan(self.watched)
         for path, now in found.files.items():
             if path not in self._known and now[0] < since * 1e9:
                 self._known[path] = now
         return self._take_over(found)
 
-    def follow(self, watched: Watched) -> None:
+    def follow(self, watched: WatchRules) -> None:
         """Watch this instead; what was not watched before is taken as it is now."""
         self.watched = watched
-        found = survey(watched)
+        found = scan(watched)
         self._known = {path: self._known.get(path, now) for path, now in found.files.items()}
         self._take_over(found)
 
@@ -74,7 +78,7 @@ class WatchedFiles:
         return self._is_turn(path) or bool(self._named_by(path))
 
     def look_at_all(self) -> set[str]:
-        return self._take_over(survey(self.watched))
+        return self._take_over(scan(self.watched))
 
     def look_at(self, paths: Iterable[str]) -> set[str]:
         """Look at what events have named."""
@@ -90,7 +94,7 @@ class WatchedFiles:
         if any(hold_others):
             return self.look_at_all()
         # Again and again, for thousands of files: no more than the question for each of them.
-        known, files_in = self._known, self._survey.files_in
+        known, files_in = self._known, self._scan.files_in
         of_folders = (files_in[folder] for folder in folders if folder in files_in)
         others = [one for files in of_folders for one in files if signature(one) != known.get(one)]
         return self._changed({path: signature_of_file(path) for path in others})
@@ -107,23 +111,23 @@ class WatchedFiles:
         return names != known
 
     def _is_turn(self, path: str) -> bool:
-        is_link_or_folder = path in self._survey.turns or path in self.folders
+        is_link_or_folder = path in self._scan.turns or path in self.folders
         return is_link_or_folder or self._is_new_folder(path)
 
     def _is_new_folder(self, path: str) -> bool:
-        is_here = os.path.dirname(path) in self._survey.module_folders
+        is_here = os.path.dirname(path) in self._scan.module_folders
         is_inside = is_here or self.watched.is_in_folders(path)
         return is_inside and os.path.isdir(path) and not self.watched.is_skipped(path)
 
     def _named_by(self, path: str) -> set[str]:
         """The files that a change of this path is one of."""
-        is_here = os.path.dirname(path) in self._survey.module_folders
+        is_here = os.path.dirname(path) in self._scan.module_folders
         is_one = is_here and is_module(os.path.basename(path)) and not self.watched.excludes(path)
         named = {path} if is_one or self.watched.counts_by_name(path) else set()
-        return named | self._survey.ends.get(path, set())
+        return named | self._scan.ends.get(path, set())
 
-    def _take_over(self, found: Survey) -> set[str]:
-        self._survey = found
+    def _take_over(self, found: FolderScan) -> set[str]:
+        self._scan = found
         return self._changed({path: found.files.get(path) for path in {*found.files, *self._known}})
 
     def _changed(self, found: Mapping[str, Signature | None]) -> set[str]:

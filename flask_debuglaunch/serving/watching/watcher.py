@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 
-from flask_debuglaunch.configuration.origins import shown
+from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.serving.ipc_messages import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
-from flask_debuglaunch.serving.watching.event_backends import BestEvents
-from flask_debuglaunch.serving.watching.events import Events
-from flask_debuglaunch.serving.watching.survey import MAX_DEPTH, MAX_FOLDERS
-from flask_debuglaunch.serving.watching.watched import Watched
+from flask_debuglaunch.serving.watching.backend_interface import Events
+from flask_debuglaunch.serving.watching.choose_backend import BestEvents
+from flask_debuglaunch.serving.watching.folder_scan import MAX_DEPTH, MAX_FOLDERS
+from flask_debuglaunch.serving.watching.watch_rules import WatchRules
 from flask_debuglaunch.serving.watching.watched_files import WatchedFiles
 from flask_debuglaunch.terminal import say
 
@@ -39,7 +39,7 @@ OpenEvents = Callable[[Iterable[str], SelfPipe], Events]
 class Watcher:
     """A thread that watches. Readable, for a selector, when `changed` has something to say."""
 
-    def __init__(self, watched: Watched, open_events: OpenEvents | None = None) -> None:
+    def __init__(self, watched: WatchRules, open_events: OpenEvents | None = None) -> None:
         self._open_events = open_events or BestEvents()
         self._files = WatchedFiles(watched)
         self._found: set[str] = set()
@@ -48,7 +48,7 @@ class Watcher:
         self._newcomers_count_at: float | None = None
         self._changes: queue.SimpleQueue[set[str]] = queue.SimpleQueue()
         self._has_changes = SelfPipe()
-        self._more: queue.SimpleQueue[Watch | Watched] = queue.SimpleQueue()
+        self._more: queue.SimpleQueue[Watch | WatchRules] = queue.SimpleQueue()
         self._has_more = SelfPipe()
         self._is_over = False
         self.thread = threading.Thread(target=self._run, name="debuglaunch-watch", daemon=True)
@@ -73,7 +73,7 @@ class Watcher:
         self._more.put(more)
         self._has_more.set()
 
-    def follow(self, watched: Watched) -> None:
+    def follow(self, watched: WatchRules) -> None:
         """Watch this instead, until workers say more."""
         self._more.put(watched)
         self._has_more.set()
@@ -158,7 +158,7 @@ class Watcher:
         self._has_more.clear()
         while not self._more.empty():
             more = self._more.get()
-            if isinstance(more, Watched):
+            if isinstance(more, WatchRules):
                 self._files.follow(more)
             else:
                 self._found |= self._files.add(more.files, more.folders, more.since)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flask_debuglaunch.serving.processes.windows_handover import SECRET_BYTES, admit, ask
+from flask_debuglaunch.serving.processes.windows_socket_handover import SECRET_BYTES, admit, ask
 
 from ..support.processes import TIMEOUT, in_background
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 
-def opened_folder(start: Path, markers: Collection[str]) -> Path:
+def workspace_folder(start: Path, markers: Collection[str]) -> Path:
     """The start folder, or the nearest above it that holds an IDE's files (markers) where the start
     folder has none. Only folders of the same repository count, and never the home folder, where
     some IDEs have files of their own."""

@@ -45,7 +45,7 @@ def _diagnosis(
     if line is not None:
         yield from (("breakpoint", finding) for finding in findings_for(line, evidence))
     if import_app and evidence.plan is not None:
-        from flask_debuglaunch.doctor.trial_import import findings_of_import
+        from flask_debuglaunch.doctor.import_app_check import findings_of_import
 
         found = findings_of_import(evidence.plan, line)
         yield from (("import", finding) for finding in found)

@@ -8,9 +8,9 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from flask_debuglaunch.serving.watching.signature import Signature, signature_of_file
+from flask_debuglaunch.serving.watching.file_signature import Signature, signature_of_file
 from flask_debuglaunch.serving.watching.symlink_trail import Trails, trail
-from flask_debuglaunch.serving.watching.watched import Watched, is_module
+from flask_debuglaunch.serving.watching.watch_rules import WatchRules, is_module
 
 MAX_FOLDERS = 5_000
 """So many folders below the app's are watched: enough for any project, not for a whole disk."""
@@ -22,7 +22,7 @@ FolderIdentity = tuple[int, int]
 
 
 @dataclass
-class Survey:
+class FolderScan:
     """What there is, and what of it has to be watched to see a change."""
 
     folders: dict[str, FolderIdentity] = field(default_factory=dict)
@@ -41,20 +41,20 @@ class Survey:
     """Of the roots: those that have more folders than are watched, or deeper ones."""
 
 
-def survey(watched: Watched) -> Survey:
+def scan(watched: WatchRules) -> FolderScan:
     """Look for everything."""
-    found, trails = Survey(), Trails()
+    found, trails = FolderScan(), Trails()
     for root in sorted(watched.roots):
-        _survey_root(root, watched, found, trails)
+        _scan_root(root, watched, found, trails)
     for folder in sorted(watched.folders):
-        _survey_extra_folder(folder, watched, found, trails)
+        _scan_extra_folder(folder, watched, found, trails)
     for file in watched.files:
         if file not in found.files and not watched.excludes(file):
             _take(file, os.path.islink(file), found, trails)
     return found
 
 
-def _survey_root(root: str, watched: Watched, found: Survey, trails: Trails) -> None:
+def _scan_root(root: str, watched: WatchRules, found: FolderScan, trails: Trails) -> None:
     _need(root, found, trails)
     for folder, entries in _below(root, watched.is_skipped, found):
         _need(folder, found, trails)
@@ -64,7 +64,7 @@ def _survey_root(root: str, watched: Watched, found: Survey, trails: Trails) -> 
                 _take(entry.path, entry.is_symlink(), found, trails)
 
 
-def _survey_extra_folder(root: str, watched: Watched, found: Survey, trails: Trails) -> None:
+def _scan_extra_folder(root: str, watched: WatchRules, found: FolderScan, trails: Trails) -> None:
     _need(root if os.path.isdir(root) else os.path.dirname(root), found, trails)
     found.turns.add(root)  # a file may become a folder
     for folder, entries in _below(root, watched.is_skipped, found):
@@ -74,7 +74,7 @@ def _survey_extra_folder(root: str, watched: Watched, found: Survey, trails: Tra
                 _take(entry.path, entry.is_symlink(), found, trails)
 
 
-def _take(path: str, is_link: bool, found: Survey, trails: Trails) -> None:
+def _take(path: str, is_link: bool, found: FolderScan, trails: Trails) -> None:
     """Have a file watched."""
     folder = os.path.dirname(path)
     _need(folder, found, trails)
@@ -90,7 +90,7 @@ def _take(path: str, is_link: bool, found: Survey, trails: Trails) -> None:
         found.files_in[os.path.dirname(end)].add(path)
 
 
-def _need(folder: str, found: Survey, trails: Trails) -> None:
+def _need(folder: str, found: FolderScan, trails: Trails) -> None:
     """Have events from a folder, and from where it would show that it becomes another one."""
     while folder not in found.folders:
         if (identity := _identity(folder)) is not None:
@@ -103,7 +103,7 @@ def _need(folder: str, found: Survey, trails: Trails) -> None:
             return
 
 
-def _turn_at(links: tuple[str, ...] | list[str], found: Survey, trails: Trails) -> None:
+def _turn_at(links: tuple[str, ...] | list[str], found: FolderScan, trails: Trails) -> None:
     for link in links:
         found.turns.add(link)
         _need(os.path.dirname(link), found, trails)
@@ -118,7 +118,7 @@ def _identity(folder: str) -> FolderIdentity | None:
 
 
 def _below(
-    root: str, skip: Callable[[str], bool], found: Survey
+    root: str, skip: Callable[[str], bool], found: FolderScan
 ) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
     """The folder and those below it, the near ones first, each with what is in it."""
     waiting = deque([(root, 0)] if os.path.isdir(root) else [])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_debuglaunch.ides.opened_folder import opened_folder
+from flask_debuglaunch.ides.workspace_folder import workspace_folder
 from tests.ides.workspace import ide, written
 
 
@@ -76,17 +76,17 @@ def test_eclipse_starts_the_app_in_its_own_folder(backend: Path) -> None:
 
 def test_which_folder_it_is(backend: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = backend.parent
-    assert opened_folder(backend, [".vscode"]) == root
-    assert opened_folder(backend, [".zed"]) == backend
+    assert workspace_folder(backend, [".vscode"]) == root
+    assert workspace_folder(backend, [".zed"]) == backend
     (root.parent / ".vscode").mkdir()
     (root / ".vscode").rmdir()
-    assert opened_folder(backend, [".vscode"]) == backend  # above the repository
+    assert workspace_folder(backend, [".vscode"]) == backend  # above the repository
     (root / ".vscode").mkdir()
     monkeypatch.setenv("HOME", str(root))
-    assert opened_folder(backend, [".vscode"]) == backend  # VS Code's own files
+    assert workspace_folder(backend, [".vscode"]) == backend  # VS Code's own files
     monkeypatch.delenv("HOME")
     (backend / ".vscode").mkdir()
-    assert opened_folder(backend, [".vscode"]) == backend
+    assert workspace_folder(backend, [".vscode"]) == backend
 
 
 def test_a_repository_whose_root_no_ide_has_opened(backend: Path) -> None:

@@ -23,7 +23,7 @@ CLUTTER = re.compile(
 
 
 @dataclass(frozen=True)
-class Watched:
+class WatchRules:
     """What is watched. All paths are absolute."""
 
     roots: frozenset[str]
@@ -66,7 +66,7 @@ def is_module(name: str) -> bool:
     return is_python and MOMENTARY_MODULE.fullmatch(stem) is None
 
 
-def watched_for(plan: Plan) -> Watched:
+def watched_for(plan: Plan) -> WatchRules:
     """What is known before the app is imported; the worker tells the rest."""
     settings = plan.settings
     extra = frozenset(map(os.path.abspath, settings.extra_files.value))
@@ -74,7 +74,7 @@ def watched_for(plan: Plan) -> Watched:
     # Also a .env that is not there yet.
     named = [*config, *settings.env_files, *(one.path for one in settings.lookups)]
     roots = (plan.app_directory.value, source_folder(plan))
-    return Watched(
+    return WatchRules(
         roots=frozenset(os.path.abspath(one) for one in roots),
         files=extra.union(map(os.path.abspath, named)),
         folders=extra,
