@@ -6,12 +6,12 @@ import gc
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask import Flask
+from flask import Flask, got_request_exception, request_started
 from werkzeug.test import Client
 
 from flask_debuglaunch.debuggers import DEBUGGERS
@@ -34,6 +34,18 @@ class Big:
 
     def __init__(self, size: int) -> None:
         self.content = bytearray(b"x") * size
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """relay_errors() is for a whole process: errors of later tests would be kept as well."""
+    signals = (got_request_exception, request_started)
+    before = [[*signal.receivers_for(None)] for signal in signals]
+    yield
+    for signal, known in zip(signals, before, strict=True):
+        for receiver in [*signal.receivers_for(None)]:
+            if receiver not in known:
+                signal.disconnect(receiver)
 
 
 def keep_one(kept: KeptErrors, size: int = 0) -> weakref.ref[Big]:
