@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ..support.processes import wait_until
+from ..support.processes import free_port, wait_until
 from .project import RELOADED, Project, Served, launcher
 from .test_warm_restarts import served_with
 
@@ -122,6 +122,13 @@ def test_what_the_app_changes_before_an_import(
         assert json.loads(served.text())["seen"] == first
 
 
+DOOR = """
+import socket
+door = socket.create_server(("127.0.0.1", {port}))
+door.set_inheritable(True)
+"""
+
+
 @pytest.mark.parametrize(
     "statement",
     ["import installed", "import importlib\ninstalled = importlib.import_module('installed')"],
@@ -129,8 +136,9 @@ def test_what_the_app_changes_before_an_import(
 def test_a_change_that_a_save_puts_before_an_import(
     project: Project, package: Path, statement: str
 ) -> None:
-    """The modules are there already: the forked worker becomes a new interpreter."""
-    changed = LOGGER_CLASS.replace("import installed", statement)
+    """The modules are there already: the forked worker becomes a new interpreter, in which nothing
+    is open that the old one had opened."""
+    changed = DOOR.format(port=free_port()) + LOGGER_CLASS.replace("import installed", statement)
     project.save("main.py", "import installed\nimport logging\n" + LOGGER_CLASS + SERVE)
     with served_warm(project, package) as served:
         assert json.loads(served.text())["seen"] == "Logger"

@@ -19,8 +19,9 @@ from typing import Any
 
 from flask_debuglaunch.serving.ipc_messages import Changes
 
-# Set while the app is imported, by us (environ_for_app.py).
-IGNORED_VARIABLES = {"FLASK_RUN_FROM_CLI"}
+# Set by us, the first while the app is imported, the other beside that, by a thread of the app's
+# (server_calls_in_app.py).
+IGNORED_VARIABLES = {"FLASK_RUN_FROM_CLI", "WERKZEUG_SERVER_FD"}
 # Those whose functions and classes apps replace by their own (a shim for an old package, a patch).
 PATCHED_MODULES = (
     "builtins",

@@ -3,9 +3,11 @@ it becomes one, or has one take its place."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
+from collections.abc import Collection
 from dataclasses import replace
 from typing import NoReturn
 
@@ -40,8 +42,7 @@ def start_afresh(task: Task, inherited: Inheritance, reason: str) -> NoReturn:
     Channel(writing).send(task)
     sockets = (inherited.listener, inherited.channel, inherited.lifeline, reading)
     descriptors = [one if isinstance(one, int) else one.fileno() for one in sockets]
-    for descriptor in descriptors:
-        os.set_inheritable(descriptor, True)
+    _let_inherit_only(descriptors)
     marker = {CHILD_MARKER: ",".join(map(str, descriptors))}
     environ = environ_of_worker(task.plan, inherited.environ)
     command = own_command(under_debugger=False)
@@ -51,3 +52,12 @@ def start_afresh(task: Task, inherited: Inheritance, reason: str) -> NoReturn:
         if START_DIRECTORY is not None:
             os.chdir(START_DIRECTORY)
         os.execve(command[0], command, {**environ, **marker})
+
+
+def _let_inherit_only(descriptors: Collection[int]) -> None:
+    """Not what the app has opened: a port that it let inherit (Werkzeug's run_simple does) would
+    stay taken, with nobody to answer."""
+    for descriptor in map(int, os.listdir("/dev/fd")):
+        if descriptor > 2:
+            with contextlib.suppress(OSError):  # the one that has listed them
+                os.set_inheritable(descriptor, descriptor in descriptors)
