@@ -142,6 +142,7 @@ def test_the_click_dials_an_ide_that_was_started_again(tmp_path: Path, debugger:
         # It takes the app a moment to see that the IDE has gone.
         wait_until(lambda: BUTTON.search(http_get(f"{app.url}/view").text) is not None)
         path, token = app.fail()
+        wait_until(lambda: "no IDE listens on" in app.click(path, token).text)
         with listening_ide(debugger, app.debug_port, filters=["uncaught"]) as second:
             app.stops_at_once(second, path, token)
 
