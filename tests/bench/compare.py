@@ -27,7 +27,15 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.support.dap import Editor
 from tests.support.ide import Ide
-from tests.support.processes import Program, Response, free_port, http_get, in_background
+from tests.support.processes import (
+    Program,
+    Response,
+    free_port,
+    http_get,
+    in_background,
+    wait_for_port,
+    wait_until,
+)
 from tests.support.pydevd_ide import PyCharm
 
 APP = """\
@@ -125,15 +133,8 @@ def attached(*command: str) -> Start:
         ports = {"port": project.port, "debug_port": project.debug_port}
         argv = [sys.executable, *(one.format(**ports) for one in command)]
         program = Program(argv, cwd=project.folder)
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                ide = Editor.attach(project.debug_port)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+        wait_for_port(project.debug_port, PATIENCE)
+        ide = Editor.attach(project.debug_port)
         ide.program = program
         return ide
 
@@ -203,11 +204,7 @@ def measured(start: Start, question: Callable[[Project, Ide[Any]], str]) -> str:
 
 
 def wait_for_answer(project: Project) -> None:
-    deadline = time.monotonic() + 2 * PATIENCE
-    while project.answer() != str(project.version):
-        if time.monotonic() > deadline:
-            raise TimeoutError("the app is not served")
-        time.sleep(0.05)
+    wait_until(lambda: project.answer() == str(project.version), 2 * PATIENCE, "served")
 
 
 def stop_at(path: str, project: Project, ide: Ide[Any]) -> str:
@@ -270,7 +267,7 @@ def save_while_stopped(project: Project, ide: Ide[Any]) -> str:
         return "ends the request"
     try:
         wait_for_answer(project)
-    except TimeoutError:
+    except AssertionError:
         return "waits; the old code goes on"
     return "waits, then reloads"
 
