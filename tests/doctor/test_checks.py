@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ..apps.project import LAUNCHER, without_rights
-from ..serving.test_watching import in_namespace
+from ..support.namespaces import in_namespace
 from ..support.packages import packages_in_a_folder
 from ..support.processes import Program, free_port, http_get, is_listening, wait_until
 from .clinic import APP, ECLIPSE, VSCODE, findings, only, write

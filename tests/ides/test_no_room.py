@@ -12,13 +12,12 @@ from shutil import which
 
 import pytest
 
+from ..support.namespaces import in_namespace
 from ..support.processes import TIMEOUT
 
 if sys.platform != "linux":
     pytest.skip("a file system for a moment needs Linux", allow_module_level=True)
 
-APART = ["unshare", "--user", "--map-root-user", "--mount"]
-"""In name spaces of its own: what is mounted there nobody else sees, and it goes with them."""
 IN_NEW_FILE_SYSTEM = """
 set -e
 room=$1 files=$2 after=$3; shift 3
@@ -85,8 +84,7 @@ SEVERAL_FILES = [("init", "one"), ("ide vscode", "one"), ("ide eclipse pycharm",
 def test_what_can_t_be_written_is_said_and_all_stays(
     tmp_path: Path, command: str, room: str
 ) -> None:
-    if subprocess.run([*APART, "true"], capture_output=True).returncode:
-        pytest.skip("name spaces are not allowed here")
+    contain = in_namespace()
     if "compose" in command and not (which("docker") or which("podman-compose")):
         pytest.skip("no Compose here")
     files = tmp_path / "files"
@@ -95,7 +93,7 @@ def test_what_can_t_be_written_is_said_and_all_stays(
         (files / name).write_text(text)
     after = tmp_path / "after"
     launcher = [sys.executable, "-B", "-m", "flask_debuglaunch", *command.split()]
-    argv = [*APART, "sh", "-c", IN_NEW_FILE_SYSTEM, "sh", room, files, after, *launcher]
+    argv = [*contain, "sh", "-c", IN_NEW_FILE_SYSTEM, "sh", room, files, after, *launcher]
     done = subprocess.run(
         argv,
         cwd=tmp_path,

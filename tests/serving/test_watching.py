@@ -30,6 +30,7 @@ from flask_debuglaunch.serving.watching.watch_rules import WatchRules
 from flask_debuglaunch.serving.watching.watcher import OpenEvents, Watcher
 from flask_debuglaunch.serving.watching.watchfiles_backend import WatchfilesEvents
 
+from ..support.namespaces import in_namespace
 from ..support.processes import TIMEOUT
 from .project import HELLO, Project, launcher
 
@@ -248,20 +249,6 @@ def test_more_events_than_the_kernel_keeps(tmp_path: Path) -> None:
         for number in range(limit + 100):
             os.utime(files[number % 2], (number, number))  # two that are the same would be merged
         assert events.wait(0)[str(tmp_path)] is False
-
-
-IN_NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-
-
-def in_namespace(*setup: str) -> list[str]:
-    """Runs what follows it in a namespace of its own, after the setup."""
-    contain = [*IN_NAMESPACE, " && ".join([*setup, 'exec "$@"']), "sh"]
-    if (
-        sys.platform != "linux"
-        or subprocess.run([*contain, "true"], capture_output=True).returncode
-    ):
-        pytest.skip("a namespace of its own can't be had")
-    return contain
 
 
 def test_no_more_watches_are_to_be_had(project: Project) -> None:
