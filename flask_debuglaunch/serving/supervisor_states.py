@@ -41,7 +41,7 @@ from flask_debuglaunch.serving.ipc_messages import (
     Resumed,
     Stopped,
 )
-from flask_debuglaunch.serving.time_limit import notice_before
+from flask_debuglaunch.serving.time_limit import ends_in, notice_before
 
 DRAIN_SECONDS = 2.0
 """How long a reload waits for requests under way."""
@@ -691,7 +691,7 @@ def _ends_soon(state: State, now: float) -> Step:
     told = replace(state, notice_at=None)
     if state.ends_at is None or state.exit_status is not None:
         return Step(told)
-    return Step(told, (Say(f"Ends by itself in {round(state.ends_at - now)} s"),))
+    return Step(told, (Say(ends_in(state.ends_at - now)),))
 
 
 def _status_of(event: Signalled | TimeUp) -> int:

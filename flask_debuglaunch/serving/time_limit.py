@@ -24,6 +24,11 @@ def notice_before(seconds: float) -> float:
     return min(NOTICE_SECONDS, seconds / 2)
 
 
+def ends_in(seconds: float) -> str:
+    """The word before the end."""
+    return f"Ends by itself in {round(seconds)} s"
+
+
 class TimeLimit:
     """While entered, the time that the plan gives runs; nothing happens where it gives none."""
 
@@ -52,7 +57,7 @@ class TimeLimit:
         notice = notice_before(seconds)
         if self._left.wait(seconds - notice):
             return
-        say(f"Ends by itself in {notice:.0f} s")
+        say(ends_in(notice))
         if self._left.wait(notice):
             return
         say(TIME_UP)

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from flask_debuglaunch.debuggers.join_debug_session import children_left_alone
@@ -26,7 +26,7 @@ from flask_debuglaunch.serving.ipc_messages import (
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.socket_inheritance import spawn
 from flask_debuglaunch.serving.processes.worker_handle import END_SECONDS
-from flask_debuglaunch.serving.watching.file_signature import Signature, signature
+from flask_debuglaunch.serving.watching.file_signature import Signature, changed_since, signatures
 
 FORK_SECONDS = 2.0
 """A fork takes some milliseconds. A fork server that does not answer is stopped, or hangs."""
@@ -64,7 +64,7 @@ class ForkServerHandle:
         """Take in the next message."""
         match self.channel.receive():
             case Preloaded(files, rest):
-                self._files = _signatures(files)
+                self._files = signatures(files)
                 self.rest = rest
                 self.is_ready = True
             case ModulesPreloaded(runs):
@@ -81,7 +81,7 @@ class ForkServerHandle:
 
     def is_fresh(self) -> bool:
         """Are the installed packages still what they were when they were preloaded?"""
-        return _signatures(self._files) == self._files
+        return not changed_since(self._files)
 
     def fork(self, channel: socket.socket, *, becomes_worker: bool = True) -> ForkedWorker:
         """Have a worker forked, at the other end of the channel. Raises OSError if the fork server
@@ -158,7 +158,3 @@ def start_fork_server(
 def _kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-
-
-def _signatures(files: Iterable[str]) -> dict[str, Signature | None]:
-    return {file: signature(file) for file in files}

@@ -20,13 +20,11 @@ from flask_debuglaunch.serving.processes.fork_server_handle import (
     ForkServerHandle,
 )
 from flask_debuglaunch.serving.processes.ipc_channel import channel_to_child
-from flask_debuglaunch.serving.watching.file_signature import Signature, signature
+from flask_debuglaunch.serving.watching.file_signature import Signature, changed_since, signatures
 from flask_debuglaunch.terminal import say
 
 MOST_TRIES = 5
 """So often in a row may a look at the modules show what the one before has not."""
-WORTH_SECONDS = 0.25
-"""With `auto`: what the modules must take for it."""
 
 
 class ModuleServer(ForkServerHandle):
@@ -43,7 +41,7 @@ class ModuleServer(ForkServerHandle):
 
     def changed_files(self) -> frozenset[str]:
         """Files of its modules that are no longer what they were before it was started."""
-        return frozenset(one for one, was in self._signatures.items() if signature(one) != was)
+        return changed_since(self._signatures)
 
 
 class _ForkedProcess:
@@ -132,7 +130,7 @@ class ModuleServers:
         if not selection.cold:
             return
         files = frozenset().union(*(run.files for run in selection.cold))
-        signatures = {file: signature(file) for file in files}
+        before = signatures(files)
         self._tries += 1
         ours, theirs = socket.socketpair()
         try:
@@ -141,7 +139,7 @@ class ModuleServers:
         except OSError:  # the next save says what is wrong with it
             ours.close()
             return
-        self._server = ModuleServer(forked, ours, selection, signatures)
+        self._server = ModuleServer(forked, ours, selection, before)
         self._server.channel.tell(PreloadModules(selection.cold))
         heard = partial(self._said, self._server, list(left_out))
         self._selector.register(self._server.channel, selectors.EVENT_READ, heard)

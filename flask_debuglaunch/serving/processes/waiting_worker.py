@@ -42,7 +42,7 @@ from flask_debuglaunch.serving.processes.worker_handle import (
     WorkerProcess,
     start_fresh,
 )
-from flask_debuglaunch.serving.watching.file_signature import Signature, signature
+from flask_debuglaunch.serving.watching.file_signature import Signature, changed_since, signatures
 from flask_debuglaunch.terminal import say
 
 # In the process that waits
@@ -112,7 +112,7 @@ class WaitingProcess:
         """Take in the next message."""
         match self.channel.receive():
             case Preloaded(files):
-                self._files = {file: signature(file) for file in files}
+                self._files = signatures(files)
             case Unsafe(reason):
                 self.why_not = reason
             case _:
@@ -120,7 +120,7 @@ class WaitingProcess:
 
     def is_fresh(self) -> bool:
         """Are the packages still what they were when it imported them?"""
-        return all(signature(one) == was for one, was in self._files.items())
+        return not changed_since(self._files)
 
 
 class WaitingWorkers:

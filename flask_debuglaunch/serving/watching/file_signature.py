@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 
 Signature = tuple[int, int, int]
 
@@ -20,3 +21,12 @@ def signature(path: str) -> Signature | None:
 def signature_of_file(path: str) -> Signature | None:
     """The same, but None for a folder."""
     return None if os.path.isdir(path) else signature(path)
+
+
+def signatures(files: Iterable[str]) -> dict[str, Signature | None]:
+    return {file: signature(file) for file in files}
+
+
+def changed_since(before: Mapping[str, Signature | None]) -> frozenset[str]:
+    """Those of the files that may differ from what they were."""
+    return frozenset(file for file, was in before.items() if signature(file) != was)
