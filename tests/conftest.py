@@ -21,10 +21,15 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 # Wall clock: while other tests keep the cores busy, it says nothing about the code.
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples in each run: what fails is what has been changed, not another draw.
+settings.register_profile(
+    "same", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
 # For a night of looking: pytest --hypothesis-profile long tests/configuration/test_fuzz.py
-settings.register_profile("long", settings.get_profile("busy"), max_examples=20_000)
-settings.load_profile("busy")
+settings.register_profile(
+    "long", settings.get_profile("same"), derandomize=False, max_examples=20_000
+)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -302,6 +302,8 @@ class Runs(RuleBasedStateMachine):
     @precondition(lambda self: self.lives() and not self.process.serves)
     @rule()
     def it_was_prepared_for_another_app(self) -> None:
+        assert self.process
+        self.process.is_stopped = False  # it says so as it ends, with whatever stopped in it
         self.hear(Misfit())
 
     @precondition(lambda self: self.may(imports=True, serves=True) and self.process.retires)
