@@ -106,8 +106,11 @@ def production_server(environ: Mapping[str, str] = os.environ) -> str | None:
         return "gunicorn"
     if "UWSGI_ORIGINAL_PROC_NAME" in environ:
         return "uwsgi"
-    # uWSGI and mod_wsgi put a module of this name into their own processes, and nowhere else.
-    return next((name for name in ("uwsgi", "mod_wsgi") if name in sys.modules), None)
+    # uWSGI puts a module of this name into its own processes, and nowhere else.
+    if "uwsgi" in sys.modules:
+        return "uwsgi"
+    # pip's mod_wsgi is a package that any program can import: inside of Apache it has a version.
+    return "mod_wsgi" if hasattr(sys.modules.get("mod_wsgi"), "version") else None
 
 
 def running_tests(environ: Mapping[str, str] = os.environ) -> str | None:

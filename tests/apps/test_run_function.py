@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ..support.apache import apache_with_mod_wsgi
 from ..support.processes import Program, free_port, http_get
 from .project import LAUNCHER, READY, ended, saying, served, write
 
@@ -172,6 +173,23 @@ def test_unguarded_it_is_refused_inside_a_production_server(tmp_path: Path) -> N
         )
         assert program.wait_exit() == 3  # gunicorn's: a worker can't boot
     assert "Running on" not in program.output
+
+
+def test_unguarded_it_is_refused_inside_of_mod_wsgi(tmp_path: Path) -> None:
+    write(tmp_path, {"web.py": saying("never", "application") + RUN.replace("app", "application")})
+    with apache_with_mod_wsgi(tmp_path / "web.py") as (program, address):
+        assert http_get(address).status == 500
+        program.wait_for_line(
+            rf"LaunchError: {tmp_path}/web.py:11: run\(\) was called inside of mod_wsgi, which has"
+        )
+
+
+def test_pips_mod_wsgi_is_no_server(tmp_path: Path) -> None:
+    """Its package is there outside of Apache as well."""
+    write(tmp_path, {"mod_wsgi/__init__.py": ""})
+    write(tmp_path, {"main.py": "import mod_wsgi\n" + saying("one") + RUN})
+    with served(tmp_path, command=[PYTHON, "main.py"]) as launched:
+        assert launched.text() == "one"
 
 
 def test_unguarded_it_is_refused_inside_tests(tmp_path: Path) -> None:

@@ -9,14 +9,24 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from ..apps.project import LAUNCHER, without_rights
+from ..support.apache import apache_with_mod_wsgi
 from ..support.namespaces import in_namespace
 from ..support.packages import packages_in_a_folder
-from ..support.processes import Program, free_port, http_get, is_listening, wait_until
+from ..support.processes import (
+    Program,
+    free_port,
+    http_get,
+    is_listening,
+    wait_for_port,
+    wait_until,
+)
 from .clinic import APP, ECLIPSE, VSCODE, findings, only, write
 
 ECLIPSE_EXAMPLE = Path(__file__).parents[2] / "eclipse"
@@ -239,36 +249,58 @@ def test_a_watchdog_that_is_deaf_under_werkzeugs_reloader(
     assert only(found, "watchdog")["fix"] == "pip install 'watchdog<7'"
 
 
+# In the server's own process: a child of mod_wsgi's inherits no mark of it.
 IN_SERVER = """
-import flask, subprocess
-app = flask.Flask(__name__)
+import os
+import flask
+from click.testing import CliRunner
+from flask_debuglaunch.cli import main
+
+os.chdir(os.path.dirname(__file__))  # Apache's is /
+app = application = flask.Flask(__name__)
 @app.get("/")
 def ask():
-    command = {command!r}
-    return subprocess.run(command, capture_output=True, text=True).stdout
+    return CliRunner().invoke(main, ["doctor", "--json", "--port", "0"]).stdout
 """
 
 
-@pytest.mark.skipif(os.name == "nt", reason="neither server runs there")
-@pytest.mark.parametrize("server", ["gunicorn", "uwsgi"])
+@pytest.mark.skipif(os.name == "nt", reason="none of them runs there")
+@pytest.mark.parametrize("server", ["gunicorn", "uwsgi", "mod_wsgi"])
 def test_inside_a_production_server(
     tmp_path: Path, pytestconfig: pytest.Config, server: str
 ) -> None:
-    command = [*LAUNCHER, "doctor", "--json", "--port", "0"]
-    write(tmp_path, {"app.py": IN_SERVER.format(command=command)})
-    port, env = free_port(), dict(os.environ)
-    if server == "gunicorn":
-        pytest.importorskip("gunicorn")
-        argv = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "app:app"]
-    else:
-        folder = packages_in_a_folder(pytestconfig.cache, "pyuwsgi")
-        env["PYTHONPATH"] = str(folder)
-        argv = [str(folder / "bin" / "uwsgi"), "--http-socket", f"127.0.0.1:{port}", "--module"]
-        argv += ["app:app", "--die-on-term"]
-    with Program(argv, cwd=tmp_path, env=env):
-        wait_until(lambda: is_listening(port))
-        found = json.loads(http_get(f"http://127.0.0.1:{port}/").text)["findings"]
+    write(tmp_path, {"app.py": IN_SERVER})
+    with SERVERS[server](tmp_path, pytestconfig.cache) as url:
+        answer = http_get(url).text
+    found = json.loads(answer)["findings"]
     assert only(found, "production")["what"].startswith(f"this is production ({server})")
+
+
+@contextmanager
+def _gunicorn(folder: Path, _: pytest.Cache) -> Iterator[str]:
+    pytest.importorskip("gunicorn")
+    argv = [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0", "app:app"]
+    with Program(argv, cwd=folder) as program:
+        yield program.wait_for_line(r"Listening at: (http://\S+)")[1]
+
+
+@contextmanager
+def _uwsgi(folder: Path, cache: pytest.Cache) -> Iterator[str]:
+    packages, port = packages_in_a_folder(cache, "pyuwsgi"), free_port()
+    argv = [str(packages / "bin" / "uwsgi"), "--http-socket", f"127.0.0.1:{port}"]
+    env = {**os.environ, "PYTHONPATH": str(packages)}
+    with Program([*argv, "--module", "app:app", "--die-on-term"], cwd=folder, env=env):
+        wait_for_port(port)
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def _mod_wsgi(folder: Path, _: pytest.Cache) -> Iterator[str]:
+    with apache_with_mod_wsgi(folder / "app.py") as (_program, address):
+        yield address
+
+
+SERVERS = {"gunicorn": _gunicorn, "uwsgi": _uwsgi, "mod_wsgi": _mod_wsgi}
 
 
 def test_the_clock_is_behind(tmp_path: Path) -> None:
