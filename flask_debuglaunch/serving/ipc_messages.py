@@ -134,6 +134,9 @@ class ModuleRun:
     """Those of them that were being imported themselves: it is in a cycle with them."""
     reads: frozenset[str]
     """Files, and folders, that it has read besides."""
+    asked: Mapping[str, bool]
+    """Paths of which it matters whether they are there, and were they? Where an import has looked
+    before it found the module, or in vain; what the module itself has asked about."""
     changes: Changes
     """What had changed when it began, since the import of the app did."""
     effect: str | None = None

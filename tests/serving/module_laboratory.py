@@ -21,6 +21,7 @@ from flask_debuglaunch.serving.app.module_recorder import ModuleRecorder
 from flask_debuglaunch.serving.app.preloadable_modules import ImportRecorder, PreloadedModules
 from flask_debuglaunch.serving.ipc_messages import ModuleRun, ModulesPreloaded
 from flask_debuglaunch.serving.processes.module_server_main import run_again
+from flask_debuglaunch.serving.processes.module_servers import Made
 
 
 class Afresh(BaseException):
@@ -125,13 +126,15 @@ def warm(cold: tuple[ModuleRun, ...], folder: Path) -> Any:
 
 def both_ways(folder: Path, edited: dict[str, str]) -> Any:
     """edited: new texts of files."""
-    sys.path.insert(0, str(folder))
+    path = [str(folder), str(folder / "lib")]
+    sys.path[:0] = path
     os.chdir(folder)
     runs = heard(in_fork(recorded))
-    before = in_fork(lambda: imported(folder))
+    before, made_from = in_fork(lambda: imported(folder)), Made.of(runs)
     for name, text in edited.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    paths = [str(folder / name) for name in edited]
+    paths = made_from.changed()
     left_out: dict[str, str] = {}
     while True:
         selection = select(runs, paths, left_out)
@@ -145,7 +148,7 @@ def both_ways(folder: Path, edited: dict[str, str]) -> Any:
     importlib.invalidate_caches()
     fresh = in_fork(lambda: imported(folder))
     seen = in_fork(lambda: warm(selection.cold, folder))
-    sys.path.remove(str(folder))
+    del sys.path[: len(path)]
     return {
         "cold": [run.name for run in selection.cold],
         "hot": dict(selection.hot),

@@ -29,7 +29,8 @@ if sys.platform != "linux":
 def run(name: str, *imports: str, partial: str = "", **more: Any) -> ModuleRun:
     file = f"/{name}.py"
     reads = frozenset(more.pop("reads", ()))
-    return ModuleRun(name, file, imports, frozenset(partial.split()), reads, (), **more)
+    asked = more.pop("asked", {})
+    return ModuleRun(name, file, imports, frozenset(partial.split()), reads, asked, (), **more)
 
 
 def test_what_depends_on_an_edited_file_is_hot() -> None:
@@ -147,6 +148,7 @@ HOT = {
     "changes json.JSONEncoder.default (line 2)": "import json\njson.JSONEncoder.default = None\n",
     "changes the installed json.decoder": "import json.decoder\nsetattr(json.decoder, 'x', 1)\n",
     "calls copyreg.pickle for its effect (line 2)": "import copyreg\ncopyreg.pickle(int, str)\n",
+    "looks at /proc/self/stat": "x = open('/proc/self/stat').read()\n",
     "fails": "x = 1\nraise ValueError\n",
     "puts another object in its place": "import sys\nclass M: pass\n"
     "sys.modules.__setitem__(__name__, M())\n",
@@ -161,6 +163,37 @@ def test_what_makes_a_module_hot(laboratory: Laboratory, reason: str) -> None:
     told = laboratory.both_ways(files, {"main.py": main + "x = 1\n"})
     assert told["cold"] == ["plain"]
     assert told["hot"]["module"] == reason
+
+
+# Files that come to be there, each with what had looked for it.
+LOOKED_FOR = {
+    "local.py": "try:\n    import local\nexcept ImportError:\n    pass\n",
+    "shop/late.py": "try:\n    from shop import late\nexcept ImportError:\n    pass\n",
+    "plain/__init__.py": "import plain\n",
+    "nested.py": "import nested\n",
+    "folder/__init__.py": "import folder.inner\n",
+    "flag": "from os import stat\nfrom os.path import exists\nis_there = exists('flag')\n",
+    "text": "try:\n    text = open('text').read()\nexcept OSError:\n    text = ''\n",
+}
+
+
+@pytest.mark.parametrize("file", LOOKED_FOR)
+def test_what_was_looked_for_in_vain_makes_a_module_hot(laboratory: Laboratory, file: str) -> None:
+    """Also where a file would be found before the one that was found."""
+    files = {
+        "main.py": "import module\n",
+        "module.py": LOOKED_FOR[file],
+        "plain.py": "text = 'one'\n",
+        "shop/__init__.py": "",
+        "folder/inner.py": "",
+        "lib/nested.py": "text = 'one'\n",
+    }
+    told = laboratory.both_ways(files, {"main.py": "import module\n"})
+    assert "module" in told["cold"]
+    assert told["warm"] == told["fresh"]
+    told = laboratory.both_ways(files, {file: "text = 'two'\n"})
+    assert "module" in told["hot"]
+    assert told["warm"] == told["fresh"] != told["before"]
 
 
 # What may stand in a module, each with the number of another one.

@@ -12,21 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Of the clock, the process, chance, the machine's files, and who is there.
+# Of the clock, the process, chance, the machine's files, and who is there. Not exists() and its
+# like, whose paths are noted as they are asked about (module_recorder.py).
 VALUES = frozenset(
     """
     NamedTemporaryFile Random RandomState SystemRandom TemporaryDirectory TemporaryFile
     __subclasses__ _getframe access active_children asctime betavariate choice choices
-    clock_gettime ctime currentframe default_rng enumerate_threads exists expovariate
-    extract_stack find_loader find_spec gauss get_ident get_native_id get_objects get_referrers
+    clock_gettime ctime currentframe default_rng enumerate_threads expovariate extract_stack
+    find_loader find_spec gauss get_ident get_native_id get_objects get_referrers
     get_terminal_size getdefaulttimeout getloadavg getlogin getmtime getnode getpgid getpgrp
     getpid getppid getrandbits getrandom getrusage getsid getsignal getsize getstate gettrace
-    getuser glob gmtime id iglob input is_dir is_file isatty isdir isfile iterdir lexists
-    localtime lstat mkdtemp mkstemp mktemp modules monotonic monotonic_ns normalvariate now
-    object_id perf_counter perf_counter_ns print_stack process_time randbelow randbytes randint
-    random randrange register_at_fork rglob sample secrets seed shuffle stack stat strftime
-    thread_info thread_time time time_ns times today token_bytes token_hex token_urlsafe
-    triangular uniform urandom utcnow uuid1 uuid4 uuid7 walk
+    getuser glob gmtime id iglob input isatty iterdir localtime lstat mkdtemp mkstemp mktemp
+    modules monotonic monotonic_ns normalvariate now object_id perf_counter perf_counter_ns
+    print_stack process_time randbelow randbytes randint random randrange register_at_fork rglob
+    sample secrets seed shuffle stack stat strftime thread_info thread_time time time_ns times
+    today token_bytes token_hex token_urlsafe triangular uniform urandom utcnow uuid1 uuid4
+    uuid7 walk
     """.split()  # noqa: SIM905
 )
 # Decorators that give back what they were given, or something made of it, and tell nobody.

@@ -47,7 +47,7 @@ def _hot_by_themselves(
 ) -> Iterator[tuple[str, str]]:
     changed = {run.name for run in runs if run.is_changed_later}
     for run in runs:
-        if changed_files := run.files & frozenset(edited):
+        if changed_files := (run.files | run.asked.keys()) & frozenset(edited):
             yield run.name, f"{min(changed_files)} was edited"
         if run.effect is not None:
             yield run.name, run.effect
@@ -94,9 +94,12 @@ def _merged(run: ModuleRun, again: ModuleRun, modules: Collection[str]) -> Modul
     if effect is None and run.changes != again.changes:
         what = min(set(run.changes) ^ set(again.changes))[0]
         effect = f"runs when {what} is not as it is for a package"
-    is_changed_later = run.is_changed_later or again.is_changed_later
     return replace(
-        run, effect=effect, is_changed_later=is_changed_later, reads=run.reads | again.reads
+        run,
+        effect=effect,
+        is_changed_later=run.is_changed_later or again.is_changed_later,
+        reads=run.reads | again.reads,
+        asked={**again.asked, **run.asked},
     )
 
 

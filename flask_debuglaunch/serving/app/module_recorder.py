@@ -12,19 +12,22 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
+from flask_debuglaunch.debuggers.join_debug_session import debugger_folders
 from flask_debuglaunch.serving.app.imported_files import namespace_of
 from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER, is_installed
 from flask_debuglaunch.serving.app.interpreter_state import InterpreterState, look
 from flask_debuglaunch.serving.app.module_graph import with_parents
 from flask_debuglaunch.serving.app.object_snapshot import Snapshot, foreign_objects, same
+from flask_debuglaunch.serving.app.places_of_modules import places_before
 from flask_debuglaunch.serving.app.preloadable_modules import (
     MOST_LOOKS,
     absolute_name,
+    is_of_a_package,
     passed_over,
 )
 from flask_debuglaunch.serving.app.preloadable_modules import (
@@ -78,6 +81,8 @@ ONLY_BY_ITSELF = ("sys._getframe", "sys._current_frames", "builtins.id", "ctypes
 )  # fmt: skip
 FOLDER_EVENTS = ("os.listdir", "os.scandir")
 IMPORTLIB = "<frozen importlib"
+MODULES_OF_PATHS = ("posixpath", "genericpath")
+"""What os.path.exists and its like are made of."""
 # Its name before Python 3.11.
 NAMESPACE_LOADERS = ("NamespaceLoader", "_NamespaceLoader")
 
@@ -94,6 +99,7 @@ class _Running:
     """Each with: was it being imported itself?"""
     starred: list[str] = field(default_factory=list)
     reads: set[str] = field(default_factory=set)
+    asked: dict[str, bool] = field(default_factory=dict)
     effect: str | None = None
     snapshot: Snapshot | None = None
     is_over: bool = False
@@ -152,6 +158,10 @@ class ModuleRecorder:
         self._packages: dict[str, ModuleType] = {}
         """Installed modules that the project's own code has asked for."""
         self._changed: set[str] = set()
+        self._places: dict[str, dict[str, bool]] = {}
+        """Where an import has looked before it found the project's module of that name."""
+        self._originals: dict[object, object] = {}
+        """What stands in the place of a function, with that function."""
         self._later_begins = 0
         self._compared = False
         self._looks_on = False
@@ -165,6 +175,9 @@ class ModuleRecorder:
         loaders: Any = bootstrap_external
         self._replace(loaders._LoaderBasics, "exec_module", self._running)
         self._replace(bootstrap, "_gcd_import", self._importing_by_name)
+        self._replace(bootstrap, "_find_spec", self._finding)
+        for name in ("stat", "lstat", "access"):
+            self._replace(os, name, self._asking)
         self._replace(builtins, "__import__", lambda _: passed_over(self._asked_for))
         self._looks_on = True
         return self
@@ -188,7 +201,7 @@ class ModuleRecorder:
         for name, module in list(sys.modules.items()):
             if name not in (*known, "__main__") and _is_own(module):
                 effect, file = "is not imported by Python's own loader", module.__file__
-                runs.append(ModuleRun(name, file, (), frozenset(), frozenset(), (), effect))
+                runs.append(ModuleRun(name, file, (), frozenset(), frozenset(), {}, (), effect))
         return (*self._folders(runs), *runs)
 
     def _run_of(self, one: _Running) -> ModuleRun:
@@ -202,6 +215,7 @@ class ModuleRecorder:
             tuple(one.imports),
             frozenset(name for name, is_partial in one.imports.items() if is_partial),
             frozenset(one.reads),
+            {**self._places.get(one.name, {}), **one.asked},
             one.changes,
             effect,
             one.name in self._changed,
@@ -215,13 +229,16 @@ class ModuleRecorder:
             loader = namespace_of(namespace_of(module).get("__spec__")).get("loader")
             if name not in known and type(loader).__name__ in NAMESPACE_LOADERS:
                 parents = tuple(with_parents([name]))[:-1]
-                yield ModuleRun(name, None, parents, frozenset(), frozenset(), ())
+                places = self._places.get(name, {})
+                yield ModuleRun(name, None, parents, frozenset(), frozenset(), places, ())
 
     # The hooks
 
     def _replace(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
         original = getattr(owner, name)
-        setattr(owner, name, make(original))
+        replaced = make(original)
+        self._originals[replaced] = original
+        setattr(owner, name, replaced)
         self._restore.append(lambda: setattr(owner, name, original))
 
     def _running(self, original: Callable[..., None]) -> Callable[..., None]:
@@ -247,6 +264,49 @@ class ModuleRecorder:
             return original(name, package, level)
 
         return as_importlib(_gcd_import)
+
+    def _finding(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        found = self._found
+
+        def _find_spec(name: str, path: Any, target: Any = None) -> Any:
+            spec = original(name, path, target)
+            found(name, sys.path if path is None else path, spec)
+            return spec
+
+        return as_importlib(_find_spec)
+
+    def _asking(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        asked = self._asked_about
+
+        def ask(path: Any, *arguments: Any, **named: Any) -> Any:
+            asked(path)
+            return original(path, *arguments, **named)
+
+        return as_importlib(ask)
+
+    def _found(self, name: str, folders: Iterable[Any], spec: object) -> None:
+        origin = namespace_of(spec).get("origin")
+        if spec is not None and isinstance(origin, str) and is_of_a_package(spec):
+            return  # the fork server, too, has what was found there
+        places = {one: os.path.lexists(one) for one in places_before(name, folders, origin)}
+        if spec is not None:
+            self._places[name] = places
+        elif self._stack and self._stack[-1].is_own:
+            self._stack[-1].asked.update(places)
+
+    def _asked_about(self, path: object) -> None:
+        if not self._is_of_interest() or not isinstance(path, (str, bytes, os.PathLike)):
+            return
+        self._looks_on = False  # what follows asks itself
+        try:
+            asking = sys._getframe(2)
+            while asking.f_globals.get("__name__") in MODULES_OF_PATHS and asking.f_back:
+                asking = asking.f_back
+            not_the_app = (IMPORTLIB, OUR_FOLDER, *debugger_folders())
+            if not asking.f_code.co_filename.startswith(not_the_app):
+                self._note_path(self._stack[-1], path)
+        finally:
+            self._looks_on = True
 
     def _asked_for(self, name: str, names: Sequence[str]) -> None:
         if not self._stack or not self._stack[-1].is_own:
@@ -305,10 +365,17 @@ class ModuleRecorder:
             for value in list(namespace_of(sys.modules.get(package)).values()):
                 if isinstance(value, ModuleType) and value.__name__ in self._modules:
                     over.imports.setdefault(value.__name__, False)
+        self._put_back(namespace_of(module))
         foreign = foreign_objects(self._packages.values())
         over.snapshot = Snapshot(module, foreign)
         if not self._stack and not self._later_begins:
             self._compare()  # what a factory changes afterwards concerns no module
+
+    def _put_back(self, names: dict[str, Any]) -> None:
+        """What the module has taken for itself while we looked on: `from os import stat`."""
+        taken = [name for name, value in names.items() if type(value) is FunctionType]
+        for name in taken:
+            names[name] = self._originals.get(names[name], names[name])
 
     def _fails(self) -> None:
         self._stack[-1].effect = self._stack[-1].effect or "fails"
@@ -355,9 +422,7 @@ class ModuleRecorder:
         return {name: namespace_of(module).copy() for name, module in new.items()}
 
     def _audited(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if not self._looks_on or not self._stack or not self._stack[-1].is_own:
-            return
-        if _thread.get_ident() != self._thread:  # a debugger's
+        if not self._is_of_interest():
             return
         if event != "open" and event not in EVENTS and event not in FOLDER_EVENTS:
             return
@@ -366,6 +431,11 @@ class ModuleRecorder:
             self._judge(event, arguments, sys._getframe(1).f_code.co_filename)
         finally:
             self._looks_on = True
+
+    def _is_of_interest(self) -> bool:
+        """Is it a module of the project that does what is seen now?"""
+        is_debuggers = _thread.get_ident() != self._thread
+        return self._looks_on and bool(self._stack) and self._stack[-1].is_own and not is_debuggers
 
     def _judge(self, event: str, arguments: tuple[Any, ...], caller: str) -> None:
         if caller.startswith((IMPORTLIB, OUR_FOLDER)):
@@ -382,9 +452,20 @@ class ModuleRecorder:
             if path != os.devnull:
                 by.effect = by.effect or "writes to a file"
         elif isinstance(path, (str, bytes, os.PathLike)):
-            found = os.path.abspath(os.fsdecode(path))
-            if not found.startswith(("/proc/", "/dev/")) and not is_installed(found):
-                by.reads.add(found)
+            self._note_path(by, path, is_read=True)
+
+    def _note_path(
+        self, by: _Running, path: str | bytes | os.PathLike[Any], *, is_read: bool = False
+    ) -> None:
+        found = os.path.abspath(os.fsdecode(path))
+        if found == os.devnull or is_installed(found):
+            return
+        if found.startswith(("/proc/", "/dev/")):
+            by.effect = by.effect or f"looks at {found}"
+        elif os.path.isfile(found) or (is_read and os.path.isdir(found)):
+            by.reads.add(found)
+        else:
+            by.asked.setdefault(found, os.path.lexists(found))
 
 
 def _is_own(module: object) -> bool:

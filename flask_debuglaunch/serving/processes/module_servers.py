@@ -11,9 +11,11 @@ import selectors
 import socket
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
 from flask_debuglaunch.serving.app.module_graph import Selection, merged, select
+from flask_debuglaunch.serving.app.places_of_modules import are_there
 from flask_debuglaunch.serving.ipc_messages import ModuleRun, Preloadable, PreloadModules
 from flask_debuglaunch.serving.processes.fork_server_handle import (
     ForkedWorker,
@@ -27,21 +29,38 @@ MOST_TRIES = 5
 """So often in a row may a look at the modules show what the one before has not."""
 
 
+@dataclass(frozen=True)
+class Made:
+    """What modules were made from, as it was then."""
+
+    files: Mapping[str, Signature | None]
+    asked: frozenset[tuple[str, bool]]
+    """Paths, each with: was it there?"""
+
+    @classmethod
+    def of(cls, runs: Iterable[ModuleRun]) -> Made:
+        """As it is now, and as it was when somebody asked."""
+        return cls(signatures(_files(runs)), _asked(runs))
+
+    def changed(self) -> frozenset[str]:
+        """The paths of what is another now."""
+        return changed_since(self.files) | _other_than(self.asked)
+
+    def covers(self, runs: Iterable[ModuleRun]) -> bool:
+        """Are these modules made from nothing else?"""
+        return _files(runs) <= self.files.keys() and _asked(runs) <= self.asked
+
+
 class ModuleServer(ForkServerHandle):
     """One that has the cold modules of a selection."""
 
     def __init__(
-        self, forked: ForkedWorker, connection: socket.socket, selection: Selection,
-        signatures: Mapping[str, Signature | None],
-    ) -> None:  # fmt: skip
+        self, forked: ForkedWorker, connection: socket.socket, selection: Selection, made_from: Made
+    ) -> None:
         super().__init__(_ForkedProcess(forked), channel_to_child(connection), patience=0)
         self.parent = forked.fork_server
         self.selection = selection
-        self._signatures = signatures
-
-    def changed_files(self) -> frozenset[str]:
-        """Files of its modules that are no longer what they were before it was started."""
-        return changed_since(self._signatures)
+        self.made_from = made_from
 
 
 class _ForkedProcess:
@@ -96,7 +115,7 @@ class ModuleServers:
         server = self._server
         if server is None or not server.is_ready:
             return None
-        changed = server.changed_files()
+        changed = server.made_from.changed()
         self._edited |= changed
         if not changed and server.parent is parent:
             return server
@@ -129,8 +148,7 @@ class ModuleServers:
         selection = select(self._recorded, self._edited, self._left_out)
         if not selection.cold:
             return
-        files = frozenset().union(*(run.files for run in selection.cold))
-        before = signatures(files)
+        made_from = Made.of(selection.cold)
         self._tries += 1
         ours, theirs = socket.socketpair()
         try:
@@ -139,7 +157,7 @@ class ModuleServers:
         except OSError:  # the next save says what is wrong with it
             ours.close()
             return
-        self._server = ModuleServer(forked, ours, selection, before)
+        self._server = ModuleServer(forked, ours, selection, made_from)
         self._server.channel.tell(PreloadModules(selection.cold))
         heard = partial(self._said, self._server, list(left_out))
         self._selector.register(self._server.channel, selectors.EVENT_READ, heard)
@@ -163,11 +181,10 @@ class ModuleServers:
         for run in self._recorded:
             if run.effect is not None:
                 self._left_out.setdefault(run.name, run.effect)
-        self._edited |= server.changed_files()
+        self._edited |= server.made_from.changed()
         again = select(self._recorded, self._edited, self._left_out)
-        if again.cold and {run.name for run in again.cold} == {
-            run.name for run in server.selection.cold
-        }:
+        is_same = [run.name for run in again.cold] == [run.name for run in server.selection.cold]
+        if is_same and server.made_from.covers(again.cold):
             server.is_ready = True
             self._tries = 0
             self._tell(again)
@@ -189,8 +206,21 @@ class ModuleServers:
 
 
 def _saved_since(runs: Iterable[ModuleRun], since: float) -> frozenset[str]:
-    files = frozenset().union(*(run.files for run in runs))
-    return frozenset(one for one in files if _changed_at(one) >= since)
+    files = frozenset(one for one in _files(runs) if _changed_at(one) >= since)
+    return files | _other_than(_asked(runs))
+
+
+def _files(runs: Iterable[ModuleRun]) -> frozenset[str]:
+    return frozenset().union(*(run.files for run in runs))
+
+
+def _asked(runs: Iterable[ModuleRun]) -> frozenset[tuple[str, bool]]:
+    return frozenset().union(*(run.asked.items() for run in runs))
+
+
+def _other_than(asked: Iterable[tuple[str, bool]]) -> frozenset[str]:
+    now = are_there(path for path, _ in asked)
+    return frozenset(path for path, was_there in asked if now[path] != was_there)
 
 
 def _changed_at(path: str) -> float:
