@@ -91,13 +91,15 @@ def explain(
     KEY shows one setting or decision alone. JSON always has all of them.
     """
     from flask_debuglaunch import explanation
+    from flask_debuglaunch.launcher_notes import notes_of_launchers
 
     plan = _plan(ctx, flags)
     name = explanation.name_of(what) if what else None
+    running = notes_of_launchers(Path.cwd())
     if as_json:
-        _print_json(explanation.as_json(plan, name))
+        _print_json(explanation.as_json(plan, name, running))
     else:
-        click.echo(explanation.as_text(plan, name, defaults=defaults))
+        click.echo(explanation.as_text(plan, name, running, defaults=defaults))
 
 
 @main.command(examples=["init", "init --debug-with vscode --app shop.web:app"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from flask_debuglaunch.configuration.settings import DECLARATIONS, Declaration, 
 from flask_debuglaunch.configuration.value_origins import DEFAULT, shown
 from flask_debuglaunch.deployment.deployed import shown_values
 from flask_debuglaunch.errors import LaunchError, did_you_mean
+from flask_debuglaunch.launcher_notes import NotesOfLauncher
 from flask_debuglaunch.plan import DECISIONS, Plan, decisions_of
 from flask_debuglaunch.redaction import redact
 
@@ -23,8 +24,11 @@ OF_A_CONNECTION = (
 KEYS = tuple(dict.fromkeys((*DECLARATIONS, *DECISIONS)))
 
 
-def as_json(plan: Plan, key: str | None = None) -> dict[str, Any]:
-    """What `explain --json` prints; with ``key`` only that setting and decision."""
+def as_json(
+    plan: Plan, key: str | None = None, running: Sequence[NotesOfLauncher] = ()
+) -> dict[str, Any]:
+    """What `explain --json` prints; with ``key`` only that setting and decision. running: what the
+    launchers that run here have said about their reloads."""
     settings = {
         one.name: {"value": _setting_value(one, value.value), "origin": str(value.origin)}
         for one, value in values_of(plan.settings)
@@ -36,6 +40,8 @@ def as_json(plan: Plan, key: str | None = None) -> dict[str, Any]:
         if key in (None, name)
     }
     explained: dict[str, Any] = {"schema": JSON_SCHEMA, "plan": decisions, "settings": settings}
+    if key in (None, "preload"):
+        explained["running"] = [{"pid": one.pid, "said": list(one.lines)} for one in running]
     if key is None and plan.deployed is not None:
         explained["deployed"] = {
             name: {"value": _json_value(value.value), "origin": str(value.origin)}
@@ -49,12 +55,18 @@ def as_json(plan: Plan, key: str | None = None) -> dict[str, Any]:
     return explained
 
 
-def as_text(plan: Plan, key: str | None = None, *, defaults: bool = False) -> str:
+def as_text(
+    plan: Plan,
+    key: str | None = None,
+    running: Sequence[NotesOfLauncher] = (),
+    *,
+    defaults: bool = False,
+) -> str:
     """What `explain` prints: what was given, and what follows from it.
 
-    key: only that setting and decision. defaults: also what nobody gave and nothing depends on.
+    key, running: as for `as_json`. defaults: also what nobody gave and nothing depends on.
     """
-    explained = as_json(plan, key)
+    explained = as_json(plan, key, running)
     decisions, settings = explained["plan"], explained["settings"]
     if key is None and not defaults:
         decisions = {name: one for name, one in decisions.items() if _follows(name, plan)}
@@ -63,6 +75,7 @@ def as_text(plan: Plan, key: str | None = None, *, defaults: bool = False) -> st
         _table(("decision", "value", "reason"), decisions, "reason"),
         _table(("setting", "value", "origin"), settings, "origin"),
         _table(("deployed", "value", "origin"), explained.get("deployed", {}), "origin"),
+        *map(_said, explained.get("running", ())),
     ]
     if key is None:
         sections.append("\n".join(_file_lines(plan, defaults)))
@@ -112,6 +125,11 @@ def _table(titles: tuple[str, str, str], rows: dict[str, Any], why: str) -> str:
     cells = [titles, *((name, _word(row["value"]), row[why]) for name, row in rows.items())]
     first, second = (max(len(row[column]) for row in cells) for column in (0, 1))
     return "\n".join(f"{a:<{first}}  {b:<{min(second, 40)}}  {c}".rstrip() for a, b, c in cells)
+
+
+def _said(launcher: Mapping[str, Any]) -> str:
+    title = f"said by the launcher that runs here (process {launcher['pid']})"
+    return "\n".join([title, *(f"  {line}" for line in launcher["said"])])
 
 
 def _word(value: object) -> str:

@@ -23,6 +23,7 @@ LAYERS = [
     ["deployment"],
     ["detection", "configuration"],
     ["debuggers"],
+    ["launcher_notes"],
     [
         "container",
         "editor_links",

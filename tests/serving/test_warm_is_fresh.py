@@ -4,6 +4,7 @@ in a new interpreter."""
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -207,8 +208,18 @@ def test_only_what_a_fork_must_not_share_is_left_out(
         told = [line for line in served.program.lines if "Not kept imported" in line]
         assert len(told) == 1
         assert f"installed, because it {spoiler}" in told[0]
+        explained = explained_in(project.root)
+        assert [one["pid"] for one in explained["running"]] == [served.program.pid]
+        assert explained["running"][0]["said"] == [told[0].removeprefix(" * ")]
+    assert explained_in(project.root)["running"] == []
     assert len({one["seen"][0] for one in seen}) == kinds
     assert {one["seen"][1] for one in seen} == {spoiler == "makes /"}
+
+
+def explained_in(folder: Path) -> Any:
+    """What `explain` says of warm restarts, in another process."""
+    command = [sys.executable, "-m", "flask_debuglaunch", "explain", "preload", "--json"]
+    return json.loads(subprocess.run(command, cwd=folder, stdout=subprocess.PIPE).stdout)
 
 
 def test_saves_in_quick_succession_are_warm(project: Project, package: Path) -> None:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from flask_debuglaunch.launcher_notes import LauncherNotes
 from flask_debuglaunch.serving.app.module_graph import Selection, merged, select
 from flask_debuglaunch.serving.app.places_of_modules import are_there
 from flask_debuglaunch.serving.ipc_messages import ModuleRun, Preloadable, PreloadModules
@@ -23,7 +24,6 @@ from flask_debuglaunch.serving.processes.fork_server_handle import (
 )
 from flask_debuglaunch.serving.processes.ipc_channel import channel_to_child
 from flask_debuglaunch.serving.watching.file_signature import Signature, changed_since, signatures
-from flask_debuglaunch.terminal import say
 
 MOST_TRIES = 5
 """So often in a row may a look at the modules show what the one before has not."""
@@ -79,8 +79,8 @@ class _ForkedProcess:
 class ModuleServers:
     """The server at hand, and what the next one must know."""
 
-    def __init__(self, selector: selectors.BaseSelector) -> None:
-        self._selector = selector
+    def __init__(self, selector: selectors.BaseSelector, notes: LauncherNotes) -> None:
+        self._selector, self._notes = selector, notes
         self._recorded: tuple[ModuleRun, ...] = ()
         self._since = 0.0
         self._edited: set[str] = set()
@@ -88,7 +88,6 @@ class ModuleServers:
         """Modules with effects that only a second look has shown."""
         self._server: ModuleServer | None = None
         self._tries = 0
-        self._told: set[str] = set()
 
     def learn(self, learned: Preloadable) -> None:
         """Take over what a worker was seen to import. A server at hand stays: it has what has not
@@ -200,9 +199,8 @@ class ModuleServers:
             if not reason.startswith("depends on") and not reason.endswith("was edited")
         }
         for reason, name in held.items():
-            if name not in self._told:
-                self._told.add(name)
-                say(f"Imported anew at each reload: {name}, because it {reason}")
+            text = f"Imported anew at each reload: {name}, because it {reason}"
+            self._notes.say_once(text, about=name)
 
 
 def _saved_since(runs: Iterable[ModuleRun], since: float) -> frozenset[str]:

@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from flask_debuglaunch.debuggers import join_debug_session
 from flask_debuglaunch.debuggers.join_debug_session import Session, children_left_alone
+from flask_debuglaunch.launcher_notes import LauncherNotes
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker, set_for_app
@@ -43,7 +44,6 @@ from flask_debuglaunch.serving.processes.worker_handle import (
     start_fresh,
 )
 from flask_debuglaunch.serving.watching.file_signature import Signature, changed_since, signatures
-from flask_debuglaunch.terminal import say
 
 # In the process that waits
 
@@ -133,7 +133,7 @@ class WaitingWorkers:
         self._command = own_command(under_debugger=plan.connection.value == "present")
         self._waiting: WaitingProcess | None = None
         self._imports: tuple[Import, ...] = ()
-        self._told: set[str] = set()
+        self._notes = LauncherNotes()
 
     def start(self, listener: socket.socket) -> WorkerProcess:
         """A process on its way to become a worker. Raises OSError if there can be none."""
@@ -191,6 +191,7 @@ class WaitingWorkers:
 
     def close(self) -> None:
         self._discard()
+        self._notes.close()
 
     def _waiting_said(self) -> None:
         assert self._waiting is not None
@@ -213,6 +214,4 @@ class WaitingWorkers:
             waiting.worker.exit_status()
 
     def _tell(self, reason: str) -> None:
-        if reason not in self._told:
-            self._told.add(reason)
-            say(f"Each reload starts a new interpreter: {reason}")
+        self._notes.say_once(f"Each reload starts a new interpreter: {reason}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from flask_debuglaunch.debuggers.join_debug_session import Session
+from flask_debuglaunch.launcher_notes import LauncherNotes
 from flask_debuglaunch.plan import Plan, preloads_modules
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker
 from flask_debuglaunch.serving.ipc_messages import LeftOut, Preload, Preloadable, Unsafe
@@ -99,8 +100,8 @@ class WorkerStarter:
         """Packages that spoil a fork server, each with its file's signature."""
         self._awaiting: dict[AwaitedWorker, socket.socket] = {}
         """With the listener of each."""
-        self._told: set[str] = set()
-        self._modules = ModuleServers(selector)
+        self._notes = LauncherNotes()
+        self._modules = ModuleServers(selector, self._notes)
 
     def start(self, listener: socket.socket) -> WorkerProcess:
         """A process on its way to become a worker. Raises OSError if there can be none."""
@@ -198,6 +199,7 @@ class WorkerStarter:
 
     def close(self) -> None:
         self._modules.close()
+        self._notes.close()
         for fork_server in (self._ready, self._coming):
             if fork_server is not None:
                 fork_server.close()
@@ -302,15 +304,10 @@ class WorkerStarter:
         """For as long as the app imports the same."""
         self._given_up = self._order.preload if self._order else None
         self._retire_all()
-        if reason not in self._told:
-            self._told.add(reason)
-            say(f"Each reload starts a new interpreter: {reason}")
+        self._notes.say_once(f"Each reload starts a new interpreter: {reason}")
 
     def _tell(self, text: str, *details: str) -> None:
-        told = text.format(*details)
-        if told not in self._told:
-            self._told.add(told)
-            say(f"Not kept imported between reloads: {told}")
+        self._notes.say_once(f"Not kept imported between reloads: {text.format(*details)}")
 
 
 def _begun(start: Callable[[socket.socket], ForkedWorker]) -> AwaitedWorker:

@@ -1,0 +1,78 @@
+"""What a running launcher has said about its reloads, for `explain`, which is another process.
+
+It stands in a file without a name that the launcher holds open: it ends with the launcher, and who
+may look at that process may read it (proc(5), /proc/PID/fd). Where there is no such table of
+processes it is only said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from flask_debuglaunch.redaction import redact
+from flask_debuglaunch.terminal import say
+
+PROC = Path("/proc")
+PREFIX = "flask-debuglaunch-notes-"
+
+
+class LauncherNotes:
+    """Says each thing once, and notes it."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+        self._file: BinaryIO | None = None
+
+    def say_once(self, text: str, about: str | None = None) -> None:
+        """about: what it is said about once; by default the text itself."""
+        if (about or text) in self._said:
+            return
+        self._said.add(about or text)
+        say(text)
+        with contextlib.suppress(OSError):  # a full disk: it has been said all the same
+            self._note(text)
+
+    def _note(self, text: str) -> None:
+        if self._file is None and PROC.is_dir():
+            descriptor, path = tempfile.mkstemp(prefix=PREFIX)
+            os.unlink(path)
+            self._file = os.fdopen(descriptor, "wb")
+        if self._file is not None:
+            self._file.write(f"{redact(text)}\n".encode())
+            self._file.flush()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+@dataclass(frozen=True)
+class NotesOfLauncher:
+    pid: int
+    lines: tuple[str, ...]
+
+
+def notes_of_launchers(folder: Path) -> tuple[NotesOfLauncher, ...]:
+    """Of those that run in this working folder and have something to say, by their numbers."""
+    return tuple(_notes_of_launchers(folder))
+
+
+def _notes_of_launchers(folder: Path) -> Iterator[NotesOfLauncher]:
+    for pid in sorted(int(one.name) for one in PROC.glob("[0-9]*")):
+        with contextlib.suppress(OSError):  # another user's, or gone
+            if Path(os.readlink(PROC / str(pid) / "cwd")) == folder:
+                for file in _open_notes(pid):
+                    lines = file.read_text("utf-8").splitlines()
+                    yield NotesOfLauncher(pid, tuple(lines))
+
+
+def _open_notes(pid: int) -> Iterator[Path]:
+    for descriptor in (PROC / str(pid) / "fd").iterdir():
+        if Path(os.readlink(descriptor)).name.startswith(PREFIX):
+            yield descriptor
