@@ -142,6 +142,7 @@ def _module_recorder(
 def _attach(task: Task, channel: Channel, hidden: HiddenModules | None) -> None:
     session = task.session if task.use_debugger else None
     if session is not None:
+        join_debug_session.preload(session)  # which takes our time, not the IDE's
         channel.tell(Attaching())
     attach_worker(task.plan, session)
     if hidden is not None:

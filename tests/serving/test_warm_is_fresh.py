@@ -222,6 +222,20 @@ def explained_in(folder: Path) -> Any:
     return json.loads(subprocess.run(command, cwd=folder, stdout=subprocess.PIPE).stdout)
 
 
+LIBRARY = """
+import _ctypes
+kept = open(_ctypes.__file__, "rb")
+"""
+
+
+def test_a_library_that_keeps_its_own_file_open_is_shared(project: Project, package: Path) -> None:
+    """As libffi does, since Python 3.14 as soon as ctypes is imported."""
+    package.write_text(LIBRARY)
+    project.save("main.py", "import installed\nlook = int\n" + SERVE)
+    with served_warm(project, package) as served:
+        assert "Not kept imported" not in served.program.output
+
+
 def test_saves_in_quick_succession_are_warm(project: Project, package: Path) -> None:
     project.save("main.py", "import installed\nlook = int\n" + SERVE)
     with served_with(project, package) as served:

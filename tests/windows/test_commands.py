@@ -11,8 +11,8 @@ import pytest
 
 from flask_debuglaunch.ides import IDES
 
-from .test_serving import APP, SLOW
-from .wine import Windows
+from .test_serving import APP
+from .wine import SLOW, Windows
 
 YAML = """\
 FLASK:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import dataclasses
 import re
 import signal
-import sys
 
 import pytest
 
 from ..support.processes import Program, free_port, http_get
-from .wine import Windows
+from .wine import SLOW, Windows, windows_path
 
 READY = r"Running on (https?://\S+)"
-SLOW = 120.0
-"""Seconds: an interpreter starts slowly under wine."""
 
 APP = """\
 from flask import Flask
@@ -43,7 +40,7 @@ def expect_reload(windows: Windows, program: Program, url: str, text: str, more:
     said = len(program.lines)
     windows.save("main.py", APP.format(text=text) + more)
     program.wait_for_line("Reloaded in", SLOW, since=said)
-    assert http_get(url).text == text
+    assert http_get(url, timeout=SLOW).text == text
 
 
 @pytest.mark.parametrize("interpreter", ["base", "venv"])
@@ -56,6 +53,45 @@ def test_two_saves(windows: Windows, interpreter: str) -> None:
         assert http_get(url).text == "one"
         expect_reload(windows, program, url, "two")
         expect_reload(windows, program, url, "three")
+
+
+PREPARED = """\
+import sys
+
+ahead = "click.testing" in sys.modules
+import click.testing
+from flask import Flask
+
+app = Flask(__name__)
+
+
+@app.get("/")
+def hello():
+    return f"{text} ahead={{ahead}}"
+"""
+
+
+def test_the_next_worker_has_the_packages_imported_ahead(windows: Windows) -> None:
+    windows.save("main.py", PREPARED.format(text="one"))
+    with windows.launch("--debug", "--port", "0") as program:
+        url = url_of(program)
+        assert http_get(url).text == "one ahead=False"
+        windows.save("main.py", PREPARED.format(text="two"))
+        program.wait_for_line("Reloaded in", SLOW)
+        assert http_get(url).text == "two ahead=True"
+
+
+def test_changes_are_polled_where_watchfiles_can_t_be_imported(windows: Windows) -> None:
+    broken = windows.save("broken/watchfiles.py", "raise ImportError('no Rust library')\n").parent
+    windows.save("main.py", APP.format(text="one"))
+    path = f"{windows_path(broken)};{windows_path(windows.site)}"
+    with windows.launch("--debug", "--port", "0", PYTHONPATH=path) as program:
+        url = url_of(program)
+        expect_reload(windows, program, url, "two")
+        expect_reload(windows, program, url, "three")
+    said = [line for line in program.lines if "several times a second" in line]
+    assert len(said) == 1
+    assert "no Rust library" in said[0]
 
 
 def test_a_broken_save_is_told_and_mended(windows: Windows) -> None:
@@ -102,7 +138,6 @@ def test_a_port_in_use(windows: Windows) -> None:
             assert re.search(rf"Error: .*{port}.*in use", second.output), second.output
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="finding the descendants needs Linux")
 def test_the_worker_ends_with_its_supervisor(windows: Windows) -> None:
     windows.save("main.py", APP.format(text="one"))
     with windows.launch("--debug", "--port", "0") as program:

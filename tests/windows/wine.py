@@ -15,7 +15,7 @@ from typing import Any
 
 import flask_debuglaunch
 
-from ..support.processes import Program
+from ..support.processes import Program, in_background
 from ..support.requirements import require
 
 ROOT = Path(os.environ.get("WINDOWS_ROOT", "/var/lib/windows-check"))
@@ -31,6 +31,8 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "DEBUGPY_PROCESS_SPAWN_TIMEOUT": "120",  # seconds; of itself 15, and wine starts slowly
 }
+SLOW = 240.0
+"""Seconds: an interpreter starts slowly under wine."""
 CHANGE_FOLDER_AND_RUN = 'cd "$0" && exec wine "$@"'
 
 
@@ -75,10 +77,10 @@ class Windows:
     def run(self, *arguments: str) -> tuple[int, str]:
         """The same to its end: the exit status, and all that it said."""
         with self.start(*arguments) as program:
-            return program.wait_exit(), program.output
+            return program.wait_exit(SLOW), program.output
 
-    def launch(self, *arguments: str) -> Program:
-        return self.start("-m", "flask_debuglaunch", *arguments)
+    def launch(self, *arguments: str, **variables: str) -> Program:
+        return self.start("-m", "flask_debuglaunch", *arguments, **variables)
 
     def save(self, name: str, text: str) -> Path:
         file = self.folder / name
@@ -97,11 +99,13 @@ def wine_running() -> Iterator[None]:
     )  # fmt: skip
     assert keeper.stdin
     assert keeper.stdout
-    assert keeper.stdout.readline().strip() == b"running"
-    yield
-    keeper.stdin.close()
-    keeper.wait(60)
-    keeper.stdout.close()
+    try:
+        with keeper.stdin, keeper.stdout:
+            assert in_background(keeper.stdout.readline).result(SLOW).strip() == b"running"
+            yield
+        keeper.wait(SLOW)
+    finally:
+        keeper.kill()  # a hanging Wine keeps nobody waiting
 
 
 KEEP = "import sys; print('running', flush=True); sys.stdin.read()"

@@ -202,7 +202,16 @@ def _open_files() -> set[str]:
     for number in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):  # the listing's own
             found.add(os.readlink(f"/proc/self/fd/{number}"))
-    return {one for one in found if one not in SHARED_FILES and not one.startswith("/proc/")}
+    harmless = {*SHARED_FILES, *_libraries()}
+    return {one for one in found if one not in harmless and not one.startswith("/proc/")}
+
+
+def _libraries() -> set[str]:
+    """The files that code runs from. libffi keeps its own open, to map more of it
+    (ffi_tramp_get_libffi in its src/tramp.c): importing ctypes since Python 3.14 is enough."""
+    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
+        rows = [row.rstrip("\n").split(maxsplit=5) for row in maps]
+    return {row[5] for row in rows if len(row) == 6 and "x" in row[1]}
 
 
 def _has_children() -> bool:
