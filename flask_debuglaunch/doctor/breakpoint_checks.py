@@ -6,7 +6,7 @@ import ast
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import FrozenImporter
 from pathlib import Path
@@ -17,6 +17,7 @@ from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Finding, Level
 from flask_debuglaunch.doctor.ide_file_checks import MODULE, configurations_of
 from flask_debuglaunch.doctor.project_sources import Source
+from flask_debuglaunch.doctor.spelling_on_disk import MINDS_CASE, is_same_name, spelt_on_disk
 from flask_debuglaunch.errors import LaunchError
 
 START_SECONDS = 0.05
@@ -67,15 +68,16 @@ def findings_for(line: Line, evidence: Evidence) -> Iterator[Finding]:
 
 def _spelling(line: Line) -> Iterator[Finding]:
     """Debuggers compare paths; on a file system that takes any case the IDE's may differ."""
-    real = Path(os.path.realpath(line.file))
-    if line.file.name not in os.listdir(line.file.parent):
+    given, on_disk = Path(os.path.abspath(line.file)), spelt_on_disk(line.file)
+    real = Path(os.path.realpath(on_disk))
+    if given != on_disk:
         yield Finding(
             Level.WARNING,
             "the file is spelt otherwise on disk: upper and lower case count in a breakpoint",
             str(line),
-            f"Open {shown(real)} in the IDE",
+            f"Open {shown(on_disk)} in the IDE",
         )
-    elif real != Path(os.path.abspath(line.file)):
+    elif real != on_disk:
         yield Finding(
             Level.NOTE,
             f"the path has a symbolic link: Python may know the file as {real}",
@@ -167,11 +169,19 @@ def _local(text: str, evidence: Evidence) -> Path:
 
 def _imported(line: Line, evidence: Evidence) -> Iterator[Finding]:
     """By the import statements of the files, from the app's own on: nothing is imported."""
-    target = evidence.target
-    file = line.file.resolve()
-    if target is None or not file.is_relative_to(evidence.app_folder.resolve()):
+    target, sources = evidence.target, evidence.sources
+    # By what it is, not by its name: that may be given in another case.
+    file = next((one.path.resolve() for one in sources if one.path.samefile(line.file)), None)
+    if target is None or file is None:
         return
-    if file not in _reached(target.path, evidence):
+    known = {source.path.resolve(): source for source in sources}
+    root = evidence.app_folder.resolve()
+    reached = _reached(target.path, known, root)
+    if file in reached:
+        return
+    other_case = list(_in_another_case([known[one] for one in sorted(reached)], known, root))
+    yield from other_case
+    if not other_case:
         yield Finding(
             Level.WARNING,
             "no import statement leads from the app to this file",
@@ -180,20 +190,35 @@ def _imported(line: Line, evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _reached(path: Path, evidence: Evidence) -> set[Path]:
-    trees = {source.path.resolve(): source for source in evidence.sources}
+def _reached(path: Path, known: Mapping[Path, Source], root: Path) -> set[Path]:
     starts = (path, path.with_suffix(".py"), path / "__init__.py")
-    waiting = [one.resolve() for one in starts if one.resolve() in trees]
+    waiting = [one.resolve() for one in starts if one.resolve() in known]
     reached: set[Path] = set()
     while waiting:
         file = waiting.pop()
         if file not in reached:
             reached.add(file)
-            waiting.extend(_imports_of(trees[file], trees, evidence.app_folder.resolve()))
+            waiting.extend(one for _, one in _imports_of(known[file], root) if one in known)
     return reached
 
 
-def _imports_of(source: Source, known: Mapping[Path, Source], root: Path) -> Iterator[Path]:
+def _in_another_case(
+    importing: Sequence[Source], known: Mapping[Path, Source], root: Path
+) -> Iterator[Finding]:
+    """Import statements that would lead to a file of the project, but for the case."""
+    meant: dict[str, Path] = {}  # of a statement the innermost: shop/views.py, not shop/__init__.py
+    for source in importing:
+        for number, file in _imports_of(source, root):
+            alike = next((one for one in known if is_same_name(str(one), str(file))), file)
+            if alike in known and file not in known:
+                meant[f"{shown(source.path)}:{number}"] = alike
+    for where, file in meant.items():
+        what = f"the imported file is spelt {shown(file)} on disk: {MINDS_CASE}"
+        yield Finding(Level.ERROR, what, where, "Spell it in the import statement as on disk")
+
+
+def _imports_of(source: Source, root: Path) -> Iterator[tuple[int, Path]]:
+    """The number of the line, and a file that it may mean."""
     for node in ast.walk(source.tree or ast.Module([], [])):
         if isinstance(node, ast.Import):
             names = [(root, one.name) for one in node.names]
@@ -202,20 +227,17 @@ def _imports_of(source: Source, known: Mapping[Path, Source], root: Path) -> Ite
             names = [(base, f"{node.module or ''}.{one.name}".strip(".")) for one in node.names]
         else:
             continue
-        for base, name in names:
-            yield from _files_of(base, name, known)
+        yield from ((node.lineno, file) for base, name in names for file in _files_of(base, name))
 
 
-def _files_of(base: Path, name: str, known: Mapping[Path, Source]) -> Iterator[Path]:
+def _files_of(base: Path, name: str) -> Iterator[Path]:
     """Those of a dotted name: each package's __init__.py, and the module. A folder named src
     counts as a root too."""
     for root in (base, base / "src"):
         path = root
         for part in name.split("."):
             path = path / part
-            yield from (
-                one for one in (path.with_suffix(".py"), path / "__init__.py") if one in known
-            )
+            yield from (path.with_suffix(".py"), path / "__init__.py")
 
 
 def _running_version(line: Line, evidence: Evidence) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.configuration.value_types import Patterns
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
+from flask_debuglaunch.doctor.spelling_on_disk import MINDS_CASE, spelt_on_disk
 from flask_debuglaunch.serving.app.app_finder import SEARCHED_FILES
 
 
@@ -41,6 +43,17 @@ def _app_there(evidence: Evidence) -> Iterator[Finding]:
         where = str(plan.settings.app.origin) if plan.app.value else shown(evidence.app_folder)
         yield Finding(Level.ERROR, named, where, "python -m flask_debuglaunch --app main:app")
         return
+    on_disk = _spelt_otherwise(target.path, evidence.app_folder)
+    if on_disk is not None:
+        module = ".".join(on_disk.with_suffix("").parts).removesuffix(".__init__")
+        app = ":".join(one for one in (module, target.expression) if one)
+        yield Finding(
+            Level.ERROR,
+            f"the app's file is spelt {on_disk} on disk: {MINDS_CASE}",
+            target.origin,
+            f"python -m flask_debuglaunch --app {shlex.quote(app)}",
+        )
+        return
     yield Finding(Level.OK, "the app is there", shown(target.path))
     if plan.app.value is None:
         yield from _ambiguous(evidence.app_folder, target.path)
@@ -61,13 +74,25 @@ def _ambiguous(folder: Path, taken: Path) -> Iterator[Finding]:
 
 def _exists(path: Path) -> bool:
     """A file, a package, or a dotted name that begins with one."""
-    candidates = (path, path.with_suffix(".py"), path / "__init__.py")
     dotted = path.parent / path.name.partition(".")[0]
     return (
-        any(map(os.path.isfile, candidates))
+        any(map(os.path.isfile, _files_of(path)))
         or ("." in path.name and (os.path.isdir(dotted) or os.path.isfile(f"{dotted}.py")))
         or _is_importable(path.name.partition(".")[0])
     )
+
+
+def _files_of(path: Path) -> Iterator[Path]:
+    """The files that the path of an app may stand for: also shop.web does."""
+    for one in (path, path.parent.joinpath(*path.name.removesuffix(".py").split("."))):
+        yield from (one, one.parent / f"{one.name}.py", one / "__init__.py")
+
+
+def _spelt_otherwise(path: Path, folder: Path) -> Path | None:
+    """The file's path as on disk, below the folder, where it is named in another case."""
+    file = next(filter(os.path.isfile, _files_of(path)), path)
+    on_disk = os.path.relpath(spelt_on_disk(file), spelt_on_disk(folder))
+    return None if on_disk == os.path.relpath(file, folder) else Path(on_disk)
 
 
 def _is_importable(name: str) -> bool:
