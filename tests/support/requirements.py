@@ -1,8 +1,8 @@
 """What a test needs and not every environment has.
 
 A missing part skips the tests of that part, with the reason. Where a part must be there, as in
-CI, the variable TESTS_REQUIRE names it (comma separated: debugpy,pydevd,
-pydevd-pycharm,eclipse,vscode,chromium,containers,mod_wsgi,letter-case) and turns the skip into a failure.
+CI, the variable TESTS_REQUIRE names it (comma separated: debugpy,pydevd,pydevd-pycharm,eclipse,
+vscode,chromium,containers,mod_wsgi,letter-case) and turns the skip into a failure.
 """
 
 from __future__ import annotations
