@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from operator import attrgetter
 
 Signature = tuple[int, int, int]
+_of_status = attrgetter("st_mtime_ns", "st_size", "st_ino")
 
 
 def signature(path: str) -> Signature | None:
     """Differs when a file's content, or what a folder holds, may differ; None for what is not
     there. Of a link, that of what it leads to."""
     try:
-        status = os.stat(path)
+        found: Signature = _of_status(os.stat(path))
     except (OSError, ValueError):  # ValueError: a name with a NUL
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return found
 
 
 def signature_of_file(path: str) -> Signature | None:
     """The same, but None for a folder."""
     return None if os.path.isdir(path) else signature(path)
+
+
+def signatures_in_turn(paths: Collection[str]) -> list[Signature | None]:
+    """The same of many, in their order. As they are polled by the thousand, Python takes no step
+    of its own for each of them, unless one is not there."""
+    try:
+        return list(map(_of_status, map(os.stat, paths)))
+    except (OSError, ValueError):
+        return list(map(signature, paths))
 
 
 def signatures(files: Iterable[str]) -> dict[str, Signature | None]:

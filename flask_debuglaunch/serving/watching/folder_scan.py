@@ -29,8 +29,9 @@ class FolderScan:
     """Where events are needed from, the project's own first."""
     files: dict[str, Signature] = field(default_factory=dict)
     """All that count and are there."""
-    files_in: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    """Those that show a change in the folder, as they are named (not where a link leads to)."""
+    files_in: defaultdict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
+    """Those that show a change in the folder, as they are named (not where a link leads to), in
+    the order in which they were found: looked at in another one, they take a tenth longer."""
     module_folders: set[str] = field(default_factory=set)
     """The roots and the folders below them."""
     ends: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -78,7 +79,7 @@ def _take(path: str, is_link: bool, found: FolderScan, trails: Trails) -> None:
     """Have a file watched."""
     folder = os.path.dirname(path)
     _need(folder, found, trails)
-    found.files_in[folder].add(path)
+    found.files_in[folder][path] = None
     if (now := signature_of_file(path)) is not None:
         found.files[path] = now
     if is_link:
@@ -87,7 +88,7 @@ def _take(path: str, is_link: bool, found: FolderScan, trails: Trails) -> None:
         found.turns.add(path)
         found.ends[end].add(path)
         _need(os.path.dirname(end), found, trails)
-        found.files_in[os.path.dirname(end)].add(path)
+        found.files_in[os.path.dirname(end)][path] = None
 
 
 def _need(folder: str, found: FolderScan, trails: Trails) -> None:

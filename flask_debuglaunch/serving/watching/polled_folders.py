@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flask_debuglaunch.serving.watching.symlink_trail import Trails, trail
 
-POLL_SECONDS, LATEST_SECONDS = 0.3, 0.7
+POLL_SECONDS, LATEST_SECONDS = 0.15, 0.7
 """How often it is looked at them: the shortest and the usual longest pause."""
 # File systems whose files are often changed elsewhere, of which no event comes here.
 REMOTE_FILE_SYSTEM = re.compile(

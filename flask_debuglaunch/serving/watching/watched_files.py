@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from flask_debuglaunch.serving.watching.file_signature import (
     Signature,
-    signature,
     signature_of_file,
+    signatures_in_turn,
 )
 from flask_debuglaunch.serving.watching.folder_scan import FolderIdentity, FolderScan, scan
 from flask_debuglaunch.serving.watching.watch_rules import WatchRules, is_module
@@ -29,7 +29,9 @@ class WatchedFiles:
         """Modules that have just come: for a moment, or to stay."""
         self._scan: FolderScan = scan(watched)
         self._known: dict[str, Signature] = dict(self._scan.files)
-        self._folder_times: dict[str, tuple[Signature | None, float]] = {}
+        self._known_folders: dict[str, Signature | None] = {}
+        self._unsettled: dict[str, float] = {}
+        """Folders that have just changed, and until when they may change once more unnoticed."""
         self._names: dict[str, frozenset[str]] = {}
 
     @property
@@ -90,22 +92,24 @@ class WatchedFiles:
 
     def look_into(self, folders: Collection[str]) -> set[str]:
         """Look at everything in some of the folders."""
-        hold_others = [self._holds_others(folder) for folder in folders]
-        if any(hold_others):
+        if self._hold_others(folders):
             return self.look_at_all()
-        # Again and again, for thousands of files: no more than the question for each of them.
-        known, files_in = self._known, self._scan.files_in
+        files_in = self._scan.files_in
         of_folders = (files_in[folder] for folder in folders if folder in files_in)
-        others = [one for files in of_folders for one in files if signature(one) != known.get(one)]
+        others = (path for files in of_folders for path in _different(files, self._known))
         return self._changed({path: signature_of_file(path) for path in others})
 
+    def _hold_others(self, folders: Collection[str]) -> bool:
+        """Have files come into one of the folders, or left it, since the last time?"""
+        now = time.monotonic()
+        for folder, found in _different(folders, self._known_folders).items():
+            self._known_folders[folder] = found
+            self._unsettled[folder] = now + COARSE_SECONDS
+        self._unsettled = {one: until for one, until in self._unsettled.items() if now < until}
+        hold_others = [self._holds_others(one) for one in folders if one in self._unsettled]
+        return any(hold_others)
+
     def _holds_others(self, folder: str) -> bool:
-        """Have files come into the folder, or left it, since the last time?"""
-        now, (before, since) = signature(folder), self._folder_times.get(folder, (None, 0.0))
-        if now != before:
-            self._folder_times[folder] = (now, since := time.monotonic())
-        if time.monotonic() - since >= COARSE_SECONDS:
-            return False
         names, known = _names_in(folder), self._names.get(folder)
         self._names[folder] = names
         return names != known
@@ -148,6 +152,16 @@ class WatchedFiles:
         if path not in self._known:
             self.newcomers.add(path)
         return now is not None and path not in self.newcomers
+
+
+def _different(
+    paths: Collection[str], known: Mapping[str, Signature | None]
+) -> dict[str, Signature | None]:
+    """Those that are not as known, as they are now."""
+    now = signatures_in_turn(paths)
+    if now == list(map(known.get, paths)):
+        return {}
+    return {path: one for path, one in zip(paths, now, strict=True) if one != known.get(path)}
 
 
 def _names_in(folder: str) -> frozenset[str]:
