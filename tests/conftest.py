@@ -15,9 +15,24 @@ WORKERS_PER_CORE = 2
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """How many tests run at once; 0, which is in this process: what runs is a file or two."""
-    if all(".py" in argument for argument in config.args):
-        return 0
-    return WORKERS_PER_CORE * (os.cpu_count() or 1)
+    return 0 if _only_files(config) else WORKERS_PER_CORE * (os.cpu_count() or 1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the slow tests, too, as CI does")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Whoever runs all tests has them in minutes; whoever names a file has all that is in it."""
+    if config.getoption("slow") or _only_files(config):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in slow]
+
+
+def _only_files(config: pytest.Config) -> bool:
+    return all(".py" in argument for argument in config.args)
 
 
 # Wall clock: while other tests keep the cores busy, it says nothing about the code.

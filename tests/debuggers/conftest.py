@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .debug_session import Shop
+from .shop import Shop
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from ..support.dap import Editor
+from ..support.debug_session import CONNECTIONS, READY, DebugSession
 from ..support.debugging import DEBUGGERS, listening_ide
 from ..support.processes import Program, free_port
 from ..support.requirements import require_debugger
 from ..support.sources import marked_line
-from .debug_session import READY, WAYS, Meeting, Shop, meet
+from .shop import Shop, debug_shop
 
 BANNER = {
     "present": "{debugger} is in this process already",
@@ -26,56 +27,58 @@ BANNER = {
 
 @pytest.mark.parametrize("own_main", [False, True], ids=["command", "run(app)"])
 @pytest.mark.parametrize("asked", [None, True, False], ids=["default", "reload", "no reload"])
-@pytest.mark.parametrize(("debugger", "way"), WAYS)
+@pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)
 def test_a_breakpoint_in_a_view(
-    shop: Shop, debugger: str, way: str, asked: bool | None, own_main: bool
+    shop: Shop, debugger: str, connection: str, asked: bool | None, own_main: bool
 ) -> None:
     settings = {} if asked is None else {"RELOAD": asked}
     reload = asked or (asked is None and debugger == "debugpy")
-    with meet(shop, debugger, way, own_main=own_main, reload=reload, **settings) as meeting:
-        stop = meeting.stop_in_view()
+    with debug_shop(
+        shop, debugger, connection, own_main=own_main, reload=reload, **settings
+    ) as session:
+        stop = shop.stop_in_view(session)
         assert (stop.file, stop.line) == (str(shop.main), marked_line(shop.main))
         if reload:
             shop.greet_with("Goodbye")
-            meeting.wait_for_reload()
-            again = meeting.stop_in_view("Goodbye")
+            session.wait_for_reload()
+            again = shop.stop_in_view(session, "Goodbye")
             assert (again.file, again.line) == (stop.file, stop.line)
             assert again.process_id != stop.process_id
-        assert len(meeting.ide.stops) == (2 if reload else 1)
-        assert is_said(meeting, debugger, way)
+        assert len(session.ide.stops) == (2 if reload else 1)
+        assert is_said(session, debugger, connection)
 
 
-def is_said(meeting: Meeting, debugger: str, way: str) -> bool:
+def is_said(session: DebugSession, debugger: str, connection: str) -> bool:
     """Does the banner's line say, once, where the debugger is?"""
-    where = BANNER[way].format(debugger=debugger, port=meeting.debug_port)
-    said = [line for line in meeting.program.lines if line.startswith(" * Debugger: ")]
+    where = BANNER[connection].format(debugger=debugger, port=session.debug_port)
+    said = [line for line in session.program.lines if line.startswith(" * Debugger: ")]
     return said == [f" * Debugger: {where}"]
 
 
 @pytest.mark.parametrize("reload", [False, True], ids=["no reload", "reload"])
-@pytest.mark.parametrize(("debugger", "way"), [_ for _ in WAYS if _[1] != "present"])
+@pytest.mark.parametrize(("debugger", "connection"), [_ for _ in CONNECTIONS if _[1] != "present"])
 def test_an_app_that_the_ide_knows_elsewhere(
-    shop: Shop, debugger: str, way: str, reload: bool
+    shop: Shop, debugger: str, connection: str, reload: bool
 ) -> None:
     """As in a container: the IDE's folder is not there. One that starts the launcher itself
     knows where it is."""
     theirs, line = Path("/home/me/projects/shop/main.py"), marked_line(shop.main)
     mappings = {str(theirs.parent): str(shop.root)}
-    with meet(
+    with debug_shop(
         shop,
         debugger,
-        way,
+        connection,
         breakpoints={theirs: [line]},
         reload=reload,
         RELOAD=reload,
         PATH_MAPPINGS=mappings,
-    ) as meeting:
-        stop = meeting.stop_in_view()
+    ) as session:
+        stop = shop.stop_in_view(session)
         assert (stop.file, stop.line) == (str(theirs), line)
         if reload:
             shop.greet_with("Goodbye")
-            meeting.wait_for_reload()
-            assert meeting.stop_in_view("Goodbye").file == str(theirs)
+            session.wait_for_reload()
+            assert shop.stop_in_view(session, "Goodbye").file == str(theirs)
 
 
 @pytest.mark.parametrize("reload", [False, True], ids=["no reload", "reload"])
@@ -89,12 +92,12 @@ def test_the_copy_that_the_ide_brings_along(
     monkeypatch.syspath_prepend(theirs)
     monkeypatch.setenv("PYTHONPATH", str(theirs))
     ours = {"PYTHONPATH": str(without_debuggers(tmp_path / "ours"))}
-    with meet(shop, debugger, "present", env=ours, RELOAD=reload) as meeting:
-        meeting.stop_in_view()
+    with debug_shop(shop, debugger, "present", env=ours, RELOAD=reload) as session:
+        shop.stop_in_view(session)
         if reload:
             shop.greet_with("Goodbye")
-            meeting.wait_for_reload()
-            meeting.stop_in_view("Goodbye")
+            session.wait_for_reload()
+            shop.stop_in_view(session, "Goodbye")
 
 
 def copy_of(distribution: str, folder: Path) -> Path:
@@ -126,12 +129,12 @@ def test_under_debugpy_by_hand(shop: Shop, reload: bool) -> None:
         program.wait_for_line(READY)
         with Editor.attach(port, breakpoints=shop.breakpoint()) as ide:
             ide.wait_for_session(2 if reload else 1)
-            meeting = Meeting(ide, program, port)
-            meeting.stop_in_view()
+            session = DebugSession(ide, program, port)
+            shop.stop_in_view(session)
             if reload:
                 shop.greet_with("Goodbye")
-                meeting.wait_for_reload()
-                meeting.stop_in_view("Goodbye")
+                session.wait_for_reload()
+                shop.stop_in_view(session, "Goodbye")
 
 
 OWN_CALL = {
@@ -158,7 +161,7 @@ def test_where_the_program_calls_its_debugger_itself(shop: Shop, debugger: str) 
         if ide is None:
             program.wait_for_line(READY)
             ide = stack.enter_context(Editor.attach(port, breakpoints=shop.breakpoint()))
-        Meeting(ide, program, port).stop_in_view()
+        shop.stop_in_view(DebugSession(ide, program, port))
         assert f" * Debugger: {debugger} is in this process already" in program.lines
         assert len(ide.sessions) == 1
 
@@ -170,5 +173,5 @@ def test_mappings_for_elsewhere_do_not_disturb_an_ide_that_starts_us_here(
 ) -> None:
     """One YAML for the container and for the Debug button, which knows where it starts us."""
     mappings = {str(shop.root): "/app"}
-    with meet(shop, debugger, "present", RELOAD=reload, PATH_MAPPINGS=mappings) as meeting:
-        assert meeting.stop_in_view().file == str(shop.main)
+    with debug_shop(shop, debugger, "present", RELOAD=reload, PATH_MAPPINGS=mappings) as session:
+        assert shop.stop_in_view(session).file == str(shop.main)

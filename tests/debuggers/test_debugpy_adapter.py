@@ -17,6 +17,7 @@ from flask_debuglaunch.port_owner import PortOwner, owner_of_port
 from flask_debuglaunch.serving.attach_debugger import LISTEN_AGAIN
 
 from ..support.dap import Editor
+from ..support.debug_session import READY
 from ..support.processes import (
     TIMEOUT,
     Program,
@@ -26,7 +27,7 @@ from ..support.processes import (
     is_listening,
 )
 from ..support.requirements import require_debugger
-from .debug_session import READY, Shop
+from .shop import Shop
 
 RELOAD = pytest.mark.parametrize("reload", [False, True], ids=["no reload", "reload"])
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from ..support.debug_session import CONNECTIONS, READY
 from ..support.processes import TIMEOUT, free_port, http_get, wait_until
 from ..support.requirements import is_installed, require_debugger
-from .debug_session import READY, WAYS, Shop, meet
+from .shop import Shop, debug_shop
 
 
 def present_at(url: str) -> dict[str, Any]:
@@ -22,12 +23,12 @@ def present_at(url: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("reload", [False, True], ids=["no reload", "reload"])
-@pytest.mark.parametrize(("debugger", "way"), WAYS)
-def test_present(shop: Shop, debugger: str, way: str, reload: bool) -> None:
-    with meet(shop, debugger, way, reload=reload, RELOAD=reload) as meeting:
-        found = present_at(meeting.url)
+@pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)
+def test_present(shop: Shop, debugger: str, connection: str, reload: bool) -> None:
+    with debug_shop(shop, debugger, connection, reload=reload, RELOAD=reload) as session:
+        found = present_at(session.url)
         assert (found["debugger"], found["presence"]["attached"]) == (debugger, True)
-        if way == "present":
+        if connection == "present":
             assert found["presence"]["follows_children"]
 
 

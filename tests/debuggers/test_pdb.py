@@ -6,7 +6,7 @@ import pytest
 
 from ..support.debugging import DEBUGGERS
 from ..support.processes import http_get
-from .debug_session import Shop, meet
+from .shop import Shop, debug_shop
 
 VIEW = """
 
@@ -25,9 +25,9 @@ def with_pdb():
 @pytest.mark.parametrize("debugger", DEBUGGERS)
 def test_pdb_works_beside_it(shop: Shop, debugger: str) -> None:
     shop.add_view(VIEW)
-    with meet(shop, debugger, "connect") as meeting:
-        meeting.stop_in_view()
-        response = meeting.ide.without_stop(http_get, f"{meeting.url}/pdb")
+    with debug_shop(shop, debugger, "connect") as session:
+        shop.stop_in_view(session)
+        response = session.ide.without_stop(http_get, f"{session.url}/pdb")
         assert response.text == "went on"
-        assert "42" in meeting.program.output
-        meeting.stop_in_view()
+        assert "42" in session.program.output
+        shop.stop_in_view(session)

@@ -6,10 +6,11 @@ import re
 
 import pytest
 
+from ..support.debug_session import READY
 from ..support.debugging import DEBUGGERS, listening_ide
 from ..support.processes import free_port, http_get, is_listening
 from ..support.requirements import require_debugger
-from .debug_session import READY, Shop, meet
+from .shop import Shop, debug_shop
 
 
 @pytest.mark.parametrize("reload", [False, True], ids=["no reload", "reload"])
@@ -21,10 +22,10 @@ def test_the_debugger_that_is_asked_for_stays_out(
     require_debugger(present)
     with listening_ide("pydevd") as other:
         settings = {"DEBUG_WITH": asked, "DEBUG_PORT": other.port, "RELOAD": reload}
-        with meet(shop, present, "present", reload=reload, **settings) as meeting:
-            meeting.stop_in_view()
-            assert len(meeting.ide.sessions) == (2 if reload else 1)
-            assert f" * Debugger: {reason(shop, present, asked)}" in meeting.program.lines
+        with debug_shop(shop, present, "present", reload=reload, **settings) as session:
+            shop.stop_in_view(session)
+            assert len(session.ide.sessions) == (2 if reload else 1)
+            assert f" * Debugger: {reason(shop, present, asked)}" in session.program.lines
         assert other.sessions == []
 
 
@@ -37,8 +38,8 @@ def reason(shop: Shop, present: str, asked: str) -> str:
 def test_a_debugger_that_is_present_does_not_listen(shop: Shop, present: str) -> None:
     port = free_port()
     settings = {"DEBUG_WITH": "debugpy", "DEBUG_CONNECTION": "listen", "DEBUG_PORT": port}
-    with meet(shop, present, "present", reload=True, RELOAD=True, **settings) as meeting:
-        meeting.stop_in_view()
+    with debug_shop(shop, present, "present", reload=True, RELOAD=True, **settings) as session:
+        shop.stop_in_view(session)
         assert not is_listening(port)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ..support.dap import Editor
+from ..support.debug_session import READY
 from ..support.debugging import listening_ide
 from ..support.processes import (
     TIMEOUT,
@@ -24,7 +25,7 @@ from ..support.processes import (
 )
 from ..support.requirements import require_debugger
 from ..support.sources import marked_line
-from .debug_session import READY, Shop
+from .shop import Shop
 
 APP = """\
 {start}  # @bp:start

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from ..support.debug_session import READY
 from ..support.debugging import DEBUGGERS
 from ..support.processes import Program, free_port, http_get, in_background
 from ..support.pydevd_ide import PyDev
 from ..support.requirements import is_installed, require_debugger
-from .debug_session import READY, Shop, refusing_port
+from .shop import Shop, refusing_port
 
 CONNECTION = {"debugpy": "listen", "pydevd": "connect", "pydevd-pycharm": "connect"}
 

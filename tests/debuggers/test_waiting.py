@@ -7,23 +7,24 @@ import signal
 import pytest
 
 from ..support.dap import Editor
+from ..support.debug_session import READY, DebugSession
 from ..support.debugging import DEBUGGERS, listening_ide
 from ..support.processes import free_port
 from ..support.requirements import require_debugger
 from ..support.sources import marked_line
-from .debug_session import READY, Meeting, Shop, refusing_port
+from .shop import Shop, refusing_port
 
 RELOAD = pytest.mark.parametrize("reload", [False, True], ids=["no reload", "reload"])
 WAITING = r"Waiting (\S+) s for the IDE at 127.0.0.1:{port}"
 
 
-def stop_at_the_first_line(shop: Shop, meeting: Meeting) -> None:
+def stop_at_the_first_line(shop: Shop, session: DebugSession) -> None:
     """The breakpoint at module level hits; then the app is served."""
-    stop = meeting.ide.wait_for_stop()
+    stop = session.ide.wait_for_stop()
     assert (stop.file, stop.line) == (str(shop.main), marked_line(shop.main, "module"))
-    assert not any("Running on" in line for line in meeting.program.lines)
+    assert not any("Running on" in line for line in session.program.lines)
     stop.resume()
-    meeting.program.wait_for_line(READY)
+    session.program.wait_for_line(READY)
 
 
 @RELOAD
@@ -34,7 +35,7 @@ def test_until_an_ide_attaches(shop: Shop, reload: bool) -> None:
     with shop.start("--wait", "30") as program:
         program.wait_for_line(WAITING.format(port=port))
         with Editor.attach(port, breakpoints=shop.breakpoint("module")) as ide:
-            stop_at_the_first_line(shop, Meeting(ide, program, port))
+            stop_at_the_first_line(shop, DebugSession(ide, program, port))
 
 
 @RELOAD
@@ -47,7 +48,7 @@ def test_until_the_ide_listens(shop: Shop, debugger: str, reload: bool) -> None:
     with shop.start() as program:
         program.wait_for_line(WAITING.format(port=port))
         with listening_ide(debugger, port, breakpoints=shop.breakpoint("module")) as ide:
-            stop_at_the_first_line(shop, Meeting(ide, program, port))
+            stop_at_the_first_line(shop, DebugSession(ide, program, port))
 
 
 @RELOAD
@@ -91,7 +92,7 @@ def test_not_for_an_ide_that_is_there(shop: Shop, debugger: str) -> None:
     shop.configure(WAIT=30)
     with shop.press_debug(debugger, breakpoints=shop.breakpoint()) as ide:
         assert ide.program
-        Meeting(ide, ide.program, 0).stop_in_view()
+        shop.stop_in_view(DebugSession(ide, ide.program, 0))
         assert "Waiting" not in ide.program.output
 
 

@@ -16,9 +16,9 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message as MessageHandler
 
+from ..support.debug_session import READY, debug_app, python_m
 from ..support.processes import Program, Response, free_port, http_get
 from ..support.requirements import require_debugger
-from .error_session import READY, meet, python_m
 
 APP = Path(__file__).parent / "failing_app" / "documented.py"
 WITHOUT_IDE = {
@@ -54,8 +54,8 @@ def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
 @contextmanager
 def run(mode: str, *, debug: bool) -> Iterator[tuple[Get, Program]]:
     if mode in WITH_IDE:
-        with meet(mode, WITH_IDE[mode], APP, debug=debug) as meeting:
-            yield lambda path: response_of(meeting.get(path)), meeting.program
+        with debug_app(mode, WITH_IDE[mode], APP, debug=debug) as session:
+            yield lambda path: response_of(session.get(path)), session.program
         return
     if mode not in ("werkzeug", "none"):
         require_debugger("debugpy")

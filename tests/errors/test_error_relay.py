@@ -8,10 +8,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from ..support.debug_session import (
+    CONNECTIONS,
+    CommandLine,
+    DebugSession,
+    debug_app,
+    debug_session,
+)
 from ..support.ide import Stop
 from ..support.processes import TIMEOUT, http_get, in_background, wait_until
 from ..support.sources import marked_line
-from .error_session import WAYS, Meeting, begin, meet
 from .failing_app.app import FAILING, HANDLED
 
 APP = Path(__file__).parent / "failing_app" / "app.py"
@@ -27,13 +33,13 @@ KINDS = {
 }
 
 
-def visit(meeting: Meeting, place: str) -> list[Stop]:
+def visit(session: DebugSession, place: str) -> list[Stop]:
     """The stops at an unhandled error; the client gets the same as without a debugger."""
-    response, stops = meeting.get(FAILING[place])
+    response, stops = session.get(FAILING[place])
     assert response is not None, place
     assert (response.status, response.complete) == STATUS.get(place, (500, True)), place
     if place == "closing" and not stops:  # the response was complete before
-        stops = [meeting.take_stop()]
+        stops = [session.take_stop()]
     return stops
 
 
@@ -43,31 +49,31 @@ def is_at(stop: Stop, place: str) -> bool:
     return any(Path(one.file) == APP and one.line == line for one in stop.stack()[:15])
 
 
-def count_handled(meeting: Meeting) -> dict[str, int]:
-    return {place: len(meeting.get(path)[1]) for place, path in HANDLED.items()}
+def count_handled(session: DebugSession) -> dict[str, int]:
+    return {place: len(session.get(path)[1]) for place, path in HANDLED.items()}
 
 
-@pytest.mark.parametrize(("debugger", "way"), WAYS)
-def test_the_one_box(debugger: str, way: str) -> None:
+@pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)
+def test_the_one_box(debugger: str, connection: str) -> None:
     """The box for unhandled errors: VS Code and PyCharm tick it, in PyDev it is to be ticked."""
-    with meet(debugger, way, APP) as meeting:
+    with debug_app(debugger, connection, APP) as session:
         for place in FAILING:
-            stops = visit(meeting, place)
+            stops = visit(session, place)
             assert [str(stop) for stop in stops if is_at(stop, place)] == [str(s) for s in stops]
             assert len(stops) == 1, place
             found = stops[0].exception_info()
             kind = KINDS.get(place, "RuntimeError")
             assert (found.type, found.break_mode) == (kind, "unhandled"), place
-        assert count_handled(meeting) == dict.fromkeys(HANDLED, 0)
-        assert meeting.get("/")[0].text == "fine"
+        assert count_handled(session) == dict.fromkeys(HANDLED, 0)
+        assert session.get("/")[0].text == "fine"
 
 
 @pytest.mark.parametrize("filters", [("uncaught", "userUnhandled"), ("uncaught", "raised")])
 @pytest.mark.parametrize("debugger", ["debugpy", "pydevd"])
 def test_more_boxes(debugger: str, filters: tuple[str, ...]) -> None:
     """Once also where the IDE would stop again and again while the error is on its way."""
-    with meet(debugger, "launched", APP, filters=filters) as meeting:
-        counts = {place: len(visit(meeting, place)) for place in FAILING}
+    with debug_app(debugger, "present", APP, filters=filters) as session:
+        counts = {place: len(visit(session, place)) for place in FAILING}
         # Two errors: the one that is handled, and that of its handler.
         assert counts == {**dict.fromkeys(FAILING, 1), "handler": 2}
 
@@ -75,26 +81,26 @@ def test_more_boxes(debugger: str, filters: tuple[str, ...]) -> None:
 def test_pycharms_on_raise() -> None:
     """It stops at every error that any library raises, the one in question among them. None of
     the stops is ours."""
-    with meet("pydevd-pycharm", "connect", APP, filters=("uncaught", "raised")) as meeting:
-        stops = visit(meeting, "view")
+    with debug_app("pydevd-pycharm", "connect", APP, filters=("uncaught", "raised")) as session:
+        stops = visit(session, "view")
         assert any((Path(stop.file), stop.line) == (APP, VIEW) for stop in stops)
         assert {stop.exception_info().break_mode for stop in stops} == {"always"}
 
 
-@pytest.mark.parametrize(("debugger", "way"), WAYS)
-def test_no_box(debugger: str, way: str) -> None:
-    with meet(debugger, way, APP, filters=()) as meeting:
+@pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)
+def test_no_box(debugger: str, connection: str) -> None:
+    with debug_app(debugger, connection, APP, filters=()) as session:
         for place, path in FAILING.items():
-            assert (place, meeting.get(path)[1]) == (place, [])
-        assert count_handled(meeting) == dict.fromkeys(HANDLED, 0)
+            assert (place, session.get(path)[1]) == (place, [])
+        assert count_handled(session) == dict.fromkeys(HANDLED, 0)
 
 
-@pytest.mark.parametrize(("debugger", "way"), WAYS)
-def test_what_the_person_sees(debugger: str, way: str) -> None:
+@pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)
+def test_what_the_person_sees(debugger: str, connection: str) -> None:
     """Locals, the exception, and the request's context evaluate at the stop."""
-    with meet(debugger, way, APP) as meeting:
-        response = in_background(http_get, f"{meeting.url}/view")
-        stop = meeting.ide.wait_for_stop()
+    with debug_app(debugger, connection, APP) as session:
+        response = in_background(http_get, f"{session.url}/view")
+        stop = session.ide.wait_for_stop()
         assert (Path(stop.file), stop.line) == (APP, VIEW)
         assert stop.exception_info().message == "view ['apple']"
         assert "['apple']" in stop.variables()["basket"]  # pydevd puts the type in front
@@ -103,20 +109,20 @@ def test_what_the_person_sees(debugger: str, way: str) -> None:
         assert not response.done()
         stop.resume()
         assert response.result(TIMEOUT).status == 500
-        assert len(meeting.ide.stops) == 1
+        assert len(session.ide.stops) == 1
 
 
 def test_each_worker_of_a_reload() -> None:
-    with meet("debugpy", "listen", APP, reload=True) as meeting:
-        assert [str(stop) for stop in visit(meeting, "view")] == [
+    with debug_app("debugpy", "listen", APP, reload=True) as session:
+        assert [str(stop) for stop in visit(session, "view")] == [
             f"exception at {APP}:{VIEW} in view"
         ]
 
 
 def test_an_error_object_that_is_raised_again(tmp_path: Path) -> None:
     app = write_app(tmp_path, "error = ValueError()", "raise error")
-    with meet("debugpy", "listen", app) as meeting:
-        assert [len(meeting.get("/")[1]) for _ in range(3)] == [1, 1, 1]
+    with debug_app("debugpy", "listen", app) as session:
+        assert [len(session.get("/")[1]) for _ in range(3)] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -130,15 +136,15 @@ def test_an_error_object_that_is_raised_again(tmp_path: Path) -> None:
         ("", "return None", "TypeError"),
     ],
 )
-@pytest.mark.parametrize(("debugger", "way"), [("debugpy", "listen"), ("pydevd", "connect")])
+@pytest.mark.parametrize(("debugger", "connection"), [("debugpy", "listen"), ("pydevd", "connect")])
 def test_an_error_without_a_frame_of_the_apps(
-    tmp_path: Path, debugger: str, way: str, setting_up: str, view: str, kind: str
+    tmp_path: Path, debugger: str, connection: str, setting_up: str, view: str, kind: str
 ) -> None:
     """One that only libraries raised: "just my code" would filter every frame out, and show
     nothing; then the libraries' frames are shown, of this stop alone."""
     app = write_app(tmp_path, setting_up, view or "return ''")
-    with meet(debugger, way, app) as meeting:
-        _, [stop] = meeting.get("/")
+    with debug_app(debugger, connection, app) as session:
+        _, [stop] = session.get("/")
         assert kind in stop.exception_info().type
         assert Path(stop.file).suffix == ".py"
         files = {Path(frame.file) for frame in stop.stack()}
@@ -151,22 +157,22 @@ def test_an_error_without_a_frame_of_the_apps(
 
 @pytest.mark.parametrize(("mode", "stops"), [("unhandled", 0), ("all", 1), ("off", 0)])
 def test_a_handler_of_exception_handles(mode: str, stops: int) -> None:
-    with meet("debugpy", "listen", APP, "--stop-on-errors", mode) as meeting:
-        assert len(meeting.get(HANDLED["catch-all"])[1]) == stops
-        assert len(meeting.get(HANDLED["abort"])[1]) == 0
-        assert len(meeting.get(HANDLED["class"])[1]) == stops
-        assert len(meeting.get(FAILING["view"])[1]) == (0 if mode == "off" else 1)
+    with debug_app("debugpy", "listen", APP, "--stop-on-errors", mode) as session:
+        assert len(session.get(HANDLED["catch-all"])[1]) == stops
+        assert len(session.get(HANDLED["abort"])[1]) == 0
+        assert len(session.get(HANDLED["class"])[1]) == stops
+        assert len(session.get(FAILING["view"])[1]) == (0 if mode == "off" else 1)
 
 
-@pytest.mark.parametrize("debugger_way", WAYS)
+@pytest.mark.parametrize("debugger_way", CONNECTIONS)
 def test_a_handler_of_500_is_told_of_an_unhandled_error(
     tmp_path: Path, debugger_way: tuple[str, str]
 ) -> None:
     """Without debug, for in debug mode Flask does not ask that handler."""
     handler = '@app.errorhandler(500)\ndef sorry(error): return "sorry", 500'
     app = write_app(tmp_path, handler, "raise ValueError")
-    with meet(*debugger_way, app, debug=False) as meeting:
-        response, stops = meeting.get("/")
+    with debug_app(*debugger_way, app, debug=False) as session:
+        response, stops = session.get("/")
         assert response is not None
         assert (response.status, response.text) == (500, "sorry")
         assert [stop.exception_info().type for stop in stops] == ["ValueError"]
@@ -198,8 +204,8 @@ def test_a_handler_of_exception_that_answers_500_is_the_last_resort(
     app = write_app(tmp_path, LAST_RESORT, "raise ValueError")
     target = f"{app.name}:application"
     flags = ("--app", target, "--stop-on-errors", mode)
-    with meet("debugpy", "listen", app, *flags) as meeting:
-        found = {path: meeting.get(path) for path in ("/", "/known", "/no-such-page")}
+    with debug_app("debugpy", "listen", app, *flags) as session:
+        found = {path: session.get(path) for path in ("/", "/known", "/no-such-page")}
         assert [len(stopped) for _, stopped in found.values()] == stops
         statuses = [response and response.status for response, _ in found.values()]
         assert statuses == [500, 503, 404]
@@ -236,8 +242,8 @@ def test_what_abort_raises_in_an_extension_is_no_error(
     """They send Flask's signal for it, and for arguments that can't be parsed."""
     pytest.importorskip(extension.split()[1])
     app = write_app(tmp_path, f"{extension}\n{RESOURCES}", "return 'fine'")
-    with meet("debugpy", "listen", app, debug=debug) as meeting:
-        found = {path: meeting.get(path) for path in ("/abort", "/parse?size=x", "/fail")}
+    with debug_app("debugpy", "listen", app, debug=debug) as session:
+        found = {path: session.get(path) for path in ("/abort", "/parse?size=x", "/fail")}
         assert [len(stops) for _, stops in found.values()] == [0, 0, 1]
         assert [response and response.status for response, _ in found.values()] == [404, 400, 500]
 
@@ -246,31 +252,31 @@ def test_what_abort_raises_in_an_extension_is_no_error(
 
 
 def test_a_client_that_sends_half_a_body() -> None:
-    with meet("debugpy", "listen", APP) as meeting, connected(meeting) as client:
+    with debug_app("debugpy", "listen", APP) as session, connected(session) as client:
         client.sendall(b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
         client.shutdown(socket.SHUT_WR)
         assert b" 400 " in client.recv(1000)  # the view has ended
-        assert meeting.get("/")[1] == []
+        assert session.get("/")[1] == []
 
 
 def test_a_client_that_sends_half_a_body_while_the_response_runs() -> None:
-    with meet("debugpy", "listen", APP) as meeting:
-        with connected(meeting) as client:
+    with debug_app("debugpy", "listen", APP) as session:
+        with connected(session) as client:
             client.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
             client.shutdown(socket.SHUT_WR)
             while client.recv(1000):
                 pass
-        meeting.program.wait_for_line("the echo is closed")
-        assert meeting.get("/")[1] == []
+        session.program.wait_for_line("the echo is closed")
+        assert session.get("/")[1] == []
 
 
 def test_a_client_that_leaves_during_the_response() -> None:
-    with meet("debugpy", "listen", APP) as meeting:
-        with connected(meeting) as client:
+    with debug_app("debugpy", "listen", APP) as session:
+        with connected(session) as client:
             client.sendall(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
             client.recv(1000)
-        meeting.program.wait_for_line("the endless response is closed")
-        assert meeting.get("/")[1] == []
+        session.program.wait_for_line("the endless response is closed")
+        assert session.get("/")[1] == []
 
 
 WEBSOCKET = """
@@ -293,27 +299,31 @@ def test_the_end_of_a_websocket(tmp_path: Path) -> None:
     pytest.importorskip("flask_socketio")
     websocket = pytest.importorskip("simple_websocket")
     app = write_app(tmp_path, WEBSOCKET, "return 'fine'")
-    with meet("debugpy", "listen", app) as meeting:
-        address = urlsplit(meeting.url).netloc
+    with debug_app("debugpy", "listen", app) as session:
+        address = urlsplit(session.url).netloc
         client = websocket.Client(f"ws://{address}/socket.io/?EIO=4&transport=websocket")
         assert client.receive(TIMEOUT).startswith("0")
         client.close()
-        response, stops = meeting.get("/refused")  # one of the app's own is one
+        response, stops = session.get("/refused")  # one of the app's own is one
         assert response is not None
         assert response.status == 500
         assert [stop.exception_info().type for stop in stops] == ["ConnectionRefusedError"]
-        wait_until(lambda: "websocket" in meeting.program.output)
-        assert meeting.program.output.count("Traceback (most recent call last)") == 1
+        wait_until(lambda: "websocket" in session.program.output)
+        assert session.program.output.count("Traceback (most recent call last)") == 1
 
 
 # The import
 
 
-@pytest.mark.parametrize(("debugger", "way"), [("debugpy", "launched"), ("pydevd", "connect")])
-def test_an_error_of_the_import(tmp_path: Path, debugger: str, way: str) -> None:
+@pytest.mark.parametrize(
+    ("debugger", "connection"), [("debugpy", "present"), ("pydevd", "connect")]
+)
+def test_an_error_of_the_import(tmp_path: Path, debugger: str, connection: str) -> None:
     app = tmp_path / "app.py"
     app.write_text("import json\nnumber = 1 / 0\n")
-    with begin(debugger, way, app, filters=("uncaught",)) as (ide, program):
+    launcher = CommandLine(app)
+    with debug_session(debugger, connection, launcher, filters=("uncaught",)) as session:
+        ide, program = session.ide, session.program
         stop = ide.wait_for_stop()
         assert (Path(stop.file), stop.line) == (app, 2)
         assert stop.exception_info().type == "ZeroDivisionError"
@@ -326,29 +336,29 @@ def test_an_error_of_the_import(tmp_path: Path, debugger: str, way: str) -> None
 def test_an_error_of_the_import_after_a_save(tmp_path: Path) -> None:
     app = write_app(tmp_path, "", "return 'fine'")
     fine = app.read_text()
-    with meet("debugpy", "listen", app, reload=True) as meeting:
+    with debug_app("debugpy", "listen", app, reload=True) as session:
         app.write_text("number = 1 / 0\n")
-        stop = meeting.take_stop()
+        stop = session.take_stop()
         assert (Path(stop.file), stop.line) == (app, 1)
-        meeting.program.wait_for_line("ZeroDivisionError")
-        response, stops = meeting.get("/")
+        session.program.wait_for_line("ZeroDivisionError")
+        response, stops = session.get("/")
         assert response is not None
         assert (response.status, stops) == (500, [])  # shown already
         app.write_text(fine)
-        wait_until(lambda: http_get(meeting.url).text == "fine")
+        wait_until(lambda: http_get(session.url).text == "fine")
 
 
 # The log
 
 
 @pytest.mark.parametrize("debug", [True, False])
-@pytest.mark.parametrize(("debugger", "way"), WAYS)
-def test_the_traceback_is_logged_once(debugger: str, way: str, debug: bool) -> None:
-    with meet(debugger, way, APP, debug=debug) as meeting:
-        assert len(visit(meeting, "view")) == 1
-        meeting.get("/")
-        meeting.program.wait_for_line(r"GET / HTTP/1.1. 200")
-        assert meeting.program.output.count("Traceback (most recent call last)") == 1
+@pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)
+def test_the_traceback_is_logged_once(debugger: str, connection: str, debug: bool) -> None:
+    with debug_app(debugger, connection, APP, debug=debug) as session:
+        assert len(visit(session, "view")) == 1
+        session.get("/")
+        session.program.wait_for_line(r"GET / HTTP/1.1. 200")
+        assert session.program.output.count("Traceback (most recent call last)") == 1
 
 
 def write_app(folder: Path, setting_up: str, view: str) -> Path:
@@ -358,6 +368,6 @@ def write_app(folder: Path, setting_up: str, view: str) -> Path:
     return app
 
 
-def connected(meeting: Meeting) -> socket.socket:
-    address = urlsplit(meeting.url)
+def connected(session: DebugSession) -> socket.socket:
+    address = urlsplit(session.url)
     return socket.create_connection((address.hostname, address.port), TIMEOUT)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ..support.debug_session import debug_app
 from ..support.sources import marked_line
-from .error_session import meet
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="except* is of Python 3.11")
 
@@ -84,17 +84,17 @@ RAISED = {
 
 
 @pytest.mark.parametrize(
-    ("debugger", "way"),
+    ("debugger", "connection"),
     [("debugpy", "listen"), ("pydevd", "connect"), ("pydevd-pycharm", "connect")],
 )
 def test_each_error_of_a_group_stops_where_it_was_raised(
-    tmp_path: Path, debugger: str, way: str
+    tmp_path: Path, debugger: str, connection: str
 ) -> None:
     app = tmp_path / "app.py"
     app.write_text(APP, encoding="utf-8")
-    with meet(debugger, way, app) as meeting:
+    with debug_app(debugger, connection, app) as session:
         for path, raised in RAISED.items():
-            response, stops = meeting.get(path)
+            response, stops = session.get(path)
             assert response is not None
             assert response.status == 500, path
             places = [(stop.file, stop.line, stop.exception_info().type) for stop in stops]

@@ -14,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from ..support.dap import Editor
+from ..support.debug_session import CONNECTIONS, READY, debug_app, python_m
 from ..support.debugging import listening_ide
 from ..support.ide import Ide, Stop
 from ..support.processes import (
@@ -27,7 +28,6 @@ from ..support.processes import (
 )
 from ..support.requirements import require_debugger
 from ..support.sources import marked_line
-from .error_session import READY, WAYS, meet, python_m
 
 APP = """\
 from flask import Flask, request
@@ -147,16 +147,18 @@ def test_the_click_dials_an_ide_that_was_started_again(tmp_path: Path, debugger:
             app.stops_at_once(second, path, token)
 
 
-@pytest.mark.parametrize(("debugger", "way"), WAYS)
-def test_an_ide_whose_settings_exclude_the_error(tmp_path: Path, debugger: str, way: str) -> None:
+@pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)
+def test_an_ide_whose_settings_exclude_the_error(
+    tmp_path: Path, debugger: str, connection: str
+) -> None:
     file = tmp_path / "app.py"
     file.write_text(APP)
-    with meet(debugger, way, file, filters=[]) as meeting:
-        app = Served(file, meeting.program, meeting.url, 0)
-        path, token = meeting.ide.without_stop(app.fail)
+    with debug_app(debugger, connection, file, filters=[]) as session:
+        app = Served(file, session.program, session.url, 0)
+        path, token = session.ide.without_stop(app.fail)
         assert "not set to stop at a ValueError" in app.click(path, token).text
-        meeting.ide.set_exception_filters("uncaught")
-        app.stops_at_once(meeting.ide, path, token)
+        session.ide.set_exception_filters("uncaught")
+        app.stops_at_once(session.ide, path, token)
 
 
 def test_a_reload_waits_for_the_stop(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from flask_debuglaunch.serving.app.error_relay import relay_errors
 from flask_debuglaunch.serving.app.held_memory import MOST_OBJECTS, bytes_held_by
 from flask_debuglaunch.serving.app.kept_errors import MOST_ERRORS, KeptErrors
 
+from ..support.debug_session import READY, python_m
 from ..support.processes import Program, http_get, wait_until
 from ..support.requirements import require_debugger
-from .error_session import READY, python_m
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

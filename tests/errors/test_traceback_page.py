@@ -23,10 +23,10 @@ from flask_debuglaunch.serving.app.traceback_page import (
     with_error_page,
 )
 
+from ..support.debug_session import READY, python_m
 from ..support.processes import TIMEOUT, Program, http_get
 from ..support.requirements import require, require_debugger
 from ..support.sources import marked_line
-from .error_session import READY, python_m
 from .failing_app.app import app
 
 APP = Path(__file__).parent / "failing_app" / "app.py"

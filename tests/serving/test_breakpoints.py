@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from ..errors.error_session import WAYS, Meeting, meet
 from ..support.dap import DapSession, Editor
+from ..support.debug_session import CONNECTIONS, DebugSession, debug_app
 from ..support.processes import (
     Program,
     command_line,
@@ -37,9 +37,9 @@ MODULE_LINE, VIEW_LINE = 4, 10
 class Debugged:
     """A project that is served with an IDE attached; every worker stops at the module's line."""
 
-    def __init__(self, project: Project, meeting: Meeting) -> None:
+    def __init__(self, project: Project, session: DebugSession) -> None:
         self.project, self.ide, self.program, self.url = (
-            project, meeting.ide, meeting.program, meeting.url,
+            project, session.ide, session.program, session.url,
         )  # fmt: skip
 
     def save(self, text: str) -> None:
@@ -58,56 +58,58 @@ class Debugged:
         assert response.result(30).text == text
 
 
-@pytest.mark.parametrize(("debugger", "way"), WAYS)
-def test_breakpoints_hit_in_each_worker(project: Project, debugger: str, way: str) -> None:
+@pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)
+def test_breakpoints_hit_in_each_worker(project: Project, debugger: str, connection: str) -> None:
     project.save("main.py", APP.format(text="one"))
-    with meet(debugger, way, project.main, "--host", "127.0.0.1", reload=True) as meeting:
-        debugged = Debugged(project, meeting)
-        meeting.ide.set_breakpoints(project.main, [MODULE_LINE, VIEW_LINE])
+    with debug_app(
+        debugger, connection, project.main, "--host", "127.0.0.1", reload=True
+    ) as session:
+        debugged = Debugged(project, session)
+        session.ide.set_breakpoints(project.main, [MODULE_LINE, VIEW_LINE])
         for text in ("two", "three", "four"):
             debugged.save(text)
             debugged.expect_stops_in_new_code(text)
-        meeting.program.signal_group(signal.SIGINT)
+        session.program.signal_group(signal.SIGINT)
         # Launched by VS Code, the program that the terminal sees is debugpy's launcher.
-        assert meeting.program.wait_exit() in ((130, -2) if way == "launched" else (130,))
-        assert_no_server_left(meeting.program)
-    assert sum("Reloaded in" in line for line in meeting.program.lines) == 3
+        assert session.program.wait_exit() in ((130, -2) if connection == "present" else (130,))
+        assert_no_server_left(session.program)
+    assert sum("Reloaded in" in line for line in session.program.lines) == 3
 
 
-@pytest.mark.parametrize(("debugger", "way"), WAYS)
+@pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)
 def test_a_reload_waits_while_a_thread_is_stopped(
-    project: Project, debugger: str, way: str
+    project: Project, debugger: str, connection: str
 ) -> None:
     project.save("main.py", APP.format(text="one"))
-    with meet(debugger, way, project.main, reload=True) as meeting:
-        meeting.ide.set_breakpoints(project.main, [VIEW_LINE])
-        response = in_background(http_get, meeting.url)
-        stop = meeting.ide.wait_for_stop()
+    with debug_app(debugger, connection, project.main, reload=True) as session:
+        session.ide.set_breakpoints(project.main, [VIEW_LINE])
+        response = in_background(http_get, session.url)
+        stop = session.ide.wait_for_stop()
         project.save("main.py", APP.format(text="two"))
-        meeting.program.wait_for_line(rf"reload waits: stopped at main\.py:{VIEW_LINE}")
+        session.program.wait_for_line(rf"reload waits: stopped at main\.py:{VIEW_LINE}")
         # The session lives: the stopped thread can be looked at, and goes on as if nothing were.
         assert stop.variables()["answer"] == "'one'"
         assert stop.evaluate("answer.upper()") == "'ONE'"
         stop.resume()
         assert response.result(30).text == "one"
-        meeting.program.wait_for_line("Reloaded in")
-        meeting.ide.set_breakpoints(project.main, [])
-        wait_until(lambda: http_get(meeting.url).text == "two")
-    assert sum("reload waits" in line for line in meeting.program.lines) == 1
+        session.program.wait_for_line("Reloaded in")
+        session.ide.set_breakpoints(project.main, [])
+        wait_until(lambda: http_get(session.url).text == "two")
+    assert sum("reload waits" in line for line in session.program.lines) == 1
 
 
-@pytest.mark.parametrize(("debugger", "way"), WAYS)
+@pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)
 def test_ctrl_c_ends_at_once_while_a_thread_is_stopped(
-    project: Project, debugger: str, way: str
+    project: Project, debugger: str, connection: str
 ) -> None:
     project.save("main.py", APP.format(text="one"))
-    with meet(debugger, way, project.main, reload=True) as meeting:
-        meeting.ide.set_breakpoints(project.main, [VIEW_LINE])
-        in_background(http_get, meeting.url)
-        meeting.ide.wait_for_stop()
-        meeting.program.signal_group(signal.SIGINT)
-        meeting.program.wait_exit(timeout=5)
-        assert_no_server_left(meeting.program)
+    with debug_app(debugger, connection, project.main, reload=True) as session:
+        session.ide.set_breakpoints(project.main, [VIEW_LINE])
+        in_background(http_get, session.url)
+        session.ide.wait_for_stop()
+        session.program.signal_group(signal.SIGINT)
+        session.program.wait_exit(timeout=5)
+        assert_no_server_left(session.program)
 
 
 def assert_no_server_left(program: Program) -> None:
@@ -217,16 +219,18 @@ def test_our_own_end_is_no_stop(project: Project, debug_port: int) -> None:
 
 
 @pytest.mark.parametrize("reload", [True, False], ids=["reload", "no reload"])
-@pytest.mark.parametrize(("debugger", "way"), WAYS)
-def test_each_answer_comes_at_once(project: Project, debugger: str, way: str, reload: bool) -> None:
+@pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)
+def test_each_answer_comes_at_once(
+    project: Project, debugger: str, connection: str, reload: bool
+) -> None:
     """TCP_NODELAY is set on the socket of the debugger that serves the request: looked up in the
     process itself, not timed."""
     show = "[d.sock.getsockopt(6, 1) for d in [__import__('pydevd').get_global_debugger().writer]]"
     project.save("main.py", APP.format(text="one"))
-    with meet(debugger, way, project.main, reload=reload) as meeting:
-        meeting.ide.set_breakpoints(project.main, [VIEW_LINE])
-        response = in_background(http_get, meeting.url)
-        stop = meeting.ide.wait_for_stop()
+    with debug_app(debugger, connection, project.main, reload=reload) as session:
+        session.ide.set_breakpoints(project.main, [VIEW_LINE])
+        response = in_background(http_get, session.url)
+        stop = session.ide.wait_for_stop()
         assert re.search(r"\[[1-9]\d*\]$", stop.evaluate(show))  # pydevd names the type first
         stop.resume()
         response.result(30)
@@ -262,17 +266,17 @@ def test_the_debugger_s_own_log_does_not_take_the_lock_of_the_redirected_stderr(
     the middle of its access log line, nothing would ever go on."""
     log = "__import__('_pydev_bundle.pydev_log').pydev_log.critical('own log')"
     project.save("main.py", APP.format(text="one"))
-    with meet("debugpy", "listen", project.main, reload=reload) as meeting:
-        assert isinstance(meeting.ide, Editor)
-        meeting.ide.set_breakpoints(project.main, [VIEW_LINE])
-        response = in_background(http_get, meeting.url)
-        stop = meeting.ide.wait_for_stop()
+    with debug_app("debugpy", "listen", project.main, reload=reload) as session:
+        assert isinstance(session.ide, Editor)
+        session.ide.set_breakpoints(project.main, [VIEW_LINE])
+        response = in_background(http_get, session.url)
+        stop = session.ide.wait_for_stop()
         assert stop.evaluate("type(__import__('sys').stderr).__name__") == "'IORedirector'"
         stop.evaluate(log)
         stop.resume()
         response.result(30)
-        meeting.program.wait_for_line("own log")
-        assert "own log" not in meeting.ide.output
+        session.program.wait_for_line("own log")
+        assert "own log" not in session.ide.output
 
 
 def _stop_in(session: DapSession) -> None:
@@ -287,12 +291,12 @@ def test_stop_at_a_breakpoint_ends_what_the_ide_has_launched(project: Project) -
         APP.format(text="one")
         + f"\n\nimport atexit\natexit.register(open, {str(marker)!r}, 'w')\n",
     )
-    with meet("debugpy", "launched", project.main, reload=True) as meeting:
-        meeting.ide.set_breakpoints(project.main, [VIEW_LINE])
-        in_background(http_get, meeting.url)
-        _stop_in(meeting.ide.wait_for_stop().session)
-        meeting.program.wait_exit(timeout=10)
-        assert_no_server_left(meeting.program)
+    with debug_app("debugpy", "present", project.main, reload=True) as session:
+        session.ide.set_breakpoints(project.main, [VIEW_LINE])
+        in_background(http_get, session.url)
+        _stop_in(session.ide.wait_for_stop().session)
+        session.program.wait_exit(timeout=10)
+        assert_no_server_left(session.program)
     assert not marker.exists()  # killed as it stood
 
 
@@ -300,16 +304,16 @@ def test_stop_at_a_breakpoint_of_an_attached_ide_is_told_of_and_the_next_worker_
     project: Project,
 ) -> None:
     project.save("main.py", APP.format(text="one"))
-    with meet("debugpy", "listen", project.main, reload=True) as meeting:
-        meeting.ide.set_breakpoints(project.main, [VIEW_LINE])
-        response = in_background(http_get, meeting.url)
-        _stop_in(meeting.ide.wait_for_stop().session)
+    with debug_app("debugpy", "listen", project.main, reload=True) as session:
+        session.ide.set_breakpoints(project.main, [VIEW_LINE])
+        response = in_background(http_get, session.url)
+        _stop_in(session.ide.wait_for_stop().session)
         assert response.result(30).text == "one"
-        meeting.program.wait_for_line("The IDE has left the app's process")
+        session.program.wait_for_line("The IDE has left the app's process")
         project.save("main.py", APP.format(text="two"))
-        meeting.program.wait_for_line("Reloaded in")
-        response = in_background(http_get, meeting.url)
-        stop = meeting.ide.wait_for_stop()
+        session.program.wait_for_line("Reloaded in")
+        response = in_background(http_get, session.url)
+        stop = session.ide.wait_for_stop()
         stop.resume()
         assert response.result(30).text == "two"
 

@@ -1,11 +1,11 @@
-"""An app of its own, served by the launcher, and an IDE: together in each way they can meet."""
+"""The app that the debuggers stop in, and its config.yaml."""
 
 from __future__ import annotations
 
 import os
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,32 +13,11 @@ from typing import Any
 
 import yaml
 
-from ..support.dap import Editor
-from ..support.debugging import launch, listening_ide
+from ..support.debug_session import DebugSession, debug_session
+from ..support.debugging import launch
 from ..support.ide import Breakpoints, Ide, Stop
-from ..support.processes import (
-    TIMEOUT,
-    Program,
-    free_port,
-    http_get,
-    in_background,
-    wait_for_port,
-)
-from ..support.requirements import require_debugger
+from ..support.processes import TIMEOUT, Program, http_get, in_background
 from ..support.sources import marked_line
-
-READY = r"Running on (http://\S+)"
-
-WAYS = [
-    ("debugpy", "present"),
-    ("debugpy", "listen"),
-    ("debugpy", "connect"),
-    ("pydevd", "present"),
-    ("pydevd", "connect"),
-    ("pydevd-pycharm", "present"),
-    ("pydevd-pycharm", "connect"),
-]
-"""Each debugger and each way to meet it; present: the IDE starts the launcher under it."""
 
 MAIN = """\
 import dataclasses
@@ -126,37 +105,22 @@ class Shop:
         *flags: str,
         env: Mapping[str, str] | None = None,
         breakpoints: Breakpoints | None = None,
+        filters: Iterable[str] | None = None,
         own_main: bool = False,
     ) -> Ide[Any]:
         """The same by the Debug button of the debugger's IDE."""
         module = not own_main and debugger != "pydevd"
         target = "flask_debuglaunch" if module else self.main if own_main else self._starter
         return launch(
-            debugger, target, *flags, module=module, cwd=self.root, env=env, breakpoints=breakpoints
-        )
+            debugger, target, *flags, module=module, cwd=self.root, env=env,
+            breakpoints=breakpoints, filters=filters,
+        )  # fmt: skip
 
-
-@dataclass(frozen=True)
-class Meeting:
-    """An app that runs with an IDE attached."""
-
-    ide: Ide[Any]
-    program: Program
-    debug_port: int
-    """Where the two meet; 0 if the debugger is present."""
-
-    @property
-    def url(self) -> str:
-        return self.program.wait_for_line(READY)[1]
-
-    def wait_for_reload(self) -> None:
-        self.program.wait_for_line("Reloaded in")
-
-    def stop_in_view(self, greeting: str = "Hello") -> Stop:
+    def stop_in_view(self, session: DebugSession, greeting: str = "Hello") -> Stop:
         """Ask for a page whose view has a breakpoint; the stop, when all that was seen is right
         and the client has its response."""
-        response = in_background(http_get, f"{self.url}/greet/World?times=2")
-        stop = self.ide.wait_for_stop()
+        response = in_background(http_get, f"{session.url}/greet/World?times=2")
+        stop = session.ide.wait_for_stop()
         assert (stop.reason, stop.function) == ("breakpoint", "greet"), stop.stack()
         assert stop.variables() == {"greeting": repr(greeting), "name": "'World'"}
         assert stop.evaluate("request.path") == "'/greet/World'"
@@ -166,43 +130,50 @@ class Meeting:
         return stop
 
 
+@dataclass(frozen=True)
+class ShopLauncher:
+    """The launcher in the shop, configured by its config.yaml."""
+
+    shop: Shop
+    settings: Mapping[str, object]
+    env: Mapping[str, str] | None
+    own_main: bool
+
+    def start(self, settings: Mapping[str, object]) -> Program:
+        self.shop.configure(**settings, **self.settings)
+        return self.shop.start(env=self.env, own_main=self.own_main)
+
+    def press_debug(
+        self, debugger: str, breakpoints: Breakpoints | None, filters: Iterable[str] | None
+    ) -> Ide[Any]:
+        self.shop.configure(**self.settings)
+        return self.shop.press_debug(
+            debugger, env=self.env, breakpoints=breakpoints, filters=filters, own_main=self.own_main
+        )
+
+
 @contextmanager
-def meet(
+def debug_shop(
     shop: Shop,
     debugger: str,
-    way: str,
+    connection: str,
     *,
     breakpoints: Breakpoints | None = None,
     env: Mapping[str, str] | None = None,
     own_main: bool = False,
     reload: bool = False,
     **settings: object,
-) -> Iterator[Meeting]:
+) -> Iterator[DebugSession]:
     """Serve the shop with the debugger's IDE attached and its breakpoints set.
 
     reload: is it expected that the app runs in a worker?
     """
-    require_debugger(debugger)
+    launcher = ShopLauncher(shop, settings, env, own_main)
     breakpoints = shop.breakpoint() if breakpoints is None else breakpoints
-    if way == "present":
-        shop.configure(**settings)
-        with shop.press_debug(debugger, env=env, breakpoints=breakpoints, own_main=own_main) as ide:
-            assert ide.program
-            yield Meeting(ide, ide.program, 0)
-    elif way == "connect":
-        with listening_ide(debugger, breakpoints=breakpoints) as ide:
-            connect = {"DEBUG_CONNECTION": "connect", "DEBUG_PORT": ide.port}
-            shop.configure(DEBUG_WITH=debugger, **connect, **settings)
-            with shop.start(env=env, own_main=own_main) as program:
-                yield Meeting(ide, program, ide.port)
-    else:
-        port = free_port()
-        shop.configure(DEBUG_WITH=debugger, DEBUG_CONNECTION="listen", DEBUG_PORT=port, **settings)
-        with shop.start(env=env, own_main=own_main) as program:
-            wait_for_port(port)
-            with Editor.attach(port, breakpoints=breakpoints) as ide:
-                ide.wait_for_session(2 if reload else 1)
-                yield Meeting(ide, program, port)
+    with debug_session(debugger, connection, launcher, breakpoints=breakpoints) as session:
+        if connection == "listen":
+            session.ide.wait_for_session(2 if reload else 1)
+        yield session
 
 
 @contextmanager
