@@ -116,6 +116,9 @@ class Debugger(Protocol):
     def hide_thread(self, thread: threading.Thread) -> None:
         """Keep a thread of our own out of the debugger: neither listed, traced nor suspended."""
 
+    def suspend_alone(self, thread: threading.Thread) -> None:
+        """Let no stop of this thread, one of our own, suspend the app's."""
+
     def start_hidden_thread(self, function: Callable[[], None]) -> None:
         """Start a daemon thread of our own that neither the debugger sees nor, as far as that can
         be had, the app."""

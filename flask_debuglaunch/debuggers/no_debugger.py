@@ -56,6 +56,9 @@ class NoDebugger:
     def hide_thread(self, thread: threading.Thread) -> None:
         pass
 
+    def suspend_alone(self, thread: threading.Thread) -> None:
+        pass
+
     def start_hidden_thread(self, function: Callable[[], None]) -> None:
         start_raw_thread(function)
 

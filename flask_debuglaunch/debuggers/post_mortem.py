@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from flask_debuglaunch.debuggers.pydevd_suspend_patch import is_suspended_alone, suspend_alone
+
 # Kept before the app is imported: tools like Sentry's SDK put their own in this place, to report
 # what a thread dies of; this error they have already.
 _start_thread = threading.Thread.start
@@ -60,6 +62,8 @@ def stop_post_mortem(error: BaseException) -> None:
     trace = error.__traceback__
     thread = PostMortemThread(error)
     _keep_quiet()
+    if is_suspended_alone(threading.current_thread()):
+        suspend_alone(thread)
     program_hook = sys.excepthook
     _start_thread(thread)
     thread.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from time import monotonic, sleep  # the originals: an app may patch the module (gevent)
 
@@ -105,8 +106,9 @@ def meet_late(plan: Plan, error: BaseException) -> str | None:
 
 def stop_late(plan: Plan, error: BaseException) -> None:
     """Stop at the error, once more if need be, as soon as an IDE is attached; give up after a
-    while."""
+    while. To be called in a thread of its own: the others go on meanwhile."""
     debugger = debugger_of(plan)
+    debugger.suspend_alone(threading.current_thread())
     deadline = monotonic() + ATTACH_SECONDS
     while not debugger.is_attached():
         if monotonic() > deadline:

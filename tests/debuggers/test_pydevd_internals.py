@@ -64,6 +64,17 @@ def test_stopping(pydevd: Any) -> None:
     assert "self.break_on_caught_exceptions" in boxes
 
 
+def test_suspending_the_others(pydevd: Any) -> None:
+    if not is_family(pydevd):
+        pytest.skip("pydevd-pycharm suspends no others")
+    variables = importlib.import_module("_pydevd_bundle.pydevd_vars")
+    for module in (pydevd, variables):
+        assert parameters(module.suspend_all_threads) == ["py_db", "except_thread"]
+    assert "suspend_all_threads(self, except_thread=thread)" in inspect.getsource(
+        pydevd.PyDB.set_suspend
+    )
+
+
 @pytest.mark.parametrize("name", sorted(NOT_IN_PYCHARM))
 def test_methods_of_the_debugger(pydevd: Any, name: str) -> None:
     assert hasattr(pydevd.PyDB, name) is not is_installed("pydevd-pycharm")

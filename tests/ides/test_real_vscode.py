@@ -106,12 +106,13 @@ def test_it_stops_at_an_earlier_error_for_a_click(
 
 
 def stops_at_the_error(vscode: VSCode, workspace: Workspace) -> None:
+    """The server serves all the while."""
     stop = vscode.ask("stopped")
     assert (stop["reason"], Path(stop["file"])) == ("exception", workspace.main)
     assert 'prices["coffee"]' in workspace.main.read_text().splitlines()[stop["line"] - 1]
     assert stop["variables"]["prices"] == "{'tea': 3}"
-    vscode.ask("continue")
     assert http_get(workspace.url("/missing")).status == 404
+    vscode.ask("continue")
 
 
 def stops_and_goes_on(vscode: VSCode, workspace: Workspace, greeting: str) -> None:
