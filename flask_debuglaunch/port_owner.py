@@ -39,6 +39,15 @@ def owner_of_port(port: int) -> PortOwner | None:
     return PortOwner()
 
 
+def is_met_elsewhere(owner: PortOwner, port: int) -> bool:
+    """Is somebody connected to another port that it listens on? To debugpy's adapter that is the
+    program which it debugs; the IDE takes the debug port."""
+    own = {*_sockets_of(Path(f"/proc/{owner.pid}"))}
+    sockets = [one for one in _sockets() if one.inode in own]
+    others = {one.port for one in sockets if one.state == LISTEN} - {port}
+    return any(one.state == ESTABLISHED and one.port in others for one in sockets)
+
+
 def _owner(process: Path) -> PortOwner:
     try:
         name = (process / "comm").read_text().strip()
@@ -48,13 +57,27 @@ def _owner(process: Path) -> PortOwner:
     return PortOwner(int(process.name), name, tuple(arguments[:-1]))
 
 
+@dataclass(frozen=True)
+class _Socket:
+    """A row of the kernel's table of TCP sockets, proc(5)."""
+
+    port: int
+    state: str
+    inode: str
+
+
+LISTEN, ESTABLISHED = "0A", "01"
+
+
 def _listening_inodes(port: int) -> Iterator[str]:
-    """The kernel's table of TCP sockets, proc(5): local address, state 0A (listen), inode."""
+    return (one.inode for one in _sockets() if one.state == LISTEN and one.port == port)
+
+
+def _sockets() -> Iterator[_Socket]:
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         rows = table.read_text().splitlines()[1:] if table.exists() else []
         for row in (line.split() for line in rows):
-            if row[3] == "0A" and row[1].endswith(f":{port:04X}"):
-                yield f"socket:[{row[9]}]"
+            yield _Socket(int(row[1].rpartition(":")[2], 16), row[3], f"socket:[{row[9]}]")
 
 
 def _sockets_of(process: Path) -> Iterator[str]:

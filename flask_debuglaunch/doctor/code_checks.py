@@ -85,13 +85,27 @@ TROUBLES: Mapping[str, Trouble] = {
         argument="debug",
     ),
 }
+OF_OBJECTS = ("app.run", "socketio.run")
 
 
 def _troubling_calls(evidence: Evidence) -> Iterator[Finding]:
-    words = tuple(name.rpartition(".")[2].encode() for name in TROUBLES)
     for source in evidence.sources:
-        if any(word in source.content for word in words):  # parsing is what takes time
+        if _may_have_trouble(source.content):  # parsing is what takes time
             yield from _findings(source)
+
+
+def _may_have_trouble(content: bytes) -> bool:
+    return any(all(word in content for word in words) for words in _WORDS)
+
+
+def _words(name: str, trouble: Trouble) -> Iterator[bytes]:
+    """What the text has in it: the parts of a module's function may stand apart, and be renamed."""
+    yield from (one.encode() for one in ([name] if name in OF_OBJECTS else name.split(".")))
+    if trouble.argument:
+        yield trouble.argument.encode()
+
+
+_WORDS = [tuple(_words(name, trouble)) for name, trouble in TROUBLES.items()]
 
 
 def _findings(source: Source) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from flask_debuglaunch.debuggers.pydevd_base import PydevdBase
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.plan import is_loopback
-from flask_debuglaunch.port_owner import PortOwner, owner_of_port
+from flask_debuglaunch.port_owner import PortOwner, is_met_elsewhere, owner_of_port
 
 # The programs in which an IDE's debug server runs, by their process names.
 IDE_PROCESSES = ("java", "eclipse", "pycharm", "idea", "liclipse", "aptana", "studio", "webstorm")
@@ -36,7 +36,7 @@ def _listening(evidence: Evidence, owner: PortOwner | None) -> Iterator[Finding]
         yield Finding(Level.OK, "the debug port is free", where)
     elif owner.is_debugpy_adapter and evidence.launchers:
         yield Finding(Level.OK, "a launcher of this folder listens on the debug port", where)
-    elif owner.is_debugpy_adapter:
+    elif owner.is_debugpy_adapter and not is_met_elsewhere(owner, port):
         yield Finding(
             Level.ERROR,
             f"debugpy's adapter, {owner}, holds the debug port: its program has ended",
@@ -60,11 +60,13 @@ def _connecting(evidence: Evidence, owner: PortOwner | None) -> Iterator[Finding
     if owner is None:
         yield Finding(Level.ERROR, "no IDE listens on the debug port", where, start)
     elif owner.is_debugpy_adapter:
+        is_in_use = is_met_elsewhere(owner, evidence.plan.debug_port.value)
+        end = "End the program that it debugs" if is_in_use else f"kill {owner.pid}"
         yield Finding(
             Level.ERROR,
             f"debugpy's adapter, {owner}, listens where {debugger} expects its IDE",
             where,
-            f"kill {owner.pid}, then: {start}",
+            f"{end}, then: {start}",
         )
     elif owner.name is not None and not owner.name.lower().startswith(IDE_PROCESSES):
         yield Finding(

@@ -10,7 +10,7 @@ from pathlib import Path
 from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.debuggers import DEBUGGERS, Debugger
 from flask_debuglaunch.detection import Facts
-from flask_debuglaunch.doctor.project_sources import Source, python_sources
+from flask_debuglaunch.doctor.project_sources import Project, Source, look_at
 from flask_debuglaunch.doctor.running_launchers import RunningLauncher, launchers_of
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_finder import Target, find_target
@@ -53,9 +53,13 @@ class Evidence:
             return None
 
     @cached_property
+    def project(self) -> Project:
+        return look_at(self.app_folder)
+
+    @property
     def sources(self) -> tuple[Source, ...]:
         """The project's own Python files."""
-        return python_sources(self.app_folder)
+        return self.project.sources
 
     @cached_property
     def launchers(self) -> tuple[RunningLauncher, ...]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
-from flask_debuglaunch.doctor.project_sources import unreadable_folders
+from flask_debuglaunch.doctor.project_sources import MOST_FILES
 from flask_debuglaunch.installed_versions import installed_version, written
 from flask_debuglaunch.plan import is_loopback
+from flask_debuglaunch.serving.watching.folder_scan import MAX_DEPTH, MAX_FOLDERS
 from flask_debuglaunch.serving.watching.polled_folders import (
     LATEST_SECONDS,
     POLL_SECONDS,
@@ -84,7 +85,7 @@ def _can_watch() -> bool:
 
 def _unreadable(evidence: Evidence) -> Iterator[Finding]:
     files = [one.path for one in evidence.sources if not os.access(one.path, os.R_OK)]
-    unreadable = [*unreadable_folders(evidence.app_folder), *files]
+    unreadable = [*evidence.project.unreadable, *files]
     if unreadable:
         more = f" and {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
         yield Finding(
@@ -92,6 +93,17 @@ def _unreadable(evidence: Evidence) -> Iterator[Finding]:
             f"this user can't read {'the file' if files == unreadable else 'the folder'}{more}",
             shown(unreadable[0]),
             f"sudo chown -R $USER {shown(evidence.app_folder)}",
+        )
+
+
+def _cut_off(evidence: Evidence) -> Iterator[Finding]:
+    if evidence.project.is_cut_off:
+        yield Finding(
+            Level.NOTE,
+            f"there are more than {MOST_FILES:,} Python files or {MAX_FOLDERS:,} folders, or more"
+            f" than {MAX_DEPTH} of them one in the other: not all were looked at",
+            shown(evidence.app_folder),
+            "Start it in the app's own folder",
         )
 
 
@@ -160,6 +172,13 @@ CHECKS = (
         _container,
     ),
     Check("unreadable-files", "This user can't read the project's files", "`chown`", _unreadable),
+    Check(
+        "many-files",
+        f"The folder holds more than {MOST_FILES:,} Python files or {MAX_FOLDERS:,} folders, or"
+        f" more than {MAX_DEPTH} of them one in the other: the rest is not looked at",
+        "start it in the app's own folder",
+        _cut_off,
+    ),
     Check("clock", "The clock is behind the files' times", "`touch` the files", _clock),
     Check(
         "watchdog",

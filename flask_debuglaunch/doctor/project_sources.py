@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
 from flask_debuglaunch.regular_file import read_regular_file
+from flask_debuglaunch.serving.watching.folder_scan import MAX_DEPTH, MAX_FOLDERS
 
 MOST_FILES = 3000
-MOST_DEPTH = 64
-"""So many folders one in the other: each step down makes every look at what is there dearer."""
 # Folders of installed packages and of tools; hidden ones are left out as well.
 NOT_THE_PROJECTS = {"__pycache__", "node_modules", "site-packages", "venv", "env", "build", "dist"}
 
@@ -42,37 +41,56 @@ class Source:
             return None
 
 
-def python_sources(folder: Path) -> tuple[Source, ...]:
-    """Those below the folder, at most MOST_FILES."""
-    return tuple(Source(path) for path in islice(_python_files(folder), MOST_FILES))
+@dataclass(frozen=True)
+class Project:
+    """unreadable: folders whose files this user can't see; what is below them is not known.
+    is_cut_off: there are more folders or Python files than are looked at."""
+
+    sources: tuple[Source, ...]
+    unreadable: tuple[Path, ...]
+    is_cut_off: bool
 
 
-def unreadable_folders(folder: Path) -> tuple[Path, ...]:
-    """Those whose files this user can't see; what is below them is not known."""
+def look_at(folder: Path) -> Project:
+    """What is Python below the folder."""
     refused: list[OSError] = []
-    for root, folders, _ in os.walk(folder, onerror=refused.append):
-        folders[:] = [one for one in folders if _is_the_projects(Path(root) / one)]
-    return tuple(Path(one.filename) for one in refused if isinstance(one, PermissionError))
+    walk = Walk(folder, refused.append)
+    named = (Path(root) / name for root, name in walk if name.endswith(".py"))
+    files = list(islice((one for one in named if os.path.isfile(one)), MOST_FILES + 1))
+    return Project(
+        tuple(map(Source, files[:MOST_FILES])),
+        tuple(Path(one.filename) for one in refused if isinstance(one, PermissionError)),
+        walk.is_cut_off or len(files) > MOST_FILES,
+    )
 
 
 def project_files(folder: Path) -> Iterator[Path]:
     """All files below the folder but those of tools and installed packages, at most MOST_FILES."""
-    yield from (Path(root) / name for root, name in islice(_files(folder), MOST_FILES))
+    yield from (Path(root) / name for root, name in islice(Walk(folder), MOST_FILES))
 
 
-def _python_files(folder: Path) -> Iterator[Path]:
-    for root, name in _files(folder):
-        if name.endswith(".py") and os.path.isfile(path := Path(root) / name):
-            yield path
+class Walk:
+    """Each file below the folder, and before it the folder that it is in; as far as the watcher
+    goes."""
 
+    def __init__(self, folder: Path, refused: Callable[[OSError], object] | None = None) -> None:
+        self._folder = folder
+        self._refused = refused
+        self.is_cut_off = False
 
-def _files(folder: Path) -> Iterator[tuple[str, str]]:
-    """Each with the folder that it is in."""
-    for root, folders, files in os.walk(folder):
-        is_deepest = len(Path(root).parts) - len(folder.parts) == MOST_DEPTH
-        inside = [] if is_deepest else folders
-        folders[:] = sorted(one for one in inside if _is_the_projects(Path(root) / one))
-        yield from ((root, name) for name in sorted(files))
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        depth_of_all = len(self._folder.parts)
+        walk = os.walk(self._folder, onerror=self._refused)
+        for number, (root, folders, files) in enumerate(walk, 1):
+            yield from ((root, name) for name in sorted(files))
+            inside = [one for one in folders if _is_the_projects(Path(root) / one)]
+            is_last = number == MAX_FOLDERS
+            if is_last or len(Path(root).parts) - depth_of_all == MAX_DEPTH:
+                self.is_cut_off |= is_last or bool(inside)
+                inside = []
+            folders[:] = sorted(inside)
+            if is_last:
+                return
 
 
 def _is_the_projects(folder: Path) -> bool:

@@ -303,6 +303,11 @@ def _mod_wsgi(folder: Path, _: pytest.Cache) -> Iterator[str]:
 SERVERS = {"gunicorn": _gunicorn, "uwsgi": _uwsgi, "mod_wsgi": _mod_wsgi}
 
 
+def test_not_the_whole_disk_is_looked_at(tmp_path: Path) -> None:
+    write(tmp_path, {f"{'d/' * 66}deep.py": ""})
+    assert "not all were looked at" in only(findings(tmp_path), "many-files")["what"]
+
+
 def test_the_clock_is_behind(tmp_path: Path) -> None:
     write(tmp_path, {})
     os.utime(tmp_path / "app.py", (time.time() + 3600,) * 2)
@@ -329,6 +334,24 @@ def test_an_adapter_that_has_outlived_its_program(tmp_path: Path, yaml: str, fix
             # The adapter goes on as a process of its own when it is told of its server.
             assert match is not None, found
             assert int(match[1]) in adapter.family.members()
+
+
+@pytest.mark.parametrize(
+    ("yaml", "fix"),
+    [(VSCODE, "--debug-port"), (ECLIPSE, "End the program that it debugs, then: ")],
+)
+def test_an_adapter_whose_program_runs_is_not_to_be_killed(
+    tmp_path: Path, yaml: str, fix: str
+) -> None:
+    pytest.importorskip("debugpy")
+    port = free_port()
+    listen = f"import debugpy, time\ndebugpy.listen({port})\nprint('ready')\ntime.sleep(600)\n"
+    write(tmp_path / "mine", {"config.yaml": yaml})
+    with Program([sys.executable, "-c", listen], cwd=tmp_path) as other:
+        other.wait_for_line("ready")
+        found = only(findings(tmp_path / "mine", "--debug-port", str(port)), "debug-port")
+    assert fix in found["fix"]
+    assert "kill" not in found["fix"]
 
 
 def test_the_version_that_runs(tmp_path: Path) -> None:
