@@ -283,12 +283,25 @@ def _preload(settings: Settings, facts: Facts, reload: Decision[bool]) -> Decisi
             "a process that has the installed packages imported waits for the next reload:"
             f" none can be forked safely on {facts.platform}",
         )
-    return Decision(True, "installed packages stay imported between reloads")
+    kept = "the installed packages stay imported between reloads"
+    if settings.preload.value == "packages":
+        return Decision(True, f"{kept} ({settings.preload.origin})")
+    kept = f"{kept}, and the project's modules that depend on no edited file"
+    if settings.preload.value == "modules":
+        return Decision(True, f"{kept} ({settings.preload.origin})")
+    return Decision(True, f"{kept} where they take longer than {OWN_SECONDS} s")
 
 
-def preloads_modules(plan: Plan) -> bool:
-    """May the project's own modules stay imported, too?"""
-    return plan.preload.value and plan.settings.preload.value == "modules"
+OWN_SECONDS = 0.25
+"""Of processor time; what takes less is not worth the difference from a new interpreter."""
+
+
+def seconds_worth_keeping(plan: Plan) -> float | None:
+    """How long the project's own modules must take that they stay imported, too; None: they never
+    do."""
+    if not plan.preload.value or not plan.can_fork:
+        return None
+    return {"auto": OWN_SECONDS, "modules": 0.0}.get(plan.settings.preload.value)
 
 
 def _stop_on_errors(settings: Settings, debugger: Decision[str]) -> Decision[str]:

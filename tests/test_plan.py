@@ -16,7 +16,14 @@ from flask_debuglaunch.container import Container
 from flask_debuglaunch.debuggers import Presence
 from flask_debuglaunch.detection import Facts, observe
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.plan import Plan, decisions_of, is_loopback, resolve
+from flask_debuglaunch.plan import (
+    OWN_SECONDS,
+    Plan,
+    decisions_of,
+    is_loopback,
+    resolve,
+    seconds_worth_keeping,
+)
 
 NOBODY = Facts(folder=Path("/project"), python=(3, 12), platform="linux")
 EXTERNAL = ("debugpy", "pydevd", "pydevd-pycharm")
@@ -245,6 +252,16 @@ def test_stale_variables_are_noted() -> None:
     assert [note.split(":")[1] for note in plan(facts).notes] == [
         "WERKZEUG_RUN_MAIN", "FLASK_RUN_FROM_CLI",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("preload", "seconds"),
+    [("auto", OWN_SECONDS), ("modules", 0.0), ("packages", None), ("off", None)],
+)
+def test_how_long_the_projects_modules_take_that_stay_imported(
+    preload: str, seconds: float | None
+) -> None:
+    assert seconds_worth_keeping(plan(debug=True, preload=preload)) == seconds
 
 
 def test_preload() -> None:

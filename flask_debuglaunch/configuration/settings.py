@@ -180,7 +180,8 @@ class Settings:
     preload: Value[str] = setting(
         Choice(("auto", "packages", "modules", "off")), "auto",
         "Warm restarts: what stays imported between reloads. packages: the installed packages; "
-        "modules: also the project's modules that depend on no edited file; auto: packages.",
+        "modules: also the project's modules that depend on no edited file; auto: these only where "
+        "they take longer than 0.25 s.",
     )  # fmt: skip
     stop_on_errors: Value[str] = setting(
         Choice(("unhandled", "all", "off")), "unhandled",

@@ -160,10 +160,12 @@ class Preloadable:
     unsafe: str | None
     seconds: float = 0.0
     """How long the imports took."""
+    files: frozenset[str] = frozenset()
+    """Of the project's modules, in whatever way they came."""
     modules: tuple[ModuleRun, ...] | None = None
     """The project's own, if all of them were imported by this very worker, and looked at."""
     own_seconds: float = 0.0
-    """How long those took, without the packages that they import."""
+    """Of processor time that those took, without the packages that they import."""
     since: float = 0.0
     """When their files were begun to be read, in seconds since the epoch."""
 

@@ -33,6 +33,7 @@ from flask_debuglaunch.serving.app.module_recorder import ModuleRecorder
 from flask_debuglaunch.serving.app.preloadable_modules import (
     ImportRecorder,
     installed_imports,
+    own_files,
     why_not_fork,
 )
 from flask_debuglaunch.serving.attach_debugger import attach_worker, debugger_of
@@ -226,7 +227,8 @@ def _report(
     if not loaded.failed:
         unsafe = why_not_fork(was_given=loaded.was_given)
         imports = tuple(installed_imports(recorder.imports))
-        preloadable = Preloadable(imports, recorder.was_forked, unsafe, recorder.seconds)
+        files = own_files(recorder.imports)
+        preloadable = Preloadable(imports, recorder.was_forked, unsafe, recorder.seconds, files)
         if modules is not None:
             seconds = modules.seconds
             preloadable = replace(

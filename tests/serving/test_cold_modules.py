@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,11 @@ from hypothesis import strategies as st
 
 from flask_debuglaunch.serving.app.module_graph import OrderDiffers, Replay, select
 from flask_debuglaunch.serving.ipc_messages import ModuleRun
+from flask_debuglaunch.serving.processes.edited_files import (
+    LEFT_ALONE,
+    MOST_AT_ONCE,
+    EditedFiles,
+)
 
 from ..support.dap import Editor
 from ..support.processes import free_port, wait_until
@@ -163,6 +169,14 @@ def test_what_makes_a_module_hot(laboratory: Laboratory, reason: str) -> None:
     told = laboratory.both_ways(files, {"main.py": main + "x = 1\n"})
     assert told["cold"] == ["plain"]
     assert told["hot"]["module"] == reason
+
+
+def test_an_app_that_does_without_a_module_now_is_started_anew(laboratory: Laboratory) -> None:
+    """What the module has registered in an installed package is not seen."""
+    registering = "import copyreg\nx = copyreg.dispatch_table.setdefault(float, None)\n"
+    files = {"main.py": "import module\n", "module.py": registering}
+    told = laboratory.both_ways(files, {"main.py": "x = 1\n"})
+    assert "module" in told["warm"]["afresh"]
 
 
 # Files that come to be there, each with what had looked for it.
@@ -312,6 +326,52 @@ def test_what_was_edited_and_what_depends_on_it_runs_in_each_worker(shop: Projec
         assert ahead(shop, served, "shop/words.py") == []
         wait_for_ahead(shop, served, "main.py", [])
         assert "Started anew" not in served.program.output
+
+
+def test_many_files_saved_at_once_are_not_being_edited(shop: Project, tmp_path: Path) -> None:
+    names = [f"more{number}" for number in range(MOST_AT_ONCE)]
+    for name in names:
+        shop.save(f"shop/{name}.py", "")
+    shop.save("main.py", "".join(f"import shop.{name}\n" for name in names) + APP)
+    with shop.served("--preload", "modules") as served:
+        wait_for_ahead(shop, served, "main.py", ["words", "views"])
+        old, new = shop.root / "shop", tmp_path.parent / f"{tmp_path.name}-new"
+        shutil.copytree(old, new)
+        before = served.reloads
+        old.rename(tmp_path.parent / f"{tmp_path.name}-old")
+        new.rename(old)
+        served.wait_for_reload(before + 1)
+        wait_for_ahead(shop, served, "main.py", ["words", "views"])
+
+
+def test_a_module_that_came_later_runs_ahead_from_the_next_rebuild(shop: Project) -> None:
+    with shop.served("--preload", "modules") as served:
+        wait_for_ahead(shop, served, "main.py", ["words", "views"])
+        shop.save("shop/late.py", MODULE)
+        shop.save("main.py", APP.replace("shop.words", "shop.late"))
+        wait_for_ahead(shop, served, "main.py", ["views"])
+        assert ahead(shop, served, "shop/views.py") == []
+        wait_for_ahead(shop, served, "main.py", ["words"])
+
+
+def test_a_file_that_is_left_alone_is_not_being_edited_any_more(tmp_path: Path) -> None:
+    edited, files = EditedFiles(), [str(tmp_path / name) for name in ("first", "second")]
+    edited.add(files)
+    for _ in range(LEFT_ALONE):
+        assert not edited.left_alone()
+        edited.reload_begins()
+        with open(files[1], "a") as second:
+            second.write("# saved\n")
+    assert edited.left_alone() == {files[0]}
+
+
+def test_auto_keeps_modules_that_take_long(shop: Project) -> None:
+    slow = "TEXT = sum(one for one in range(10_000_000))\n"
+    shop.save("shop/words.py", MODULE + slow)
+    with shop.served() as served:
+        wait_for_ahead(shop, served, "main.py", ["words", "views"])
+        kept = [line for line in served.program.lines if "Kept imported" in line]
+        assert "3 of 4 modules of the project" in kept[0]
 
 
 def test_an_app_that_now_changes_a_module_is_started_anew(shop: Project) -> None:

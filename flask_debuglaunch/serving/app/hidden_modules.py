@@ -45,6 +45,10 @@ class HiddenModules:
     def __contains__(self, name: str) -> bool:
         return name in self._modules
 
+    def never_asked_for(self) -> str | None:
+        """One that the app does without now: what it has registered elsewhere must not be there."""
+        return next(iter(self._modules), None)
+
     def spec_of(self, name: str, order_differs: Callable[[], None]) -> ModuleSpec:
         """With which Python's import finds the module, as it is, and what it had imported.
 

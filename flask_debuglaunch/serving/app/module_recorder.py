@@ -147,7 +147,8 @@ class ModuleRecorder:
         self._already = already
         self._bytes_written = bytes_written
         self.seconds = 0.0
-        """How long the project's own modules took, without the packages they import."""
+        """Of processor time, of the project's own modules without the packages they import: what
+        they wait for is an effect, and keeps them from being run ahead."""
         self._modules: dict[str, _Running] = {}
         self._stack: list[_Running] = []
         self._thread = _thread.get_ident()
@@ -200,7 +201,7 @@ class ModuleRecorder:
         known = {run.name for run in runs}
         for name, module in list(sys.modules.items()):
             if name not in (*known, "__main__") and _is_own(module):
-                effect, file = "is not imported by Python's own loader", module.__file__
+                effect, file = "is imported by a loader of its own, or a thread", module.__file__
                 runs.append(ModuleRun(name, file, (), frozenset(), frozenset(), {}, (), effect))
         return (*self._folders(runs), *runs)
 
@@ -242,9 +243,11 @@ class ModuleRecorder:
         self._restore.append(lambda: setattr(owner, name, original))
 
     def _running(self, original: Callable[..., None]) -> Callable[..., None]:
-        begins, ends, fails = self._begins, self._ends, self._fails
+        begins, ends, fails, is_ours = self._begins, self._ends, self._fails, self._is_our_thread
 
         def exec_module(loader: Any, module: ModuleType) -> None:
+            if not is_ours():
+                return original(loader, module)
             begins(module)
             try:
                 original(loader, module)
@@ -291,7 +294,7 @@ class ModuleRecorder:
         places = {one: os.path.lexists(one) for one in places_before(name, folders, origin)}
         if spec is not None:
             self._places[name] = places
-        elif self._stack and self._stack[-1].is_own:
+        elif self._is_own_code():
             self._stack[-1].asked.update(places)
 
     def _asked_about(self, path: object) -> None:
@@ -309,7 +312,7 @@ class ModuleRecorder:
             self._looks_on = True
 
     def _asked_for(self, name: str, names: Sequence[str]) -> None:
-        if not self._stack or not self._stack[-1].is_own:
+        if not self._is_own_code():
             return
         by = self._stack[-1]
         if "*" in names:
@@ -388,7 +391,7 @@ class ModuleRecorder:
 
     def _boundary(self, is_own: bool) -> None:
         """Another module's code runs from now on: what has changed was done by the last one."""
-        now = time.perf_counter()
+        now = time.thread_time()
         was_own = bool(self._stack) and self._stack[-1].is_own
         if was_own:
             self.seconds += now - self._since
@@ -399,7 +402,7 @@ class ModuleRecorder:
         if was_own and self._probe is not None and self._stack[-1].effect is None:
             self._stack[-1].effect = probe.effect_since(self._probe)
         self._probe = probe
-        self._since = time.perf_counter()
+        self._since = time.thread_time()
 
     def _look(self) -> _Probe:
         self._newly_asked()
@@ -433,9 +436,15 @@ class ModuleRecorder:
             self._looks_on = True
 
     def _is_of_interest(self) -> bool:
+        return self._looks_on and self._is_own_code()
+
+    def _is_own_code(self) -> bool:
         """Is it a module of the project that does what is seen now?"""
-        is_debuggers = _thread.get_ident() != self._thread
-        return self._looks_on and bool(self._stack) and self._stack[-1].is_own and not is_debuggers
+        return bool(self._stack) and self._stack[-1].is_own and self._is_our_thread()
+
+    def _is_our_thread(self) -> bool:
+        """Not one that the app has started, nor a debugger's."""
+        return _thread.get_ident() == self._thread
 
     def _judge(self, event: str, arguments: tuple[Any, ...], caller: str) -> None:
         if caller.startswith((IMPORTLIB, OUR_FOLDER)):

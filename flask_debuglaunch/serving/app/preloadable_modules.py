@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import importlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -103,8 +104,11 @@ class ImportRecorder:
     def __exit__(self, *error: object) -> None:
         self.seconds += time.monotonic()
         self._is_left = True
-        if self._looks_left == 0 and self._preloaded.hidden is not None:
-            self._look_at_objects(self._preloaded.hidden, "others")
+        hidden = self._preloaded.hidden
+        if self._looks_left == 0 and hidden is not None:
+            self._look_at_objects(hidden, "others")
+        if hidden is not None and not any(error) and (left := hidden.never_asked_for()):
+            self._start_afresh("others", f"its imports, which are without {left} now,")
         sys.meta_path.remove(self)
         self._patches.close()
 
@@ -234,6 +238,13 @@ def installed_imports(imports: Iterable[Import]) -> Iterator[Import]:
         spec = _spec_of(one.module)
         if is_of_a_package(spec):
             yield one
+
+
+def own_files(imports: Iterable[Import]) -> frozenset[str]:
+    """Those of the other ones, which are the project's."""
+    modules = [one.module for one in imports if not is_of_a_package(_spec_of(one.module))]
+    files = [namespace_of(sys.modules.get(one)).get("__file__") for one in modules]
+    return frozenset(os.path.abspath(one) for one in files if isinstance(one, str))
 
 
 def _spec_of(module: str) -> object:

@@ -136,6 +136,9 @@ class ForkedWorker:
     def kill(self) -> None:
         _kill(self._pid)
 
+    def signal(self, number: signal.Signals) -> None:
+        _send(self._pid, number)
+
     def exit_status(self) -> int | None:
         return self.fork_server.status_of(self._pid)
 
@@ -156,5 +159,9 @@ def start_fork_server(
 
 
 def _kill(pid: int) -> None:
+    _send(pid, signal.SIGKILL)
+
+
+def _send(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)

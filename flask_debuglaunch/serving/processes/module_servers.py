@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import signal
 import socket
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -18,6 +19,7 @@ from flask_debuglaunch.launcher_notes import LauncherNotes
 from flask_debuglaunch.serving.app.module_graph import Selection, merged, select
 from flask_debuglaunch.serving.app.places_of_modules import are_there
 from flask_debuglaunch.serving.ipc_messages import ModuleRun, Preloadable, PreloadModules
+from flask_debuglaunch.serving.processes.edited_files import EditedFiles
 from flask_debuglaunch.serving.processes.fork_server_handle import (
     ForkedWorker,
     ForkServerHandle,
@@ -25,6 +27,8 @@ from flask_debuglaunch.serving.processes.fork_server_handle import (
 from flask_debuglaunch.serving.processes.ipc_channel import channel_to_child
 from flask_debuglaunch.serving.watching.file_signature import Signature, changed_since, signatures
 
+MOST_TOLD = 3
+"""So many modules are named that run anew."""
 MOST_TRIES = 5
 """So often in a row may a look at the modules show what the one before has not."""
 
@@ -59,8 +63,13 @@ class ModuleServer(ForkServerHandle):
     ) -> None:
         super().__init__(_ForkedProcess(forked), channel_to_child(connection), patience=0)
         self.parent = forked.fork_server
+        self._forked = forked
         self.selection = selection
         self.made_from = made_from
+        self.was_paused = False
+
+    def signal(self, number: signal.Signals) -> None:
+        self._forked.signal(number)
 
 
 class _ForkedProcess:
@@ -82,20 +91,26 @@ class ModuleServers:
     def __init__(self, selector: selectors.BaseSelector, notes: LauncherNotes) -> None:
         self._selector, self._notes = selector, notes
         self._recorded: tuple[ModuleRun, ...] = ()
+        self._is_worth_it = False
         self._since = 0.0
-        self._edited: set[str] = set()
+        self._unknown: frozenset[str] = frozenset()
+        """Files of modules that came later, of which nothing is recorded."""
+        self._edited = EditedFiles()
         self._left_out: dict[str, str] = {}
         """Modules with effects that only a second look has shown."""
         self._server: ModuleServer | None = None
         self._tries = 0
 
-    def learn(self, learned: Preloadable) -> None:
+    def learn(self, learned: Preloadable, least_seconds: float | None) -> None:
         """Take over what a worker was seen to import. A server at hand stays: it has what has not
-        changed."""
+        changed. least_seconds: how long the modules must take to be worth a server; None: none is.
+        """
         if learned.modules is not None:
-            self._recorded = learned.modules
+            is_enough = least_seconds is not None and learned.own_seconds >= least_seconds
+            self._recorded, self._is_worth_it = learned.modules, is_enough
             self._since = learned.since
             self._tries = 0
+        self._unknown = learned.files - _files(self._recorded)
 
     @property
     def knows(self) -> bool:
@@ -104,25 +119,54 @@ class ModuleServers:
 
     def forget(self, files: frozenset[str]) -> None:
         """The modules of these files must run in each worker; without any, nothing is known now."""
-        self._edited |= files
+        self._edited.add(files)
         if not files:
-            self._recorded = ()
+            self._look_anew()
         self.drop()
 
+    def _look_anew(self) -> None:
+        """At all modules, when the next worker imports them."""
+        self._recorded, self._is_worth_it = (), False
+        self._unknown, self._left_out = frozenset(), {}
+
     def usable(self, parent: ForkServerHandle) -> ModuleServer | None:
-        """The server, if what it has is what an import would give now."""
+        """The server, if what it has is what an import would give now. To be asked once for each
+        worker."""
+        self._edited.reload_begins()
         server = self._server
         if server is None or not server.is_ready:
             return None
         changed = server.made_from.changed()
-        self._edited |= changed
         if not changed and server.parent is parent:
             return server
         self.drop()
+        self._note(changed)
+        # All of the modules are imported now: the moment to take in what else is another since.
+        if self._unknown or self._edited.left_alone():
+            self._edited.forget(self._edited.left_alone())
+            self._look_anew()
         return None
+
+    def _note(self, changed: frozenset[str]) -> None:
+        """Files were saved: they are being edited, unless they are too many. Then their modules
+        may do other things now."""
+        if self._edited.are_too_many(changed):
+            self._look_anew()
+        else:
+            self._edited.add(changed)
 
     def has(self, fork_server: ForkServerHandle) -> bool:
         return fork_server is self._server
+
+    def pause(self) -> None:
+        """A worker is on its way, and is to have the processor: a server that is not ready goes on
+        when the worker is. Once: else somebody who saves all the time would never have one.
+
+        Not by a lower priority (nice), which its workers would inherit and could not get rid of.
+        """
+        if self._server is not None and not self._server.is_ready and not self._server.was_paused:
+            self._server.was_paused = True
+            self._server.signal(signal.SIGSTOP)
 
     def drop(self) -> None:
         """Fork no more."""
@@ -136,16 +180,22 @@ class ModuleServers:
             self._server.close()
 
     def begin(self, parent: ForkServerHandle, left_out: Iterable[str]) -> None:
-        """Have a server start, unless there is one. left_out: installed packages."""
+        """Have a server start, or go on, unless one is ready. left_out: installed packages."""
         if self._server is not None and self._server.parent is not parent:
             self.drop()
-        if self._server is not None or self._tries >= MOST_TRIES or not self._recorded:
+        if self._server is not None:
+            self._server.signal(signal.SIGCONT)
             return
-        self._edited |= _saved_since(self._recorded, self._since)
+        if self._tries >= MOST_TRIES or not self._is_worth_it:
+            return
+        self._note(_saved_since(self._recorded, self._since))
+        if not self._is_worth_it:
+            return
         packages = {name: f"imports {name}" for name in left_out}
         self._left_out |= packages
-        selection = select(self._recorded, self._edited, self._left_out)
+        selection = select(self._recorded, self._edited.paths, self._left_out)
         if not selection.cold:
+            self._tell(selection)
             return
         made_from = Made.of(selection.cold)
         self._tries += 1
@@ -180,8 +230,8 @@ class ModuleServers:
         for run in self._recorded:
             if run.effect is not None:
                 self._left_out.setdefault(run.name, run.effect)
-        self._edited |= server.made_from.changed()
-        again = select(self._recorded, self._edited, self._left_out)
+        self._note(server.made_from.changed())
+        again = select(self._recorded, self._edited.paths, self._left_out)
         is_same = [run.name for run in again.cold] == [run.name for run in server.selection.cold]
         if is_same and server.made_from.covers(again.cold):
             server.is_ready = True
@@ -192,15 +242,20 @@ class ModuleServers:
         self.begin(server.parent, left_out)
 
     def _tell(self, selection: Selection) -> None:
-        """What runs anew each time though nobody has edited it."""
-        held = {
-            reason: name
+        """How many are kept, and which run anew each time though nobody has edited them."""
+        reasons = [
+            f"{name}, because it {reason}"
             for name, reason in selection.hot.items()
             if not reason.startswith("depends on") and not reason.endswith("was edited")
-        }
-        for reason, name in held.items():
-            text = f"Imported anew at each reload: {name}, because it {reason}"
-            self._notes.say_once(text, about=name)
+        ]
+        first = "; ".join(reasons[:MOST_TOLD]) or "those that were edited, and what imports them"
+        more = f"; and {len(reasons) - MOST_TOLD} more" if len(reasons) > MOST_TOLD else ""
+        kept, all_of_them = len(selection.cold), len(self._recorded)
+        text = (
+            f"Kept imported between reloads: {kept} of {all_of_them} modules of the project."
+            f" Imported anew: {first}{more}"
+        )
+        self._notes.say_once(text, about=f"modules that are imported anew: {reasons}")
 
 
 def _saved_since(runs: Iterable[ModuleRun], since: float) -> frozenset[str]:

@@ -13,7 +13,7 @@ from functools import partial
 
 from flask_debuglaunch.debuggers.join_debug_session import Session
 from flask_debuglaunch.launcher_notes import LauncherNotes
-from flask_debuglaunch.plan import Plan, preloads_modules
+from flask_debuglaunch.plan import Plan, seconds_worth_keeping
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker
 from flask_debuglaunch.serving.ipc_messages import LeftOut, Preload, Preloadable, Unsafe
 from flask_debuglaunch.serving.processes.fork_server_handle import (
@@ -105,6 +105,7 @@ class WorkerStarter:
 
     def start(self, listener: socket.socket) -> WorkerProcess:
         """A process on its way to become a worker. Raises OSError if there can be none."""
+        self._modules.pause()
         if self._ready is not None:
             if self._ready.is_fresh():
                 for server in filter(None, (self._modules.usable(self._ready), self._ready)):
@@ -142,13 +143,13 @@ class WorkerStarter:
         """Have a fork server start with what the app has imported, for the next worker."""
         if not plan.preload.value:
             return
-        self._modules.learn(learned)
+        self._modules.learn(learned, seconds_worth_keeping(plan))
         self._learn_packages(learned, plan, session, listener)
         self._begin_modules()
 
     def wants_to_know_modules(self, plan: Plan) -> bool:
         """Is the next worker to look on at the project's modules?"""
-        return preloads_modules(plan) and not self._modules.knows
+        return seconds_worth_keeping(plan) is not None and not self._modules.knows
 
     def forget_modules(self, files: frozenset[str] = frozenset()) -> None:
         """Those of these files must run in each worker; all do other things than was seen if there
