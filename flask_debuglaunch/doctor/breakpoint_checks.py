@@ -169,14 +169,14 @@ def _local(text: str, evidence: Evidence) -> Path:
 
 def _imported(line: Line, evidence: Evidence) -> Iterator[Finding]:
     """By the import statements of the files, from the app's own on: nothing is imported."""
-    target, sources = evidence.target, evidence.sources
+    app, sources = evidence.app_file, evidence.sources
     # By what it is, not by its name: that may be given in another case.
     file = next((one.path.resolve() for one in sources if one.path.samefile(line.file)), None)
-    if target is None or file is None:
+    if app is None or file is None:
         return
     known = {source.path.resolve(): source for source in sources}
     root = evidence.app_folder.resolve()
-    reached = _reached(target.path, known, root)
+    reached = _reached(app.resolve(), known, root)
     if file in reached:
         return
     other_case = list(_in_another_case([known[one] for one in sorted(reached)], known, root))
@@ -190,9 +190,10 @@ def _imported(line: Line, evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _reached(path: Path, known: Mapping[Path, Source], root: Path) -> set[Path]:
-    starts = (path, path.with_suffix(".py"), path / "__init__.py")
-    waiting = [one.resolve() for one in starts if one.resolve() in known]
+def _reached(app: Path, known: Mapping[Path, Source], root: Path) -> set[Path]:
+    """The packages around a module are imported before it."""
+    packages = (folder / "__init__.py" for folder in app.parents)
+    waiting = [one for one in (app, *packages) if one in known]
     reached: set[Path] = set()
     while waiting:
         file = waiting.pop()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.configuration.value_types import Patterns
-from flask_debuglaunch.doctor.evidence import Evidence
+from flask_debuglaunch.doctor.evidence import Evidence, files_of_app
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.doctor.spelling_on_disk import MINDS_CASE, spelt_on_disk
 from flask_debuglaunch.serving.app.app_finder import SEARCHED_FILES
@@ -41,9 +41,14 @@ def _app_there(evidence: Evidence) -> Iterator[Finding]:
     if target is None or not _exists(target.path):
         named = f"APP {plan.app.value} is not there" if plan.app.value else "no app was found"
         where = str(plan.settings.app.origin) if plan.app.value else shown(evidence.app_folder)
-        yield Finding(Level.ERROR, named, where, "python -m flask_debuglaunch --app main:app")
+        from flask_debuglaunch.configuration.starter_yaml import look_at_project
+
+        example = look_at_project(evidence.app_folder).app or "server.py"
+        fix = f"python -m flask_debuglaunch --app {shlex.quote(example)}"
+        yield Finding(Level.ERROR, named, where, fix)
         return
-    on_disk = _spelt_otherwise(target.path, evidence.app_folder)
+    file = evidence.app_file
+    on_disk = _spelt_otherwise(file, evidence.app_folder) if file else None
     if on_disk is not None:
         module = ".".join(on_disk.with_suffix("").parts).removesuffix(".__init__")
         app = ":".join(one for one in (module, target.expression) if one)
@@ -76,21 +81,14 @@ def _exists(path: Path) -> bool:
     """A file, a package, or a dotted name that begins with one."""
     dotted = path.parent / path.name.partition(".")[0]
     return (
-        any(map(os.path.isfile, _files_of(path)))
+        any(map(os.path.isfile, files_of_app(path)))
         or ("." in path.name and (os.path.isdir(dotted) or os.path.isfile(f"{dotted}.py")))
         or _is_importable(path.name.partition(".")[0])
     )
 
 
-def _files_of(path: Path) -> Iterator[Path]:
-    """The files that the path of an app may stand for: also shop.web does."""
-    for one in (path, path.parent.joinpath(*path.name.removesuffix(".py").split("."))):
-        yield from (one, one.parent / f"{one.name}.py", one / "__init__.py")
-
-
-def _spelt_otherwise(path: Path, folder: Path) -> Path | None:
+def _spelt_otherwise(file: Path, folder: Path) -> Path | None:
     """The file's path as on disk, below the folder, where it is named in another case."""
-    file = next(filter(os.path.isfile, _files_of(path)), path)
     on_disk = os.path.relpath(spelt_on_disk(file), spelt_on_disk(folder))
     return None if on_disk == os.path.relpath(file, folder) else Path(on_disk)
 

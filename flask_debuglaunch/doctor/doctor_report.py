@@ -30,13 +30,11 @@ def _lines(finding: Finding) -> Iterator[str]:
 
 def _answer(diagnosis: Diagnosis, place: str | None) -> str:
     subject = f"a breakpoint in {place}" if place else "a breakpoint of the app"
-    causes = [one for _, one in diagnosis if one.level in (Level.ERROR, Level.WARNING)]
-    errors = sum(one.level is Level.ERROR for one in causes)
-    if errors:
-        return f"{_count(errors, 'reason')} found why {subject} would not hit"
-    if causes:
-        return f"{_count(len(causes), 'possible reason')} found why {subject} would not hit"
-    return f"No reason found why {subject} would not hit"
+    levels = [one.level for _, one in diagnosis]
+    errors, warnings = levels.count(Level.ERROR), levels.count(Level.WARNING)
+    counts = ((errors, "reason"), (warnings, "possible reason"))
+    found = " and ".join(_count(number, noun) for number, noun in counts if number)
+    return f"{found or 'No reason'} found why {subject} would not hit"
 
 
 def _count(number: int, noun: str) -> str:

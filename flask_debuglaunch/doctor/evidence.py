@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +54,12 @@ class Evidence:
             return None
 
     @cached_property
+    def app_file(self) -> Path | None:
+        """What is imported as the app; None where it is not among the files that may be meant."""
+        candidates = files_of_app(self.target.path) if self.target else ()
+        return next(filter(os.path.isfile, candidates), None)
+
+    @cached_property
     def project(self) -> Project:
         return look_at(self.app_folder)
 
@@ -65,3 +72,9 @@ class Evidence:
     def launchers(self) -> tuple[RunningLauncher, ...]:
         """Launchers that serve this folder now."""
         return launchers_of(self.folder)
+
+
+def files_of_app(path: Path) -> Iterator[Path]:
+    """The files that the name of an app may stand for: shop/web.py, shop/web and shop.web."""
+    for one in (path, path.parent.joinpath(*path.name.removesuffix(".py").split("."))):
+        yield from (one, one.parent / f"{one.name}.py", one / "__init__.py")

@@ -45,6 +45,13 @@ def test_no_reason(shop: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("app", ["shop.web:app", "shop/web.py", "shop.web"])
+def test_the_app_is_in_a_package(shop: Path, app: str) -> None:
+    write(shop, {"shop/__init__.py": "from . import views\n", "shop/web.py": APP})
+    assert findings(shop, "--port", "0", "--app", app, "shop/web.py:3") == []
+    assert findings(shop, "--port", "0", "--app", app, "shop/views.py:5") == []
+
+
 @pytest.mark.parametrize(
     ("place", "words", "fix"),
     [
