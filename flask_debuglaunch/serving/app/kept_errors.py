@@ -7,6 +7,7 @@ by age and by that memory; and a reload ends the process that has them.
 from __future__ import annotations
 
 import contextvars
+import gc
 import secrets
 import threading
 from collections.abc import Callable
@@ -82,26 +83,33 @@ class KeptErrors:
         while self._is_bounded:
             sleep(STEP_SECONDS)
             oldest = monotonic() - self._seconds
-            self._let_go([one for one in self._kept if one.since < oldest])
+            has_let_go = self._let_go([one for one in self._kept if one.since < oldest])
             if not self._is_weighed:
                 self._is_weighed = True
-                self._let_go_of_heavy()
+                has_let_go |= self._let_go_of_heavy()
+            if has_let_go:
+                # Flask's frames hold the error that holds them: an idle app would keep both.
+                gc.collect()
             with self._lock:
                 self._is_bounded = bool(self._kept)
 
-    def _let_go_of_heavy(self) -> None:
+    def _let_go_of_heavy(self) -> bool:
         """Here, a moment later: while its request ran, an error alone held nothing."""
+        has_let_go = False
         while (held := bytes_held_by(*self._kept)) > self._most_bytes:
             heaviest = max(self._kept, key=bytes_held_by)
-            self._let_go([heaviest])
+            has_let_go = self._let_go([heaviest])
             self._tell(
                 f"{heaviest} can't be stopped at any more: kept errors may hold"
                 f" {_megabytes(self._most_bytes)}, and with this one they held {_megabytes(held)}"
             )
+        return has_let_go
 
-    def _let_go(self, those: list[KeptError]) -> None:
+    def _let_go(self, those: list[KeptError]) -> bool:
+        """Returns whether there are any."""
         with self._lock:  # it is the caller whose list keeps them until the lock is left
             self._kept = tuple(one for one in self._kept if one not in those)
+        return bool(those)
 
 
 def _megabytes(number: int) -> str:
