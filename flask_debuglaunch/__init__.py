@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask_debuglaunch import original_cwd  # noqa: F401  (notes the directory of now)
+from flask_debuglaunch import start_directory  # noqa: F401  (notes the directory of now)
 from flask_debuglaunch.errors import LaunchError
 
 if TYPE_CHECKING:
@@ -43,16 +43,17 @@ def run(app: WSGIApplication, config: str | os.PathLike[str] | None = None, **op
     flask_debuglaunch was imported; without, env files are read only now, as `app.run` does it.
     Outside of the main thread there is no reload.
     """
-    from flask_debuglaunch import serving
+    from flask_debuglaunch.serving.child_process_main import is_child, run_child
+    from flask_debuglaunch.serving.serve import is_only_imported, refuse_inside_server, serve
 
-    if serving.is_only_imported():
+    if is_only_imported():
         return
-    serving.refuse_inside_server()
+    refuse_inside_server()
     try:
-        if serving.is_worker():
-            raise SystemExit(serving.work(app))
+        if is_child():
+            raise SystemExit(run_child(app))
         plan = _planner(config, options, app_is_given=True)
-        status = serving.serve(plan(), app, resolve=plan)
+        status = serve(plan(), app, resolve=plan)
     except LaunchError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_status) from None
@@ -101,7 +102,7 @@ def _planner(
     """What reads the files and decides: again whenever it is called, by the facts of now."""
     from flask_debuglaunch.configuration.keyword_arguments import read_arguments
     from flask_debuglaunch.configuration.load_settings import load_settings
-    from flask_debuglaunch.deployment import NAMES_OF_DEPLOYED
+    from flask_debuglaunch.deployment.service_settings import NAMES_OF_DEPLOYED
     from flask_debuglaunch.detection import observe
     from flask_debuglaunch.plan import resolve
 

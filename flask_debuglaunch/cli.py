@@ -23,7 +23,7 @@ from flask_debuglaunch.click_options import (
 )
 from flask_debuglaunch.configuration.command_line_flags import Given, read_argv
 from flask_debuglaunch.configuration.load_settings import load_settings
-from flask_debuglaunch.deployment import NAMES_OF_DEPLOYED
+from flask_debuglaunch.deployment.service_settings import NAMES_OF_DEPLOYED
 from flask_debuglaunch.terminal import show_note
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _complete_keys(
 
 
 def _complete_ides(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
-    from flask_debuglaunch.ides import IDE_OF
+    from flask_debuglaunch.ides.known_ides import IDE_OF
 
     return completed_with(*IDE_OF)(ctx, param, typed)
 
@@ -69,12 +69,14 @@ def main() -> None:
 @click.pass_context
 def run(ctx: click.Context, /, **flags: Any) -> None:
     """Start the app, its debugger and the reload."""
-    from flask_debuglaunch import serving
+    from flask_debuglaunch.serving.child_process_main import is_child, run_child
 
-    if serving.is_worker():
-        sys.exit(serving.work())
+    if is_child():
+        sys.exit(run_child())
+    from flask_debuglaunch.serving.serve import serve
+
     plan = _planner(ctx, flags, start_again=True)
-    sys.exit(serving.serve(plan(), resolve=plan, why=explaining_command(ctx)))
+    sys.exit(serve(plan(), resolve=plan, why=explaining_command(ctx)))
 
 
 @main.command(examples=["explain", "explain reload --debug-with pycharm"])
@@ -259,7 +261,7 @@ def _planner(
     environ = _environ_of_user(ctx)
     facts, deployed = observe(environ), None
     if given.keys() & NAMES_OF_DEPLOYED:
-        from flask_debuglaunch.deployment.as_deployed import as_deployed
+        from flask_debuglaunch.deployment.user_and_service_flags import as_deployed
 
         there = as_deployed(given, environ, facts, start_again=start_again)
         facts, deployed, environ = there.facts, there.deployed, _environ_of_user(ctx)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flask_debuglaunch.container import Container, observe_container
-from flask_debuglaunch.debuggers import Presence, present_debugger
+from flask_debuglaunch.debuggers.debugger_interface import Presence
+from flask_debuglaunch.debuggers.known_debuggers import present_debugger
 
 # A worker of some other Werkzeug server left them behind: with WERKZEUG_SERVER_FD the server would
 # serve on a descriptor that is not there; FLASK_RUN_FROM_CLI makes app.run() return at once.

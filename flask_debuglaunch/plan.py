@@ -15,8 +15,8 @@ from typing import Any, Generic, TypeVar
 from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.configuration.value_origins import Value
 from flask_debuglaunch.configuration.value_types import split_address
-from flask_debuglaunch.debuggers import DEBUGGERS, debugger_of
-from flask_debuglaunch.deployment.deployed import Deployed
+from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS, debugger_of
+from flask_debuglaunch.deployment.service_settings import Deployed
 from flask_debuglaunch.detection import Facts
 from flask_debuglaunch.errors import LaunchError
 

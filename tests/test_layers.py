@@ -35,14 +35,14 @@ LAYERS = [
         "regular_file",
         "server_command",
         "shadowed_modules",
-        "original_cwd",
+        "start_directory",
         "terminal",
     ],
     ["redaction"],
 ]
 # The same inside serving, the largest room.
 SERVING_LAYERS = [
-    ["__init__"],
+    ["__init__", "serve", "child_process_main"],
     ["supervisor", "worker_main", "single_process"],
     ["control_thread", "reloadable_plan", "supervisor_states"],
     ["processes"],
@@ -51,7 +51,7 @@ SERVING_LAYERS = [
     ["ipc_messages"],
     ["time_limit"],
     ["attach_debugger", "server"],
-    ["self_pipe", "terminal_modes", "working_folder"],
+    ["installed_flask", "self_pipe", "terminal_modes", "working_directory"],
 ]
 DEBUGGER_LIBRARIES = ("debugpy", "pydevd", "pydevd_pycharm", "_pydevd_bundle", "_pydev_bundle")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from flask_debuglaunch.configuration.settings import DECLARATIONS, YAML_BLOCK, Settings
 from flask_debuglaunch.configuration.value_types import Boolean
-from flask_debuglaunch.debuggers import DEBUGGERS
+from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 SCHEMA_NAME = "flask-debuglaunch.schema.json"

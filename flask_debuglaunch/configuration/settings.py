@@ -32,7 +32,7 @@ from flask_debuglaunch.configuration.value_types import (
     Seconds,
     Text,
 )
-from flask_debuglaunch.debuggers import DEBUGGERS
+from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
 
 T = TypeVar("T")
 

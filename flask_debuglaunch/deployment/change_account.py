@@ -19,7 +19,7 @@ from typing import NoReturn
 import flask_debuglaunch
 from flask_debuglaunch.configuration.value_origins import Origin, Value
 from flask_debuglaunch.deployment.accounts import Account, account_of, with_groups
-from flask_debuglaunch.deployment.deployed import Deployed
+from flask_debuglaunch.deployment.service_settings import Deployed
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.json_dataclasses import decode, encode
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,20 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flask_debuglaunch.configuration.value_origins import Origin, Value
-from flask_debuglaunch.deployment.deployed import DEFAULT_UMASK, UNKNOWN, Deployed
-from flask_debuglaunch.deployment.systemd_syntax import (
-    Assignment,
-    assignments,
-    environment_file,
-    with_specifiers,
-    words_of,
-)
-from flask_debuglaunch.deployment.systemd_units import (
+from flask_debuglaunch.deployment.service_settings import DEFAULT_UMASK, UNKNOWN, Deployed
+from flask_debuglaunch.deployment.systemd_specifiers import specifier_values, with_specifiers
+from flask_debuglaunch.deployment.systemd_unit_files import (
     UnitName,
     of_path,
     read_unit_file,
     unit_files,
     unit_name,
+)
+from flask_debuglaunch.deployment.systemd_unit_parser import (
+    Assignment,
+    assignments,
+    environment_file,
+    words_of,
 )
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.server_command import Served, read_command
@@ -91,7 +90,7 @@ def read_service(named: Value[str]) -> Deployed:
 def _expanded(one: Assignment, file: Path, name: UnitName) -> _Line:
     origin = Origin(f"{file}:{one.line}")
     try:
-        return _Line(one.key, with_specifiers(one.value, _specifiers(name)), origin)
+        return _Line(one.key, with_specifiers(one.value, specifier_values(name)), origin)
     except KeyError as error:
         if one.key not in _READ:
             return _Line(one.key, one.value, origin)
@@ -104,26 +103,6 @@ _READ = {
     "User", "Group", "SupplementaryGroups", "UMask", "WorkingDirectory", "Environment",
     "EnvironmentFile", "UnsetEnvironment", "ExecStart",
 }  # fmt: skip
-
-
-def _specifiers(name: UnitName) -> Mapping[str, str]:
-    """Those of the system's manager, whose user is root, whatever the service's is."""
-    instance = name.instance or ""
-    unescaped = _unescaped(instance)
-    return {
-        "n": name.full, "N": name.full.removesuffix(".service"), "p": name.prefix,
-        "P": _unescaped(name.prefix), "i": instance, "I": unescaped,
-        "f": f"/{unescaped or _unescaped(name.prefix)}", "j": name.prefix.rpartition("-")[2],
-        "u": "root", "U": "0", "g": "root", "G": "0", "h": "/root", "s": "/bin/sh",
-        "t": "/run", "S": "/var/lib", "C": "/var/cache", "L": "/var/log", "E": "/etc",
-        "T": "/tmp", "V": "/var/tmp", "H": os.uname().nodename, "v": os.uname().release,
-        "l": os.uname().nodename.partition(".")[0],
-    }  # fmt: skip
-
-
-def _unescaped(text: str) -> str:
-    """As systemd-escape --unescape: - is /, \\x2d a character."""
-    return words_of(text.replace("-", "/"))[0] if text else ""
 
 
 def _deployed(unit: _Unit, name: UnitName) -> Deployed:

@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 
 from flask_debuglaunch.configuration.settings import Settings
-from flask_debuglaunch.debuggers import DEBUGGERS, Debugger
+from flask_debuglaunch.debuggers.debugger_interface import Debugger
+from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
 from flask_debuglaunch.detection import Facts
 from flask_debuglaunch.doctor.project_sources import Project, Source, look_at
 from flask_debuglaunch.doctor.running_launchers import RunningLauncher, launchers_of

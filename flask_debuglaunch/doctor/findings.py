@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from flask_debuglaunch.doctor.evidence import Evidence
-    from flask_debuglaunch.ides import File
+    from flask_debuglaunch.ides.ide_interface import File
 
 
 class Level(enum.Enum):

@@ -19,7 +19,7 @@ from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.errors import LaunchError
 
 if TYPE_CHECKING:
-    from flask_debuglaunch.ides import File
+    from flask_debuglaunch.ides.ide_interface import File
 
 LAUNCH_JSON = ".vscode/launch.json"
 MODULE = "flask_debuglaunch"
@@ -65,7 +65,8 @@ def _where(configuration: Configuration) -> str:
 
 def _put(configuration: Configuration, member: str, value: object) -> tuple[File, ...]:
     """The edit that gives the configuration the member, and leaves every other byte."""
-    from flask_debuglaunch.ides import File, jsonc_edit
+    from flask_debuglaunch.ides import jsonc_edit
+    from flask_debuglaunch.ides.ide_interface import File
 
     place: jsonc_edit.Path = [
         "configurations",
@@ -174,7 +175,8 @@ def _stale(evidence: Evidence) -> Iterator[Finding]:
     for name, (pattern, mark) in _OURS.items():
         if not any(mark in _text(path) for path in evidence.folder.glob(pattern)):
             continue
-        from flask_debuglaunch.ides import File, generate_files
+        from flask_debuglaunch.ides import generate_files
+        from flask_debuglaunch.ides.ide_interface import File
 
         try:
             generated = generate_files.generate([name], [], evidence.folder, None, {})

@@ -7,16 +7,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask_debuglaunch.detection import observe
-from flask_debuglaunch.doctor import CHECKS
+from flask_debuglaunch.doctor import (
+    account_checks,
+    code_checks,
+    configuration_checks,
+    debug_port_checks,
+    debugger_checks,
+    ide_file_checks,
+    machine_checks,
+)
 from flask_debuglaunch.doctor.breakpoint_checks import Line, findings_for, parse_line
 from flask_debuglaunch.doctor.doctor_report import Diagnosis
 from flask_debuglaunch.doctor.evidence import Evidence
-from flask_debuglaunch.doctor.findings import Finding
+from flask_debuglaunch.doctor.findings import Check, Finding
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 
 if TYPE_CHECKING:
     from flask_debuglaunch.ides.generate_files import Generated
+
+CHECKS: tuple[Check, ...] = (
+    *configuration_checks.CHECKS,
+    *debugger_checks.CHECKS,
+    *debug_port_checks.CHECKS,
+    *code_checks.CHECKS,
+    *ide_file_checks.CHECKS,
+    *machine_checks.CHECKS,
+    *account_checks.CHECKS,
+)
 
 
 def gather(resolve: Callable[[], Plan], environ: Mapping[str, str]) -> Evidence:

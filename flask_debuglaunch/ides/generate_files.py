@@ -10,12 +10,12 @@ from typing import NamedTuple
 from flask_debuglaunch.configuration.command_line_flags import Given
 from flask_debuglaunch.configuration.environment_variables import CONFIG_ENV
 from flask_debuglaunch.configuration.load_settings import load_settings
-from flask_debuglaunch.debuggers import DEBUGGERS
+from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
 from flask_debuglaunch.editor_links import editor_of_terminal
 from flask_debuglaunch.errors import LaunchError, did_you_mean
-from flask_debuglaunch.ides import IDE_OF, IDES
-from flask_debuglaunch.ides.containers import GENERATORS
+from flask_debuglaunch.ides.containers.container_files import GENERATORS
 from flask_debuglaunch.ides.ide_interface import File, Project, Refused
+from flask_debuglaunch.ides.known_ides import IDE_OF, IDES
 from flask_debuglaunch.ides.shareable_flags import shareable_flags
 from flask_debuglaunch.ides.workspace_folder import repository_above, workspace_folder
 from flask_debuglaunch.project_files import Change, apply, read

@@ -8,14 +8,10 @@ from time import monotonic, sleep  # the originals: an app may patch the module 
 
 from flask_debuglaunch import fix_commands
 from flask_debuglaunch.banner import listening
-from flask_debuglaunch.debuggers import (
-    DEBUGGERS,
-    Debugger,
-    Endpoint,
-    join_debug_session,
-    present_debugger,
-)
+from flask_debuglaunch.debuggers import join_debug_session
+from flask_debuglaunch.debuggers.debugger_interface import Debugger, Endpoint
 from flask_debuglaunch.debuggers.join_debug_session import Session
+from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS, present_debugger
 from flask_debuglaunch.errors import DebuggerUnavailable, LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.terminal import say

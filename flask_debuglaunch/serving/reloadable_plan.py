@@ -14,7 +14,7 @@ from flask_debuglaunch.serving.server.listening_socket import bind, say_address
 from flask_debuglaunch.serving.server.tls import certificate_of
 from flask_debuglaunch.serving.watching.unmatched_patterns import unmatched_patterns
 from flask_debuglaunch.serving.watching.watch_rules import watched_for
-from flask_debuglaunch.serving.working_folder import WorkingFolder
+from flask_debuglaunch.serving.working_directory import WorkingDirectory
 from flask_debuglaunch.terminal import say
 
 
@@ -27,7 +27,7 @@ class ReloadablePlan:
     def __init__(self, plan: Plan, resolve: Callable[[], Plan], cleanup: ExitStack) -> None:
         self.plan = plan
         self._resolve, self._cleanup = resolve, cleanup
-        self._folder = WorkingFolder()
+        self._folder = WorkingDirectory()
         self.listener = cleanup.enter_context(bind(plan))
         self.certificate = certificate_of(plan, cleanup)
         self.watched = watched_for(plan)

@@ -24,7 +24,7 @@ import dataclasses
 
 import flask_debuglaunch
 from flask import Flask, request
-from flask_debuglaunch.debuggers import present_debugger
+from flask_debuglaunch.debuggers.known_debuggers import present_debugger
 
 app = Flask(__name__)  # @bp:module
 

@@ -53,9 +53,7 @@ def test_the_debugger_is_not_installed(tmp_path: Path) -> None:
 
 
 def _is_installed(name: str) -> bool:
-    script = (
-        f"from flask_debuglaunch.debuggers import DEBUGGERS as d; exit(not d[{name!r}].installed())"
-    )
+    script = f"from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS as d; exit(not d[{name!r}].installed())"
     return subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flask_debuglaunch.doctor import CHECKS
+from flask_debuglaunch.doctor.run_checks import CHECKS
 
 from ..support.processes import free_port
 from .clinic import VSCODE, doctor, findings, write

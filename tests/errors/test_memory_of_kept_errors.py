@@ -14,7 +14,7 @@ import pytest
 from flask import Flask, got_request_exception, request_started
 from werkzeug.test import Client
 
-from flask_debuglaunch.debuggers import DEBUGGERS
+from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
 from flask_debuglaunch.serving.app.error_relay import relay_errors
 from flask_debuglaunch.serving.app.held_memory import MOST_OBJECTS, bytes_held_by
 from flask_debuglaunch.serving.app.kept_errors import MOST_ERRORS, KeptErrors

@@ -18,7 +18,7 @@ from typing import Any, Final
 import yaml
 
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.ides.containers import ContainerFiles
+from flask_debuglaunch.ides.containers.container_files import ContainerFiles
 from flask_debuglaunch.ides.containers.dockerfile import Image, read_image
 from flask_debuglaunch.ides.containers.launcher_cache_folder import IN_CONTAINER, packed
 from flask_debuglaunch.ides.ide_interface import File, Project, Refused

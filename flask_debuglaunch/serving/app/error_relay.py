@@ -35,7 +35,7 @@ from weakref import WeakSet
 from flask import Flask, got_request_exception, request_started
 from werkzeug.exceptions import HTTPException
 
-from flask_debuglaunch.debuggers import Debugger
+from flask_debuglaunch.debuggers.debugger_interface import Debugger
 from flask_debuglaunch.serving.app.expected_errors import is_expected
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from markupsafe import escape
 from werkzeug.debug.tbtools import DebugTraceback
 from werkzeug.wrappers import Request, Response
 
-from flask_debuglaunch.debuggers import PathMappings
+from flask_debuglaunch.debuggers.debugger_interface import PathMappings
 from flask_debuglaunch.editor_links import EDITORS, editor_of_terminal
 from flask_debuglaunch.serving.app.app_finder import without_our_frames
 from flask_debuglaunch.serving.app.expected_errors import is_expected

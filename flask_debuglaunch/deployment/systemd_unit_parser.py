@@ -7,7 +7,7 @@ EnvironmentFile=; and systemd's parse_env_file (src/basic/env-file.c) for the qu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -83,13 +83,6 @@ def _unescaped(found: re.Match[str]) -> str:
     if two or four:
         return chr(int(two or four, 16))
     return chr(int(octal, 8)) if octal else _ESCAPES.get(other, found[0])
-
-
-def with_specifiers(text: str, values: Mapping[str, str]) -> str:
-    """%n and the like by their letters. Raises KeyError, with the letter, for one that is not
-    known."""
-    known = {"%": "%", **values}
-    return re.sub(r"%(.)", lambda found: known[found[1]], text)
 
 
 def environment_file(text: str) -> Iterator[tuple[str, str, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 
-class WorkingFolder:
+class WorkingDirectory:
     """Known by its name: a `git switch` may have put another folder in its place."""
 
     def __init__(self) -> None:

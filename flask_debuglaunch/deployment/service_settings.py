@@ -9,6 +9,8 @@ from pathlib import Path
 from flask_debuglaunch.configuration.value_origins import Origin, Value
 from flask_debuglaunch.redaction import redact_value
 
+NAMES_OF_DEPLOYED = frozenset({"user", "as_service"})
+"""The settings that name an account or a service."""
 UNKNOWN: Value[None] = Value(None)
 DEFAULT_UMASK: Value[int] = Value(0o022)
 """systemd's for services (systemd.exec(5), UMask=)."""

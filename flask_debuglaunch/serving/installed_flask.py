@@ -1,0 +1,25 @@
+"""The Flask of this environment, which serves the app."""
+
+from __future__ import annotations
+
+import sys
+
+from flask_debuglaunch.errors import LaunchError
+
+OLDEST_FLASK = "3"
+"""The first part of its version, as in pyproject.toml."""
+
+
+def require_flask() -> None:
+    """Raises LaunchError where the Flask of this environment is missing or too old for us."""
+    wanted = f"Install it for {sys.executable}: pip install 'flask>={OLDEST_FLASK}'"
+    try:
+        import flask  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "flask":
+            raise
+        raise LaunchError(f"Flask is not installed. {wanted}") from None
+    from importlib.metadata import version  # Flask has imported it already
+
+    if int(version("flask").partition(".")[0]) < int(OLDEST_FLASK):
+        raise LaunchError(f"Flask {version('flask')} is too old for the launcher. {wanted}")

@@ -1,0 +1,88 @@
+"""The way in: serve the app here, or have a supervisor do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from flask_debuglaunch.banner import banner
+from flask_debuglaunch.detection import production_server, running_tests
+from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.serving.app.environ_for_app import drop_stale_variables
+from flask_debuglaunch.serving.app.server_calls_in_app import ignore_if_imported, place_in_user_code
+from flask_debuglaunch.serving.installed_flask import require_flask
+from flask_debuglaunch.serving.processes.init_process import below_init, needs_init
+from flask_debuglaunch.serving.terminal_modes import terminal_restored
+from flask_debuglaunch.terminal import fill_standard_descriptors, say
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def is_only_imported() -> bool:
+    """Is the calling program imported by what serves the app then? It is told of that.
+
+    Flask's own `app.run()` returns there, too. An inherited FLASK_RUN_FROM_CLI does not count.
+    """
+    return ignore_if_imported() or _ignored_in_flask_command()
+
+
+def _ignored_in_flask_command() -> bool:
+    context = click.get_current_context(silent=True)
+    if context is None or type(context.find_root().obj).__name__ != "ScriptInfo":
+        return False
+    say(
+        f"{place_in_user_code()}: run() is ignored inside of the command `flask`. Put it under"
+        ' `if __name__ == "__main__":`'
+    )
+    return True
+
+
+def refuse_inside_server() -> None:
+    """Raises LaunchError where a production server serves the app, or a test imports it."""
+    server = production_server() or running_tests()
+    if server is not None:
+        raise LaunchError(
+            f"{place_in_user_code()}: run() was called inside of {server}, which has the app"
+            ' already: nothing more is served here. Put it under `if __name__ == "__main__":`'
+        )
+
+
+def serve(
+    plan: Plan,
+    app: WSGIApplication | None = None,
+    resolve: Callable[[], Plan] | None = None,
+    why: str = "python -m flask_debuglaunch explain",
+) -> int:
+    """Serve until told to end; returns the exit status.
+
+    app: one that is there already; else it is imported as planned. resolve: gives the plan anew
+    when a reload finds the configuration changed. why: the command that shows the reasons of this
+    very plan. Raises LaunchError.
+    """
+
+    def serve_here() -> int:
+        return _serve(plan, app, resolve, why)
+
+    return below_init(serve_here) if app is None and needs_init(plan) else serve_here()
+
+
+def _serve(
+    plan: Plan, app: WSGIApplication | None, resolve: Callable[[], Plan] | None, why: str
+) -> int:
+    fill_standard_descriptors()
+    drop_stale_variables()
+    for line in (*banner(plan, why), *plan.notes):
+        say(line)
+    if plan.reload.value:
+        from flask_debuglaunch.serving.supervisor import supervise
+
+        return supervise(plan, resolve or (lambda: plan))
+    require_flask()
+    from flask_debuglaunch.serving.single_process import serve_here
+
+    with terminal_restored():
+        return serve_here(plan, app)
