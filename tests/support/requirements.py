@@ -2,7 +2,7 @@
 
 A missing part skips the tests of that part, with the reason. Where a part must be there, as in
 CI, the variable TESTS_REQUIRE names it (comma separated: debugpy,pydevd,pydevd-pycharm,eclipse,
-vscode,chromium,containers,mod_wsgi,letter-case) and turns the skip into a failure.
+vscode,chromium,containers,mod_wsgi,letter-case,windows) and turns the skip into a failure.
 """
 
 from __future__ import annotations

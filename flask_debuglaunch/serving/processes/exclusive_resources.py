@@ -33,7 +33,7 @@ def holds_what_next_may_need(*ours: HasDescriptor) -> bool:
     """
     if sys.platform != "linux":
         return True
-    return _listens_besides(ours) or _has_lock() or _has_child()
+    return _listens_besides(ours) or _has_lock() or has_child()
 
 
 def _listens_besides(ours: Iterable[HasDescriptor]) -> bool:
@@ -61,5 +61,6 @@ def _has_lock() -> bool:
     return any(str(os.getpid()) in row for row in rows)
 
 
-def _has_child() -> bool:
+def has_child() -> bool:
+    """Also one that has ended and was not waited for (Linux)."""
     return any(file.read_text().strip() for file in _PROC.glob("task/*/children"))

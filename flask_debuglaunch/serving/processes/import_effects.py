@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from flask_debuglaunch.serving.app.imported_files import namespace_of
+from flask_debuglaunch.serving.processes.exclusive_resources import has_child
 
 FORK_SAFE_THREADS = (
     # jemalloc's own, in pyarrow's library for one: it prepares for a fork, and starts it anew in
@@ -89,7 +90,7 @@ class ImportEffects:
         if len(self._threads) > 1 and (left := _threads_after_a_fork() - {os.getpid()}):
             return self._threads.get(min(left)) or imported, "starts a thread"
         made = [(one, f"makes {path}") for one, path in self._made if os.path.exists(path)]
-        started = [(imported, "starts a process")] if _has_children() else []
+        started = [(imported, "starts a process")] if has_child() else []
         opened = [(imported, f"keeps {one} open") for one in _open_files() - self._files]
         return next(iter([*self._effects, *made, *started, *opened]), None)
 
@@ -212,11 +213,3 @@ def _libraries() -> set[str]:
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
         rows = [row.rstrip("\n").split(maxsplit=5) for row in maps]
     return {row[5] for row in rows if len(row) == 6 and "x" in row[1]}
-
-
-def _has_children() -> bool:
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
