@@ -226,6 +226,7 @@ import os
 print("on standard output")
 chdir = "app"
 user = {user!r}
+group = {group!r}
 umask = "027"
 raw_env = ["GREETING=good day", "SECRET_KEY=98765"]
 pythonpath = "lib"
@@ -237,11 +238,13 @@ os.path.exists("ran") or open("ran", "w").write(str(os.getuid()))
 
 def test_a_gunicorn_configuration_file(account: MadeAccount, folder: Path) -> None:
     write(folder, {"app/shop.py": APP, "lib/nothing.py": "",
-                   "gunicorn.conf.py": GUNICORN.format(user=account.name)})  # fmt: skip
+                   "gunicorn.conf.py": GUNICORN.format(
+                       user=account.name, group=account.extra_group)})  # fmt: skip
     flags = ("--as-service", "gunicorn.conf.py")
     with served(folder, *RELOAD, *flags, command=reachable(LAUNCHER)) as launched:
         told, output = report_of(launched), launched.program.output
     assert told["uids"] == [account.uid] * 3
+    assert told["gids"] == [grp.getgrnam(account.extra_group).gr_gid] * 3
     assert (told["umask"], told["folder"]) == (0o027, f"{folder}/app")
     assert told["environ"]["GREETING"] == "good day"
     assert told["environ"]["PYTHONPATH"] == f"{folder}/lib"
@@ -256,7 +259,10 @@ def test_a_gunicorn_configuration_file(account: MadeAccount, folder: Path) -> No
 
 
 def test_a_file_of_another_account_does_not_become_root(account: MadeAccount, folder: Path) -> None:
-    write(folder, {"own/gunicorn.conf.py": GUNICORN.format(user=None), "own/app/shop.py": APP})
+    write(
+        folder,
+        {"own/gunicorn.conf.py": GUNICORN.format(user=None, group=None), "own/app/shop.py": APP},
+    )
     own = folder / "own"
     for path in (own, *own.rglob("*")):
         os.chown(path, account.uid, account.gid)
