@@ -67,6 +67,8 @@ FILES = {
             restart: always
         """,
     "shop.env": "SHOP_MODE=tuna\n",
+    # What differs from test to test: without it, all have the image that is built first.
+    ".dockerignore": "compose*.yaml\n.vscode\n",
 }
 
 
@@ -124,8 +126,9 @@ class Shop:
 
         argv = [sys.executable, "-m", "flask_debuglaunch", "ide", *arguments]
         return subprocess.run(
-            argv, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=60
-        )
+            argv, cwd=self.folder, env=self.environment,
+            capture_output=True, text=True, timeout=START_SECONDS,
+        )  # fmt: skip
 
     def debug_files(self, *flags: str) -> None:
         """Have compose.debug.yaml, launch.json and tasks.json written."""
@@ -147,7 +150,10 @@ class Shop:
                 self.remove()
 
     def remove(self) -> None:
-        engine("podman", "rm", "--force", "--time", "0", self.container)
+        """The container, its network, and the image's name; the image itself is the next one's."""
+        name = self.environment["COMPOSE_PROJECT_NAME"]
+        remove = f"podman rm --force --time 0 {self.container}"
+        engine("sh", "-c", f"{remove}; podman network rm {name}_default; podman untag {name}_web")
 
     @property
     def tasks(self) -> list[dict[str, Any]]:

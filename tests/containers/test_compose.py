@@ -47,13 +47,19 @@ def stops_and_goes_on(shop: Shop, editor: Editor, greeting: str) -> None:
     assert response.result(TIMEOUT).text == greeting
 
 
-def test_from_gunicorn_to_breakpoints_and_reload(shop: Shop) -> None:
+def test_from_gunicorn_with_a_syntax_error_to_breakpoints_and_reload(shop: Shop) -> None:
+    """All in one container, as starting one takes most of the time."""
     shop.debug_files()
+    shop.edit("app = Flask", "app = = Flask")
     with shop.up() as program:
+        assert "SyntaxError" in shop.text("/mode")
+        shop.edit("app = = Flask", "app = Flask")
+        shop.wait_for_text("tuna", "/mode")
         with attached(shop) as editor:
             stops_and_goes_on(shop, editor, "Hello, World!")
+            reported = len(program.lines)
             shop.edit("Hello,", "Again,")
-            program.wait_for_line("Reloaded in")
+            program.wait_for_line("Reloaded in", since=reported)
             stops_and_goes_on(shop, editor, "Again, World!")
         assert f"Running on http://127.0.0.1:{shop.port}\n" in f"{program.output}\n"
         with attached(shop, pycharms_configuration(shop)) as editor:
@@ -115,12 +121,3 @@ def ends_with_the_task_that_stops_it(shop: Shop) -> None:
         "podman", "inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", shop.container
     )
     assert state.stdout.split() == ["exited", "143"]
-
-
-def test_a_first_start_with_a_syntax_error_is_served_and_mended_by_a_save(shop: Shop) -> None:
-    shop.debug_files()
-    shop.edit("app = Flask", "app = = Flask")
-    with shop.up():
-        assert "SyntaxError" in shop.text("/mode")
-        shop.edit("app = = Flask", "app = Flask")
-        shop.wait_for_text("tuna", "/mode")

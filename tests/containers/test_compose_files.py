@@ -133,9 +133,11 @@ def test_everything_of_the_service_that_debugging_needs_and_nothing_more(shop: S
         ("CMD flask db upgrade && flask run\n", None, "/bin/sh -c flask db upgrade && exec python DIR"),
     ],
 )  # fmt: skip
-def test_who_starts_the_server(shop: Shop, text: str, entrypoint: str | None, command: str) -> None:
-    shop.write(dockerfile(f"WORKDIR /app\nCOPY . .\n{text}"))
-    web = merged(shop)
+def test_who_starts_the_server(
+    tmp_path: Path, text: str, entrypoint: str | None, command: str
+) -> None:
+    write(tmp_path, {**FILES, **dockerfile(f"WORKDIR /app\nCOPY . .\n{text}")})
+    web = overlay(tmp_path)
     if entrypoint is not None:
         assert " ".join(web["entrypoint"]).startswith(entrypoint.replace("DIR", "/opt/flask-"))
     else:

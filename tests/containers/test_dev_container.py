@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
+from flask_debuglaunch.ides.containers.launcher_cache_folder import provide
+
 from ..support.processes import Program, wait_until
 from .compose_shop import ENGINE, START_SECONDS, Shop, engine, stops_before_and_after_a_save
 from .port_forwarding import port_forwarded
@@ -40,8 +42,8 @@ def test_the_editor_attaches_by_itself_and_reloads(shop: Shop) -> None:
 @contextmanager
 def in_terminal(shop: Shop, *flags: str) -> Iterator[Program]:
     """The launcher, as `pip install` would have put it there, with the project's folder mounted."""
-    shop.debug_files()  # they come with a folder of the launcher for containers
     launcher = shop.home / ".cache" / "flask-debuglaunch" / "container"
+    provide(launcher)
     name = f"devcontainer{shop.port}"
     argv = [
         str(ENGINE), "podman", "run", f"--name={name}", f"--workdir={WORKSPACE}",

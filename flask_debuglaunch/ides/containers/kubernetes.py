@@ -77,7 +77,7 @@ def kubernetes_files(project: Project, manifest: str | None) -> ContainerFiles:
     mark = f"{MARK} {manifest}{flags}`, which writes it anew.\n"
     texts = {
         "kustomization.yaml": mark + _dump(_kustomization(overlay, workload, project)),
-        f"{NAME}.yaml": mark + _dump(_config_map()),
+        f"{NAME}.yaml": mark + _config_map(),
     }
     files = [
         File(overlay.path(name), partial(_unless_theirs, text)) for name, text in texts.items()
@@ -250,13 +250,11 @@ def _same_image(workload: Workload) -> dict[str, Any]:
     }
 
 
-def _config_map() -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": NAME},
-        "binaryData": {"launcher.tar.xz": packed()},
-    }
+def _config_map() -> str:
+    """With its only long text as it is: YAML's emitter would look at each of a million characters
+    several times, for seconds, and base64 needs no quotes."""
+    head = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}}
+    return f"{_dump(head)}binaryData:\n  launcher.tar.xz: {packed()}\n"
 
 
 def _patch(workload: Workload, project: Project) -> dict[str, Any]:
@@ -375,9 +373,10 @@ def _notes(overlay: Overlay, workload: Workload, project: Project) -> Iterator[s
     # Server-side: an annotation with all of it, as apply keeps one else, would be too large.
     yield f"apply: {kubectl} apply --server-side --force-conflicts -k {folder}"
     yield f"port-forward: {kubectl} port-forward {name} {ports}"
+    # Without `.` itself, which may be root's: tar would say that it can't set its time.
     sync = f"{kubectl} exec -i {name} -c {workload.container['name']} -- tar -xf - -C"
     yield (
-        f"sync: tar -cf - --exclude .git . | {sync} {workload.workdir} (at each save: Skaffold's"
+        f"sync: tar -cf - * | {sync} {workload.workdir} (at each save: Skaffold's"
         " or Tilt's file sync)"
     )
     root = Path(workload.workdir).as_posix()
