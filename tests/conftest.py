@@ -19,16 +19,23 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--slow", action="store_true", help="run the slow tests, too, as CI does")
+    text = "run the slow tests, too, and each test in all its variants, as CI does"
+    parser.addoption("--thorough", action="store_true", help=text)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Whoever runs all tests has them in minutes; whoever names a file has all that is in it."""
-    if config.getoption("slow") or _only_files(config):
+    """Whoever runs all tests has them in minutes, each in its first variant; whoever names a file
+    has all that is in it."""
+    if config.getoption("thorough") or _only_files(config):
         return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if item not in slow]
+    first = {_without_variant(item): item for item in reversed(items)}
+    kept = {item for item in first.values() if item.get_closest_marker("slow") is None}
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
+
+
+def _without_variant(item: pytest.Item) -> str:
+    return item.nodeid.partition("[")[0]
 
 
 def _only_files(config: pytest.Config) -> bool:

@@ -29,6 +29,7 @@ def run(*argv: str | Path, cwd: Path = ROOT) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     sources = (ROOT / "flask_debuglaunch").rglob("*.py")
     ours = {str(file.relative_to(ROOT)) for file in sources} | {"flask_debuglaunch/py.typed"}
@@ -38,6 +39,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         assert set(archive.namelist()) == ours | made
 
 
+@pytest.mark.slow
 def test_it_runs_from_another_folder_when_installed(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     run(sys.executable, "-m", "venv", environment)

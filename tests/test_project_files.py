@@ -217,6 +217,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_whoever_is_killed_leaves_whole_files_and_nothing_else(tmp_path: Path) -> None:
     """At random moments; the files that are there are of either text."""
     texts = {"a" * 70_000, "b" * 90_000}

@@ -45,6 +45,7 @@ def test_the_two_commands_set_everything_up(target: str) -> None:
     assert any(f"pip install -e {target} " in command for command in commands)
 
 
+@pytest.mark.slow
 def test_the_picture_is_a_session_of_today(tmp_path: Path) -> None:
     """python -m tests.readme.first_session draws it anew."""
     assert words_of(PICTURE.read_text(encoding="utf-8")) == words_of(draw(play(tmp_path)))

@@ -142,6 +142,7 @@ def test_module_is_launched(debugger: str, app: Path, port: int, url: str) -> No
         assert response.text == "Hello, World!"
 
 
+@pytest.mark.slow
 def test_reloader_child_is_debugged_before_and_after_a_save(
     debugger: str, app: Path, port: int, url: str
 ) -> None:
@@ -262,6 +263,7 @@ def debugpy_listening(debug_port: int, app: Path, port: int) -> Program:
     return Program([sys.executable, *listen, app, str(port)])
 
 
+@pytest.mark.slow
 def test_editor_attaches_detaches_and_comes_back(app: Path, port: int, url: str) -> None:
     breakpoints = {app: [marked_line(app)]}
     with debugpy_listening(debug_port := free_port(), app, port):
@@ -276,6 +278,7 @@ def test_editor_attaches_detaches_and_comes_back(app: Path, port: int, url: str)
             assert http_get(f"{url}/greet/World").text == "Hello, World!"
 
 
+@pytest.mark.slow
 def test_debuggee_outlives_an_editor_that_vanishes(app: Path, port: int, url: str) -> None:
     with debugpy_listening(debug_port := free_port(), app, port):
         wait_for_port(port)
@@ -286,6 +289,7 @@ def test_debuggee_outlives_an_editor_that_vanishes(app: Path, port: int, url: st
             assert response.result(TIMEOUT).text == "Hello, World!"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("children", ["startDebugging", "debugpyAttach"])
 def test_both_ways_of_hearing_of_children(
     children: Children, app: Path, port: int, url: str
@@ -320,6 +324,7 @@ def test_console_of_the_editor(app: Path, port: int, url: str) -> None:
         assert editor.program is None
 
 
+@pytest.mark.slow
 def test_program_dials_in_with_debugpy_connect(app: Path, port: int, url: str) -> None:
     require_debugger("debugpy")
     with Editor.listen(breakpoints={app: [marked_line(app)]}) as editor:

@@ -33,6 +33,7 @@ def test_it_ends_by_itself_and_says_so_before(project: Path, mode: tuple[str, ..
         program.assert_nothing_left()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [RELOAD, (*NO_RELOAD, "--without-threads")], ids=" ".join)
 def test_a_view_that_never_answers_does_not_keep_it(project: Path, flags: tuple[str, ...]) -> None:
     with served(project, *flags, "--for", "20s") as launched:

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ..ides.test_pycharm import options
 from ..support.dap import Editor
 from ..support.processes import TIMEOUT, http_get, in_background, wait_until
@@ -47,6 +49,7 @@ def stops_and_goes_on(shop: Shop, editor: Editor, greeting: str) -> None:
     assert response.result(TIMEOUT).text == greeting
 
 
+@pytest.mark.slow
 def test_from_gunicorn_with_a_syntax_error_to_breakpoints_and_reload(shop: Shop) -> None:
     """All in one container, as starting one takes most of the time."""
     shop.debug_files()

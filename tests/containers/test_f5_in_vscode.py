@@ -29,6 +29,7 @@ def environment(
     (shop.home / ".profile").write_text(f"export PATH={commands}:$PATH\n")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("environment")
 def test_f5_starts_debugs_and_stops_the_container(shop: Shop) -> None:
     shop.debug_files()

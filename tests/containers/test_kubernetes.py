@@ -69,6 +69,7 @@ def of_kind(documents: list[dict[str, Any]], kind: str) -> dict[str, Any]:
     return next(one for one in documents if one["kind"] == kind)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("kubectl")
 def test_the_overlay_runs_and_is_debugged_through_a_forwarded_port(
     shop: Shop, tmp_path_factory: pytest.TempPathFactory
@@ -154,6 +155,7 @@ def run(container: dict[str, Any], volumes: dict[str, Path]) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("kubectl")
 def test_over_a_kustomization_of_the_projects_own(shop: Shop) -> None:
     files = {

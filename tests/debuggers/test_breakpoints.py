@@ -81,6 +81,7 @@ def test_an_app_that_the_ide_knows_elsewhere(
             assert shop.stop_in_view(session, "Goodbye").file == str(theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reload", [False, True], ids=["no reload", "reload"])
 @pytest.mark.parametrize("debugger", DEBUGGERS)
 def test_the_copy_that_the_ide_brings_along(

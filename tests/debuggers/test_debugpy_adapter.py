@@ -109,6 +109,7 @@ def test_it_is_started_anew_when_it_has_been_killed(shop: Shop, reload: bool) ->
         assert "Traceback" not in program.output
 
 
+@pytest.mark.slow
 def test_one_that_ends_again_and_again_is_not_started_for_ever(shop: Shop) -> None:
     with listening(shop, reload=True) as (program, url, port):
         for _ in range(LISTEN_AGAIN):

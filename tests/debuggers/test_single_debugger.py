@@ -52,6 +52,7 @@ def test_explain_names_both(shop: Shop, present: str, asked: str) -> None:
         ide.program.wait_for_line(re.escape(reason(shop, present, asked)))
 
 
+@pytest.mark.slow
 def test_werkzeugs_does_not_come_in_by_an_edit_of_the_yaml(shop: Shop) -> None:
     """debugpy can't be taken out of the running process, so Werkzeug's stays out."""
     require_debugger("debugpy")

@@ -92,6 +92,7 @@ def ends_clean(program: Program) -> None:
     assert said.count("Traceback") == said.count("ValueError: x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("call", "same_port"), [(LISTEN, True), (LISTEN, False), (CONNECT, False)])
 def test_beside_the_launchers_debugger(shop: Shop, call: str, same_port: bool) -> None:
     require_debugger("debugpy")
@@ -112,6 +113,7 @@ def test_beside_the_launchers_debugger(shop: Shop, call: str, same_port: bool) -
         ends_clean(program)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reload", [True, False])
 def test_an_app_that_listens_where_no_debugger_is_planned(shop: Shop, reload: bool) -> None:
     require_debugger("debugpy")

@@ -105,6 +105,7 @@ def debug_port(debugger: str) -> Iterator[int]:
             yield ide.port
 
 
+@pytest.mark.slow
 @RELOAD
 @pytest.mark.parametrize(
     ("debugger", "files"),
@@ -136,6 +137,7 @@ def test_no_ide_listens(shop: Shop, debugger: str, reload: str) -> None:
         try_all(Attempt(shop, debugger, reason, {}, port), reload)
 
 
+@pytest.mark.slow
 @RELOAD
 def test_the_debug_port_is_taken(shop: Shop, reload: str) -> None:
     require_debugger("debugpy")

@@ -84,6 +84,7 @@ def test_what_has_to_be_read_can_not_be(account: MadeAccount, project: Path) -> 
     assert closed["what"].startswith(f"{account.name} can't list it (the app's folder, code, ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["setfacl", "chown"])
 def test_the_commands_mend_it(account: MadeAccount, project: Path, how: str) -> None:
     """Where a folder is closed, what is in it is told after that is open."""

@@ -201,6 +201,7 @@ def test_a_unit_that_is_not_there(tmp_path: Path, units: Units) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_port_of_the_running_service_is_left_alone(
     account: MadeAccount, folder: Path, units: Units
 ) -> None:

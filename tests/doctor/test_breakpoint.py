@@ -109,6 +109,7 @@ def test_no_such_place(shop: Path, place: str) -> None:
     assert done.stderr.startswith(f"Error: argv:{place}: ")
 
 
+@pytest.mark.slow
 def test_import_app(shop: Path) -> None:
     assert findings(shop, "--import-app", "shop/views.py:5") == []
     found = findings(shop, "--import-app", "shop/forgotten.py:1")

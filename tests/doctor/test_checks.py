@@ -57,6 +57,7 @@ def _is_installed(name: str) -> bool:
     return subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="every debugpy runs on this Python")
 def test_a_debugger_that_is_too_old_for_this_python(
     tmp_path: Path, pytestconfig: pytest.Config
@@ -239,6 +240,7 @@ def test_the_kernel_tells_of_no_more_files(tmp_path: Path, limit: str) -> None:
     assert found["fix"].startswith("sudo sysctl fs.inotify.max_user_watches=")
 
 
+@pytest.mark.slow
 def test_a_watchdog_that_is_deaf_under_werkzeugs_reloader(
     tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:

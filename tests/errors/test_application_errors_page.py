@@ -75,6 +75,7 @@ modes = pytest.mark.parametrize("mode", [*WITHOUT_IDE, *WITH_IDE])
 both = pytest.mark.parametrize("debug", [True, False], ids=["debug", "no debug"])
 
 
+@pytest.mark.slow
 @both
 @modes
 def test_error_logging_tools(mode: str, debug: bool) -> None:
@@ -87,6 +88,7 @@ def test_error_logging_tools(mode: str, debug: bool) -> None:
             get("/unhandled")
 
 
+@pytest.mark.slow
 @both
 @modes
 def test_error_handlers(mode: str, debug: bool) -> None:

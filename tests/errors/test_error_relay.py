@@ -112,6 +112,7 @@ def test_what_the_person_sees(debugger: str, connection: str) -> None:
         assert len(session.ide.stops) == 1
 
 
+@pytest.mark.slow
 def test_each_worker_of_a_reload() -> None:
     with debug_app("debugpy", "listen", APP, reload=True) as session:
         assert [str(stop) for stop in visit(session, "view")] == [
@@ -294,6 +295,7 @@ app.wsgi_app = middleware(app.wsgi_app)
 """
 
 
+@pytest.mark.slow
 def test_the_end_of_a_websocket(tmp_path: Path) -> None:
     """Flask-SocketIO ends it with a ConnectionError, to be dropped by the server."""
     pytest.importorskip("flask_socketio")
@@ -333,6 +335,7 @@ def test_an_error_of_the_import(tmp_path: Path, debugger: str, connection: str) 
         assert len(ide.stops) == 1
 
 
+@pytest.mark.slow
 def test_an_error_of_the_import_after_a_save(tmp_path: Path) -> None:
     app = write_app(tmp_path, "", "return 'fine'")
     fine = app.read_text()

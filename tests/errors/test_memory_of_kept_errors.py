@@ -80,6 +80,7 @@ def test_only_the_last_ones_are_kept_and_only_for_a_while() -> None:
     assert alive(held) == len(kept.all()) == 0
 
 
+@pytest.mark.slow
 def test_the_heaviest_is_let_go() -> None:
     told: list[str] = []
 

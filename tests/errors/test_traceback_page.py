@@ -112,6 +112,7 @@ class Dom(HTMLParser):
         self.text.setdefault(self._tag, data)
 
 
+@pytest.mark.slow
 def test_the_page_in_a_browser(tmp_path: Path) -> None:
     require_debugger("debugpy")
     flags = ["--debug", "--debug-with", "vscode", "--debug-port", "0", "--editor", "vscode"]

@@ -184,6 +184,7 @@ def test_what_pydev_keeps_and_eclipse_asks_for(tmp_path: Path) -> None:
     assert settings.read_text() == "encoding/<project>=latin-1\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a\rb", "a\nb\tc", "R&D <1>", 'say "so"', " edge "])
 def test_a_folders_name_comes_back_from_the_project(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name

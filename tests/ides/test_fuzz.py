@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -91,6 +92,7 @@ names = st.text(
 ).filter(lambda name: name not in (".", "..") and len(name.encode()) < 100)
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES)
 @given(names, names)
 def test_any_name_of_the_folder_and_of_the_yaml(folder_name: str, yaml: str) -> None:

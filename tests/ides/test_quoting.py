@@ -108,6 +108,7 @@ def test_every_file_names_the_yaml(config: str) -> None:
             assert read(folder) == ["--config", config, "--debug"]
 
 
+@pytest.mark.slow
 @settings(max_examples=4)
 @given(file_name)
 @example('it\'s "my" $shop & ünïcode 漢字 😀\\.yaml')

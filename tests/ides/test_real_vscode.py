@@ -47,6 +47,7 @@ def vscode(workspace: Workspace) -> Iterator[VSCode]:
         yield vscode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "line"), [("launch.json", '"request": "launch",'), ("tasks.json", '"type": "shell",')]
 )
@@ -59,6 +60,7 @@ def test_it_marks_nothing_in_our_files(
     assert marked["without"] == []
 
 
+@pytest.mark.slow
 def test_it_debugs_with_a_save_and_reload_in_between(vscode: VSCode, workspace: Workspace) -> None:
     assert vscode.ask("start", name="debuglaunch: debug") is True
     vscode.ask("armed", count=2)  # the supervisor's session and the worker's
@@ -74,6 +76,7 @@ def test_it_debugs_with_a_save_and_reload_in_between(vscode: VSCode, workspace: 
     vscode.ask("edit", file=str(workspace.main), find=change["text"], text=change["find"])
 
 
+@pytest.mark.slow
 def test_it_attaches(vscode: VSCode, workspace: Workspace) -> None:
     argv = [sys.executable, "-m", "flask_debuglaunch", *workspace.flags]
     with Program(argv, cwd=workspace.folder) as program:
@@ -85,6 +88,7 @@ def test_it_attaches(vscode: VSCode, workspace: Workspace) -> None:
         assert http_get(workspace.url("/hello/World")).status == 200
 
 
+@pytest.mark.slow
 def test_it_stops_at_an_earlier_error_for_a_click(
     vscode: VSCode, workspace: Workspace, tmp_path: Path
 ) -> None:

@@ -42,6 +42,7 @@ def stops_at_the_breakpoint(workspace: Workspace, editor: Editor, word: str) -> 
     assert response.result(TIMEOUT).text == f"{word}, World!"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["debuglaunch: debug", "debuglaunch: debug with browser"])
 def test_launching_and_reloading(workspace: Workspace, name: str) -> None:
     breakpoints = {workspace.main: [workspace.line]}
@@ -97,6 +98,7 @@ def test_attaching_to_a_container(tmp_path: Path) -> None:
             stops_at_the_breakpoint(workspace, editor, "Hello")
 
 
+@pytest.mark.slow
 def test_waiting_for_the_app(workspace: Workspace) -> None:
     configuration = workspace.configuration("debuglaunch: wait for the app")
     port = configuration["listen"]["port"]

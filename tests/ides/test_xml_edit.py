@@ -57,6 +57,7 @@ def element_of(place: Place) -> dict[tuple[str, str], Element]:
     return {child.element.identity: child.whole() for child in place.children}
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(documents(), st.lists(entries, max_size=3).map(unique), styles)
 def test_merging(

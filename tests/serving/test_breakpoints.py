@@ -98,6 +98,7 @@ def test_a_reload_waits_while_a_thread_is_stopped(
     assert sum("reload waits" in line for line in session.program.lines) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)
 def test_ctrl_c_ends_at_once_while_a_thread_is_stopped(
     project: Project, debugger: str, connection: str
@@ -149,6 +150,7 @@ def test_an_ide_attaches_late_detaches_and_comes_back(project: Project, debug_po
             assert served.text() == text
 
 
+@pytest.mark.slow
 def test_the_ide_s_stop_ends_everything(project: Project, debug_port: int) -> None:
     with (
         project.served(command=_listening(debug_port)) as served,
@@ -160,6 +162,7 @@ def test_the_ide_s_stop_ends_everything(project: Project, debug_port: int) -> No
         assert_no_server_left(served.program)
 
 
+@pytest.mark.slow
 def test_the_ide_s_pause_of_the_supervisor_keeps_nobody_from_reloading(
     project: Project, debug_port: int
 ) -> None:
@@ -190,6 +193,7 @@ def test_stepping_out_of_a_view_never_lands_in_our_frames(
         assert len(editor.stops) == 1
 
 
+@pytest.mark.slow
 def test_an_ide_that_ignores_child_processes(project: Project, debug_port: int) -> None:
     with (
         project.served(command=_listening(debug_port)) as served,
@@ -204,6 +208,7 @@ def test_an_ide_that_ignores_child_processes(project: Project, debug_port: int) 
         served.wait_for_text("three")
 
 
+@pytest.mark.slow
 def test_our_own_end_is_no_stop(project: Project, debug_port: int) -> None:
     """VS Code stops at a SystemExit that is not zero."""
     with (
@@ -236,6 +241,7 @@ def test_each_answer_comes_at_once(
         response.result(30)
 
 
+@pytest.mark.slow
 def test_a_breakpoint_that_is_hit_over_and_over_does_not_hold_a_reload(
     project: Project, debug_port: int
 ) -> None:
@@ -284,6 +290,7 @@ def _stop_in(session: DapSession) -> None:
     session.end("disconnect")
 
 
+@pytest.mark.slow
 def test_stop_at_a_breakpoint_ends_what_the_ide_has_launched(project: Project) -> None:
     marker = project.root / "went-on"
     project.save(
@@ -300,6 +307,7 @@ def test_stop_at_a_breakpoint_ends_what_the_ide_has_launched(project: Project) -
     assert not marker.exists()  # killed as it stood
 
 
+@pytest.mark.slow
 def test_stop_at_a_breakpoint_of_an_attached_ide_is_told_of_and_the_next_worker_is_debugged(
     project: Project,
 ) -> None:
@@ -343,6 +351,7 @@ STARTS_CHILD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS_CHILD)
 def test_a_stop_in_a_child_of_the_app_holds_the_reload(
     project: Project, debug_port: int, start: str

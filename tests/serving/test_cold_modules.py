@@ -252,6 +252,7 @@ some = st.lists(
 every = st.lists(st.integers(1, len(NAMES) - 1), min_size=1, max_size=6, unique=True)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=GRAPHS or 15,
     derandomize=not GRAPHS,
@@ -397,6 +398,7 @@ def test_an_app_that_now_changes_a_module_is_started_anew(shop: Project) -> None
         assert json.loads(served.text())["text"] == "two"
 
 
+@pytest.mark.slow
 def test_a_breakpoint_at_a_line_that_runs_on_import_makes_a_module_hot(shop: Project) -> None:
     port = free_port()
     flags = ["--debug-with", "debugpy", "--debug-port", str(port), "--preload", "modules"]

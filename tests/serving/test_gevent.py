@@ -7,6 +7,8 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from ..support.dap import Editor
 from ..support.processes import command_line, free_port, http_get, in_background, wait_until
 from ..support.requirements import require_debugger
@@ -67,6 +69,7 @@ def test_it_is_reloaded(project: Project) -> None:
         served.program.assert_nothing_left(timeout=5)
 
 
+@pytest.mark.slow
 def test_it_is_debugged_and_reloaded(project: Project) -> None:
     with debugged(project) as (served, editor):
         for number, text in enumerate(("two", "three"), 1):
@@ -87,6 +90,7 @@ def test_it_ends_with_the_supervisor_while_it_is_stopped(project: Project) -> No
         wait_until(lambda: not command_line(worker), timeout=1, message="the worker has ended")
 
 
+@pytest.mark.slow
 def test_it_waits_while_it_is_stopped(project: Project) -> None:
     with debugged(project) as (served, editor):
         response = in_background(served.text)

@@ -89,6 +89,7 @@ def test_a_signal_ends_it(served: Served, number: signal.Signals, to: str) -> No
     assert "The next save" not in served.program.output  # the worker may have ended first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["the process", "all its children too"])
 @pytest.mark.parametrize(
     "flags",
@@ -127,6 +128,7 @@ def test_it_closes_what_it_has_opened_and_has_no_last_words(
         assert "Warning" not in served.program.output
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_terminal_and_a_closed_one(project: Project) -> None:
     for act in ("ctrl-c", "close"):
         with project.served(terminal=True) as served:
@@ -282,6 +284,7 @@ def test_what_the_app_forks_holds_neither_port_nor_supervisor(project: Project) 
         wait_until(lambda: not is_listening(port_of(served)), 5, "nobody listens any more")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("debugger", "processes"), [("none", 3), ("debugpy", 4)])
 def test_many_reloads_leave_nothing_behind(project: Project, debugger: str, processes: int) -> None:
     """There are the supervisor, the worker and the fork server, and debugpy's adapter."""

@@ -70,6 +70,7 @@ def is_served(served: Served, text: str) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ide", ["none", "debugpy"])
 def test_whatever_is_killed_no_save_is_lost_and_nothing_is_left(project: Project, ide: str) -> None:
     print(f"KILLS_SEED={SEED}")

@@ -334,6 +334,7 @@ def test_a_change_of_the_yaml_resolves_the_plan_anew(project: Project) -> None:
         served.wait_for_text("0False")
 
 
+@pytest.mark.slow
 def test_a_running_launcher_survives_whatever_the_yaml_says(project: Project) -> None:
     good = "FLASK: {DEBUG: true}\n"
     project.save("config.yaml", good)

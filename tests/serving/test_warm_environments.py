@@ -39,6 +39,7 @@ def bundled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return folder
 
 
+@pytest.mark.slow
 def test_breakpoints_hit_in_warm_workers_under_a_debugger_that_the_ide_brings_along(
     project: Project, bundled: Path
 ) -> None:
@@ -105,6 +106,7 @@ WHO = "\n\n@app.get('/who')\ndef who():\n    return f'{os.getpid()} {is_there}'\
 SHOP = IMPORTS + HELLO.format(text="one") + WHO
 
 
+@pytest.mark.slow
 def test_where_there_is_no_fork_a_process_waits_with_the_packages_imported(
     project: Project, without_fork: dict[str, str]
 ) -> None:

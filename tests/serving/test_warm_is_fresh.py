@@ -109,6 +109,7 @@ def reloaded(project: Project, served: Served) -> Any:
     return json.loads(served.text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_the_app_changes_before_an_import(
     project: Project, package: Path, change: str
@@ -265,6 +266,7 @@ thread.start()
 """
 
 
+@pytest.mark.slow
 def test_what_a_package_that_is_left_out_imports_is_preloaded(
     project: Project, package: Path
 ) -> None:
@@ -302,6 +304,7 @@ def test_a_package_that_replaces_itself(project: Project, package: Path) -> None
         assert not [line for line in served.program.lines if "Not kept" in line]
 
 
+@pytest.mark.slow
 def test_a_fork_server_that_does_not_get_ready_keeps_nobody_waiting(
     project: Project, package: Path
 ) -> None:

@@ -139,6 +139,7 @@ def test_a_broken_package_that_is_elsewhere_is_mended(
         served.wait_for_text("66")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["shop", "."])
 def test_a_folder_that_is_removed_and_restored(project: Project, name: str) -> None:
     """As `git switch` does; also the one that the launcher was started in."""
