@@ -126,7 +126,8 @@ class Server:
         (self.folder / "blocked" / "watchdog.py").write_text("raise ImportError")
         env = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
         if not self.kind.watchdog:
-            env["PYTHONPATH"] = str(self.folder / "blocked")
+            paths = [str(self.folder / "blocked"), *filter(None, [env.get("PYTHONPATH")])]
+            env["PYTHONPATH"] = os.pathsep.join(paths)
         if self.kind.polls:
             env["WATCHFILES_FORCE_POLLING"] = "1"
         command = [part.replace(DEBUG_PORT, str(self.debug_port)) for part in self.kind.command]
@@ -213,7 +214,7 @@ OWN_ASGI = (
     "from asgiref.wsgi import WsgiToAsgi\nfrom main import app as wsgi\napp = WsgiToAsgi(wsgi)\n"
 )
 OWN = [
-    Kind("ours", (*LAUNCHER[:-1], "--preload", "modules", "--port")),
+    OURS,
     STAT,
     Kind("uvicorn-hmr", ("-m", "uvicorn_hmr", "asgi:app", "--port")),
 ]
