@@ -17,7 +17,7 @@ from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Finding, Level
 from flask_debuglaunch.doctor.ide_file_checks import MODULE, configurations_of
 from flask_debuglaunch.doctor.project_sources import Source
-from flask_debuglaunch.doctor.spelling_on_disk import MINDS_CASE, is_same_name, spelt_on_disk
+from flask_debuglaunch.doctor.spelling_on_disk import MINDS_CASE, spelt_on_disk, without_case
 from flask_debuglaunch.errors import LaunchError
 
 START_SECONDS = 0.05
@@ -206,29 +206,34 @@ def _reached(app: Path, known: Mapping[Path, Source], root: Path) -> set[Path]:
 def _in_another_case(
     importing: Sequence[Source], known: Mapping[Path, Source], root: Path
 ) -> Iterator[Finding]:
-    """Import statements that would lead to a file of the project, but for the case."""
+    """Modules that are imported and would be files of the project, but for the case. What is
+    imported from them may be a class: User of model/user.py."""
+    on_disk = {without_case(str(one)): one for one in known}
     meant: dict[str, Path] = {}  # of a statement the innermost: shop/views.py, not shop/__init__.py
     for source in importing:
-        for number, file in _imports_of(source, root):
-            alike = next((one for one in known if is_same_name(str(one), str(file))), file)
-            if alike in known and file not in known:
+        for number, file in _imports_of(source, root, modules_alone=True):
+            alike = on_disk.get(without_case(str(file)))
+            if alike is not None and file not in known:
                 meant[f"{shown(source.path)}:{number}"] = alike
     for where, file in meant.items():
         what = f"the imported file is spelt {shown(file)} on disk: {MINDS_CASE}"
         yield Finding(Level.ERROR, what, where, "Spell it in the import statement as on disk")
 
 
-def _imports_of(source: Source, root: Path) -> Iterator[tuple[int, Path]]:
+def _imports_of(
+    source: Source, root: Path, *, modules_alone: bool = False
+) -> Iterator[tuple[int, Path]]:
     """The number of the line, and a file that it may mean."""
     for node in ast.walk(source.tree or ast.Module([], [])):
         if isinstance(node, ast.Import):
-            names = [(root, one.name) for one in node.names]
+            base, names = root, [one.name for one in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = source.path.resolve().parents[node.level - 1] if node.level else root
-            names = [(base, f"{node.module or ''}.{one.name}".strip(".")) for one in node.names]
+            members = [] if modules_alone else [one.name for one in node.names]
+            names = [".".join(filter(None, (node.module, one))) for one in members or [""]]
         else:
             continue
-        yield from ((node.lineno, file) for base, name in names for file in _files_of(base, name))
+        yield from ((node.lineno, file) for name in names if name for file in _files_of(base, name))
 
 
 def _files_of(base: Path, name: str) -> Iterator[Path]:

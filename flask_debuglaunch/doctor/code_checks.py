@@ -71,6 +71,7 @@ TROUBLES: Mapping[str, Trouble] = {
     "os._exit": Trouble(
         "ends the process at once: no debugger, no atexit function, no message",
         "Replace it with sys.exit()",
+        Level.NOTE,  # the right way out of a child that was forked
     ),
     "werkzeug.serving.run_simple": _SERVES,
     "run_simple": _SERVES,

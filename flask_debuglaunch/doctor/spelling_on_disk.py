@@ -22,9 +22,9 @@ def spelt_on_disk(path: Path) -> Path:
     return spelt
 
 
-def is_same_name(one: str, other: str) -> bool:
-    """Does it differ in case alone? (macOS keeps accents apart from their letters, too.)"""
-    return _folded(one) == _folded(other)
+def without_case(name: str) -> str:
+    """The same for all names that differ in case alone (on macOS, accents may stand apart)."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _spelt(folder: Path, name: str) -> str:
@@ -32,9 +32,5 @@ def _spelt(folder: Path, name: str) -> str:
         present = os.listdir(folder)
     except OSError:  # this user can't look into it
         return name
-    alike = (one for one in present if is_same_name(one, name))
+    alike = (one for one in present if without_case(one) == without_case(name))
     return name if name in present else next(alike, name)
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()

@@ -80,6 +80,12 @@ def test_a_module_that_is_frozen_into_python(shop: Path) -> None:
     assert not any("frozen" in one["what"] for one in told)
 
 
+def test_a_class_is_not_its_module_in_another_case(shop: Path) -> None:
+    write(shop, {"app.py": f"from shop import Forgotten\n{APP}"})
+    found = only(findings(shop, "--port", "0", "shop/forgotten.py:1"), "breakpoint")
+    assert "no import statement leads" in found["what"]
+
+
 def test_a_file_that_is_no_python(shop: Path) -> None:
     found = findings(shop, "shop/broken.py:1")
     assert any(

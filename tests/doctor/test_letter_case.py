@@ -26,7 +26,7 @@ def test_the_wrong_case(
     tmp_path: Path, imports: str, arguments: list[str], check: str, what: str, fix: str
 ) -> None:
     shop = {"shop/__init__.py": "", "shop/views.py": "x = 1\n"}
-    folder = write(tmp_path / "project", {"app.py": f"from {imports} import views\n{APP}", **shop})
+    folder = write(tmp_path / "project", {"app.py": f"import {imports}.views\n{APP}", **shop})
     contain = where_case_does_not_count(folder)
     found = only(findings(tmp_path, *arguments, command=[*contain, *LAUNCHER]), check)
     assert what in found["what"]
