@@ -232,14 +232,27 @@ class Preloaded:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A package has done what a fork must not share: this fork server is of no use, one without the
-    package may be."""
+    """A package has done what a fork must not share."""
 
     package: str
     reason: str
     changes: frozenset[str]
     file: str | None
     """Where it is: when that changes, it may be another package."""
+
+
+@dataclass(frozen=True)
+class Spoiled:
+    """This fork server can't fork; one without these packages may be able to."""
+
+    left_out: tuple[LeftOut, ...]
+    instead: Mapping[str, tuple[str, ...]]
+    """For modules of these packages, what they import of others: the next one can have that."""
+    has_all: bool
+    """Does it have all it was to have, and nothing of the project? Then it can become a worker
+    itself, once."""
+    files: frozenset[str]
+    """As in Preloaded."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +264,8 @@ class Unsafe:
 
 @dataclass(frozen=True)
 class Fork:
-    """To a fork_server: fork a worker; the descriptor of its channel comes with the next byte."""
+    """To a fork_server: fork a worker, or, spoiled, become one. The descriptor of its channel comes
+    with the next byte."""
 
 
 @dataclass(frozen=True)
@@ -279,6 +293,5 @@ ORDERS = (Task, Retire, Preload, PreloadModules, Prepare, Fork, SharedListener)
 # And what a child, which may have become anything by now, is listened to for:
 REPORTS = (
     Attaching, Attached, IdeLeft, Leaving, Ready, Failed, Watch, Stopped, Resumed, Preloadable,
-    Preloaded, ModulesPreloaded, ModulesUnfit, LeftOut, Unsafe, Forked, Exited, Writes,
-    Misfit,
+    Preloaded, ModulesPreloaded, ModulesUnfit, Spoiled, Unsafe, Forked, Exited, Writes, Misfit,
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 
 import pytest
 
@@ -56,6 +57,34 @@ class Debugged:
         assert (stop.line, stop.variables()["answer"]) == (VIEW_LINE, repr(text))
         stop.resume()
         assert response.result(30).text == text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no fork server")
+@pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)
+def test_breakpoints_hit_in_a_worker_that_was_a_fork_server(
+    project: Project,
+    debugger: str,
+    connection: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And could not be one, because a package has started a thread."""
+    packages = tmp_path_factory.mktemp("venv") / "lib" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "threaded.py").write_text(
+        "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    project.save("main.py", "import threaded\n" + APP.format(text="one"))
+    with debug_app(
+        debugger, connection, project.main, "--host", "127.0.0.1", reload=True
+    ) as session:
+        session.program.wait_for_line("Not kept imported between reloads: threaded")
+        session.ide.set_breakpoints(project.main, [MODULE_LINE + 1])
+        project.save("main.py", "import threaded\n" + APP.format(text="two"))
+        stop = session.ide.wait_for_stop()
+        assert (stop.line, stop.reason) == (MODULE_LINE + 1, "breakpoint")
+        stop.resume()
 
 
 @pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)

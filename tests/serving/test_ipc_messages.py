@@ -28,6 +28,7 @@ from flask_debuglaunch.serving.ipc_messages import (
     ORDERS,
     REPORTS,
     Import,
+    LeftOut,
     ModuleRun,
     Preload,
     Retire,
@@ -73,7 +74,7 @@ def test_every_message_is_for_one_side() -> None:
         for one in vars(ipc_messages).values()
         if isinstance(one, type) and one.__module__ == ipc_messages.__name__
     }
-    assert declared - {Import, ModuleRun} == {*ORDERS, *REPORTS}
+    assert declared - {Import, LeftOut, ModuleRun} == {*ORDERS, *REPORTS}
     assert not {*ORDERS} & {*REPORTS}
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -282,6 +283,36 @@ def test_what_a_package_that_is_left_out_imports_is_preloaded(
         told = [line for line in served.program.lines if "Not kept" in line or "anew" in line]
     assert len(told) == 1
     assert "installed, because it starts a thread while it is imported" in told[0]
+
+
+def test_a_fork_server_that_cannot_fork_becomes_the_next_worker(
+    project: Project, package: Path
+) -> None:
+    """It has imported what can't be shared. The one after it has what that imports."""
+    package.write_text(LEFT_OUT + STAMP)
+    (package.parent / "heavy.py").write_text(STAMP)
+    look = "\ndef look():\n    return [installed.imported_at, installed.heavy.imported_at]\n"
+    project.save("main.py", "import installed\n" + look + SERVE)
+    with served_with(project, package) as served:
+        served.program.wait_for_line("Not kept imported between reloads: installed")
+        saved = time.time_ns()
+        itself, *forked = (reloaded(project, served) for _ in range(3))
+        assert itself["seen"][0] < saved
+        assert itself["parent"] == served.program.pid
+        assert served.program.pid not in {one["parent"] for one in forked}
+        installed, heavy = zip(*(one["seen"] for one in forked), strict=True)
+        assert len(set(installed)) == 2
+        assert len(set(heavy)) == 1
+
+
+def test_names_of_opentelemetrys_keys_may_be_shared(project: Project, package: Path) -> None:
+    (package.parent / "opentelemetry").mkdir()
+    create_key = "import uuid\n\ndef create_key(name):\n    return name + str(uuid.uuid4())\n"
+    (package.parent / "opentelemetry" / "context.py").write_text(create_key)
+    package.write_text("from opentelemetry import context\nkey = context.create_key('it')\n")
+    project.save("main.py", "import installed\nlook = lambda: installed.key\n" + SERVE)
+    with served_warm(project, package) as served:
+        assert reloaded(project, served)["seen"] == reloaded(project, served)["seen"]
 
 
 def test_a_package_that_replaces_itself(project: Project, package: Path) -> None:

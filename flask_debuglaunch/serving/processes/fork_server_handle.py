@@ -16,16 +16,16 @@ from flask_debuglaunch.serving.ipc_messages import (
     Exited,
     Fork,
     Forked,
-    LeftOut,
     ModuleRun,
     ModulesPreloaded,
     Preload,
     Preloaded,
+    Spoiled,
     Unsafe,
 )
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.socket_inheritance import spawn
-from flask_debuglaunch.serving.processes.worker_handle import END_SECONDS
+from flask_debuglaunch.serving.processes.worker_handle import END_SECONDS, FreshWorker
 from flask_debuglaunch.serving.watching.file_signature import Signature, changed_since, signatures
 
 FORK_SECONDS = 2.0
@@ -50,7 +50,7 @@ class ForkServerHandle:
         """By then it should be ready; if it is not, no worker waits for it any more."""
         self.is_ready = False
         self.is_gone = False
-        self.spoiled: LeftOut | Unsafe | None = None
+        self.spoiled: Spoiled | Unsafe | None = None
         self.rest: tuple[str, str] | None = None
         self.seen_again: tuple[ModuleRun, ...] | None = None
         """What it has seen of the project's modules, if it was to have them."""
@@ -69,8 +69,11 @@ class ForkServerHandle:
                 self.is_ready = True
             case ModulesPreloaded(runs):
                 self.seen_again = runs
-            case LeftOut() | Unsafe() as reason:
-                self.spoiled = reason
+            case Spoiled() as spoiled:
+                self._files = signatures(spoiled.files)
+                self.spoiled = spoiled
+            case Unsafe() as unsafe:
+                self.spoiled = unsafe
             case Forked(pid):
                 self._pids.append(pid)
             case Exited(pid, status):
@@ -93,6 +96,15 @@ class ForkServerHandle:
             self.close()
             raise TimeoutError("the fork server does not answer")
         return ForkedWorker(self, self._pids.pop())
+
+    def become_worker(self, channel: socket.socket) -> FreshWorker:
+        """Have a spoiled one become a worker itself, at the other end of the channel; that is its
+        end as a fork server. Raises OSError if it is gone."""
+        assert isinstance(self.process, subprocess.Popen)
+        self.channel.send(Fork())
+        socket.send_fds(self.channel.socket, [b"x"], [channel.fileno()])
+        self.channel.close()
+        return FreshWorker(self.process, self.channel)
 
     def status_of(self, pid: int) -> int | None:
         """The exit status of a worker that has ended or is about to; None if nobody knows it."""

@@ -15,7 +15,7 @@ import selectors
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,19 +26,30 @@ from flask_debuglaunch.serving.app.app_finder import find_target, make_importabl
 from flask_debuglaunch.serving.app.environ_for_app import set_for_app
 from flask_debuglaunch.serving.app.imported_files import ImportsSeen, files_and_folders_of_imports
 from flask_debuglaunch.serving.app.interpreter_state import look
-from flask_debuglaunch.serving.app.preloadable_modules import OUR_NAME, PreloadedModules, package_of
+from flask_debuglaunch.serving.app.preloadable_modules import (
+    OUR_NAME,
+    PreloadedModules,
+    installed_imports,
+    package_of,
+)
 from flask_debuglaunch.serving.app.server_calls_in_app import let_others_serve
 from flask_debuglaunch.serving.ipc_messages import (
     Changes,
     Exited,
     Fork,
     Forked,
+    Import,
     LeftOut,
     Preload,
     Preloaded,
+    Spoiled,
     Unsafe,
 )
-from flask_debuglaunch.serving.processes.import_effects import ImportEffects, fork_safe_settings
+from flask_debuglaunch.serving.processes.import_effects import (
+    CHANGES_OF_UNSAFE_SETTINGS,
+    ImportEffects,
+    fork_safe_settings,
+)
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.parent_death import tie_to
 from flask_debuglaunch.serving.processes.silenced_output import silenced_output
@@ -48,21 +59,22 @@ from flask_debuglaunch.serving.self_pipe import SelfPipe
 
 def run_fork_server(preload: Preload, inherited: Inheritance) -> Inheritance:
     """Preload, then fork whenever the supervisor asks; returns in each forked worker, with its own
-    channel. In the fork server itself it never returns."""
+    channel. In the fork server itself it returns only if that can't fork, and becomes a worker."""
     environ = dict(os.environ)
     # Ctrl-C is for the supervisor, and for the worker once it is one.
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     preloading = Preloading(preload)
     try:
         preloading.run()
-    except Spoiled as spoiled:
-        inherited.channel.tell(spoiled.message)
+    except CannotFork as error:
+        inherited.channel.tell(Unsafe(str(error)))
         os._exit(0)
+    ready = replace(inherited, preloaded=preloading.modules, environ=environ)
+    if (spoiled := preloading.spoiled()) is not None:
+        inherited.channel.tell(spoiled)
+        return _become_worker(ready, interrupt)
     inherited.channel.tell(Preloaded(files_and_folders_of_imports(), preloading.rest))
-    ready = replace(
-        inherited, preloaded=preloading.modules, environ=environ, draw_anew=preloading.draw_anew
-    )
-    return serve_forks(ready, interrupt)
+    return serve_forks(replace(ready, draw_anew=preloading.draw_anew), interrupt)
 
 
 def serve_forks(ready: Inheritance, interrupt: Any) -> Inheritance:
@@ -79,12 +91,17 @@ def serve_forks(ready: Inheritance, interrupt: Any) -> Inheritance:
     return replace(ready, channel=channel, lifeline=held)
 
 
-class Spoiled(Exception):
-    """This process is of no use any more."""
+def _become_worker(ready: Inheritance, interrupt: Any) -> Inheritance:
+    """Once the supervisor asks for a fork."""
+    channel = _channel_asked_for(ready.channel)
+    ready.channel.close()
+    signal.signal(signal.SIGINT, interrupt)
+    importlib.invalidate_caches()
+    return replace(ready, channel=Channel(channel))
 
-    def __init__(self, message: LeftOut | Unsafe) -> None:
-        super().__init__(message)
-        self.message = message
+
+class CannotFork(Exception):
+    """Whichever packages are left out."""
 
 
 class Preloading:
@@ -95,17 +112,48 @@ class Preloading:
         self._seen = ImportsSeen(0)
         self._seen.new_files()  # what each interpreter begins with here: sitecustomize, .pth files
         self._brought: dict[str, frozenset[str]] = {}
+        self._begun: dict[str, list[str]] = {}
+        """The modules whose import began with that of each module."""
+        self._importers: Callable[[str], tuple[str, ...]] = lambda module: ()
+        self._left_out: dict[str, LeftOut] = {}
+        """Packages that were not left out and should have been."""
+        self._has_projects = False
+        """Was something of the project imported?"""
         self._changes: Changes = ()
         self._generators: list[random.Random] = []
         self._made_by_others = {name for made in preload.left_out.values() for name in made}
+        self._made_by_others.update(CHANGES_OF_UNSAFE_SETTINGS)
         self.rest: tuple[str, str] | None = None
 
     @property
     def modules(self) -> PreloadedModules:
         return PreloadedModules(self._brought, self._changes, self._preload.left_out)
 
+    def spoiled(self) -> Spoiled | None:
+        if not self._left_out:
+            return None
+        all_left_out = frozenset({*self._preload.left_out, *self._left_out})
+        instead = {
+            module: tuple(self._of_others(begun, all_left_out))
+            for module, begun in self._begun.items()
+            if package_of(module) in all_left_out
+        }
+        has_all = not self._preload.left_out and not self._has_projects
+        files = files_and_folders_of_imports()
+        return Spoiled(tuple(self._left_out.values()), instead, has_all, files)
+
+    def _of_others(self, begun: Sequence[str], left_out: frozenset[str]) -> Iterator[str]:
+        """Those that packages which are left out have asked for."""
+        asked_for = [
+            Import(one, ())
+            for one in begun
+            if package_of(one) not in left_out
+            and left_out.issuperset(map(package_of, self._importers(one)))
+        ]
+        yield from (one.module for one in installed_imports(asked_for))
+
     def run(self) -> None:
-        """Raises Spoiled."""
+        """Raises CannotFork."""
         # A package may read it while it is imported.
         set_for_app(self._preload.plan, supervised=True)
         let_others_serve()  # a package may take hold of run_simple
@@ -113,6 +161,7 @@ class Preloading:
         with silenced_output(), fork_safe_settings():
             self._import_own()
             with ImportEffects() as effects:
+                self._importers = effects.importers_of
                 self._follow_app(effects)
                 self._generators = effects.generators()
 
@@ -121,10 +170,10 @@ class Preloading:
             if self._preload.session is not None:
                 join_debug_session.preload(self._preload.session)
             importlib.import_module("flask_debuglaunch.serving.worker_main")
-            if found := effects.found(""):
-                raise Spoiled(Unsafe("{} {} while it is imported".format(*found)))
+            for found in effects.found(""):
+                raise CannotFork("{} {} while it is imported".format(*found))
         for file in self._seen.new_files():
-            raise Spoiled(Unsafe(f"an installed package imports {shown(Path(file))}"))
+            raise CannotFork(f"an installed package imports {shown(Path(file))}")
 
     def _follow_app(self, effects: ImportEffects) -> None:
         begun = look()
@@ -145,19 +194,24 @@ class Preloading:
         with contextlib.suppress(Exception):
             importlib.import_module(module)
         self._brought[module] = frozenset(sys.modules) - before
+        self._begun[module] = effects.imported_since()
         for package, reason in self._spoilers(module, effects):
             made = frozenset(name for name, _ in look().changes_since(state))
             file = getattr(sys.modules.get(package), "__file__", None)
-            raise Spoiled(LeftOut(package, reason, made, file))
+            self._left_out.setdefault(package, LeftOut(package, reason, made, file))
 
     def _spoilers(self, module: str, effects: ImportEffects) -> Iterator[tuple[str, str]]:
         """The package that has done what a fork must not share, and why it must be left out."""
-        for one in effects.imported_since():
-            if package_of(one) in self._preload.left_out:
-                yield package_of(module), f"imports {package_of(one)}"
-        if found := effects.found(module):
-            yield package_of(found[0]), f"{found[1]} while it is imported"
+        left_out = [one for one in self._begun[module] if package_of(one) in self._preload.left_out]
+        for spoiler, effect in effects.found(module):
+            yield package_of(spoiler), f"{effect} while it is imported"
+            left_out.append(spoiler)
+        for one in left_out:
+            for importer in reversed(effects.importers_of(one)):
+                if package_of(importer) != package_of(one):
+                    yield package_of(importer), f"imports {package_of(one)}"
         for file in self._seen.new_files():
+            self._has_projects = True
             yield package_of(module), f"imports {shown(Path(file))} of the project"
 
     def draw_anew(self) -> None:
@@ -187,18 +241,24 @@ def _fork_on_demand(channel: Channel) -> Channel:
 
 def _forked(channel: Channel, exits: _ChildExits) -> Channel | None:
     """Fork if asked to. Returns the channel in the child, None in the fork server."""
+    of_child = _channel_asked_for(channel)
+    pid = os.fork()
+    if pid == 0:
+        return Channel(of_child)
+    of_child.close()
+    exits.pids.add(pid)
+    channel.tell(Forked(pid))
+    return None
+
+
+def _channel_asked_for(channel: Channel) -> socket.socket:
+    """The one of the next worker; ends this process if there is to be none."""
     request = channel.receive()
     if not isinstance(request, Fork):  # the supervisor is gone, or needs us no more
         os._exit(0)
     _, (descriptor,), _, _ = socket.recv_fds(channel.socket, 1, 1)
-    pid = os.fork()
-    if pid == 0:
-        os.set_inheritable(descriptor, False)
-        return Channel(socket.socket(fileno=descriptor))
-    os.close(descriptor)
-    exits.pids.add(pid)
-    channel.tell(Forked(pid))
-    return None
+    os.set_inheritable(descriptor, False)
+    return socket.socket(fileno=descriptor)
 
 
 class _ChildExits:

@@ -11,7 +11,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from flask_debuglaunch.serving.app.imported_files import namespace_of
@@ -25,8 +25,12 @@ FORK_SAFE_THREADS = (
     # process that imports polars does so (crates/polars-ooc, cleanup_stale_dirs).
     "polars-ooc-clea",
 )
-# Without its telemetry onnxruntime starts no thread.
-FORK_SAFE_SETTINGS = {"ORT_DISABLE_TELEMETRY": "1"}
+# Without its telemetry onnxruntime starts no thread, and mlflow draws no number for a session.
+FORK_SAFE_SETTINGS = {"ORT_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+# What packages change unless these are set, as they are not in a new interpreter.
+CHANGES_OF_UNSAFE_SETTINGS = ("os.environ['_MLFLOW_TELEMETRY_SESSION_ID']",)
+# Names of keys that only have to differ from each other within the process (create_key).
+HARMLESS_DRAWERS = ("opentelemetry.context",)
 # Opened once and kept, by libraries; no one minds who else reads there.
 SHARED_FILES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 # The standard library knows of forks; numpy's generator is given a new seed (fork_server_main.py);
@@ -44,13 +48,19 @@ class ImportEffects:
     def __init__(self) -> None:
         self._begun: list[str] = []
         self._latest = ""
+        self._open: list[str] = []
+        """Modules that were being imported when the latest import began, the innermost last."""
+        self._importers: dict[str, tuple[str, ...]] = {}
         self._threads = dict.fromkeys(_threads(), "")
         """Each with the module that has started it, as far as is known."""
+        self._known_threads = {os.getpid()}
+        """Those that `found` has told of."""
         self._files = _open_files()
         self._effects: list[tuple[str, str]] = []
         """Pairs of a module and what it does."""
         self._made: list[tuple[str, str]] = []
         """Pairs of a module and a temporary file or folder."""
+        self._has_children = False
         self._seeded: set[int] = set()
         self._restore = contextlib.ExitStack()
 
@@ -58,7 +68,7 @@ class ImportEffects:
         sys.meta_path.insert(0, self)
         self._restore.callback(sys.meta_path.remove, self)
         for module, function in ((os, "urandom"), (random, "_urandom")):
-            self._look_on(module, function, lambda drawn: self._note("draws random bytes"))
+            self._look_on(module, function, self._note_drawn)
         self._look_on(tempfile, "mkdtemp", self._note_temporary)
         self._look_on(tempfile, "mkstemp", lambda made: self._note_temporary(made[1]))
         self._look_on(os, "getpid", self._note_pid)
@@ -75,6 +85,10 @@ class ImportEffects:
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         self._look_at_threads()
+        while self._open and not _is_being_imported(self._open[-1]):
+            self._open.pop()
+        self._importers[name] = tuple(self._open)
+        self._open.append(name)
         self._begun.append(name)
         self._latest = name
         return None
@@ -84,15 +98,33 @@ class ImportEffects:
         begun, self._begun = self._begun, []
         return begun
 
-    def found(self, imported: str) -> tuple[str, str] | None:
-        """Which module has done what can't be shared, after the import of that one."""
-        self._look_at_threads()
-        if len(self._threads) > 1 and (left := _threads_after_a_fork() - {os.getpid()}):
-            return self._threads.get(min(left)) or imported, "starts a thread"
+    def importers_of(self, module: str) -> tuple[str, ...]:
+        """The modules during whose import that one's began, the innermost last."""
+        return self._importers.get(module, ())
+
+    def found(self, imported: str) -> list[tuple[str, str]]:
+        """Which modules have done what can't be shared since the last call, and what; that one was
+        imported last."""
+        threads = self._threads_started(imported)
+        effects, self._effects = self._effects, []
         made = [(one, f"makes {path}") for one, path in self._made if os.path.exists(path)]
-        started = [(imported, "starts a process")] if has_child() else []
-        opened = [(imported, f"keeps {one} open") for one in _open_files() - self._files]
-        return next(iter([*self._effects, *made, *started, *opened]), None)
+        self._made = []
+        started = [(imported, "starts a process")] if self._has_new_children() else []
+        before, self._files = self._files, _open_files()
+        opened = [(imported, f"keeps {one} open") for one in self._files - before]
+        return [*threads, *effects, *made, *started, *opened]
+
+    def _threads_started(self, imported: str) -> list[tuple[str, str]]:
+        self._look_at_threads()
+        if self._known_threads.issuperset(self._threads):
+            return []
+        new = _threads_after_a_fork() - self._known_threads
+        self._known_threads |= new
+        return [(self._threads.get(one) or imported, "starts a thread") for one in sorted(new)]
+
+    def _has_new_children(self) -> bool:
+        had, self._has_children = self._has_children, has_child()
+        return self._has_children and not had
 
     def generators(self) -> list[Any]:
         """The random generators that somebody holds and that were not given a seed."""
@@ -122,6 +154,13 @@ class ImportEffects:
         if module is not None and not _is_known(module):
             self._effects.append((module, effect))
 
+    def _note_drawn(self, drawn: bytes) -> None:
+        caller = sys._getframe(2)
+        while caller.f_back is not None and _is_of_standard_library(caller):  # uuid, secrets
+            caller = caller.f_back
+        if caller.f_globals.get("__name__") not in HARMLESS_DRAWERS:
+            self._note("draws random bytes")
+
     def _note_pid(self, pid: int) -> None:
         """Something may be compared with it later (an atexit function that is for one process)."""
         asking = sys._getframe(2).f_globals.get("__name__")
@@ -147,14 +186,22 @@ class ImportEffects:
 def _importing(begun: Sequence[str]) -> str | None:
     """The innermost module whose import has begun and has not ended."""
     for name in reversed(begun):
-        spec = namespace_of(sys.modules.get(name)).get("__spec__")
-        if namespace_of(spec).get("_initializing"):
+        if _is_being_imported(name):
             return name
     return None
 
 
+def _is_being_imported(module: str) -> bool:
+    spec = namespace_of(sys.modules.get(module)).get("__spec__")
+    return bool(namespace_of(spec).get("_initializing"))
+
+
 def _is_known(module: str) -> bool:
     return module.partition(".")[0] in KNOWN_PACKAGES
+
+
+def _is_of_standard_library(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in sys.stdlib_module_names
 
 
 def _put_back(replaced: object, original: object) -> None:

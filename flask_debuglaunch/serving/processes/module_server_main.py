@@ -59,8 +59,8 @@ def run_again(
             # What fails here has failed in the worker, or is found not to be as it was there.
             with contextlib.suppress(Exception):
                 importlib.import_module(run.name)
-            if effect := effects.found(run.name):
-                found.setdefault(run.name, effect[1])
+            for _, effect in effects.found(run.name):
+                found.setdefault(run.name, effect)
     seen = recorder.runs()
     judged = tuple(replace(run, effect=run.effect or found.get(run.name)) for run in seen)
     return judged, recorder.snapshots()

@@ -7,7 +7,7 @@ import os
 import selectors
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,7 +15,14 @@ from flask_debuglaunch.debuggers.join_debug_session import Session
 from flask_debuglaunch.launcher_notes import LauncherNotes
 from flask_debuglaunch.plan import Plan, seconds_worth_keeping
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker
-from flask_debuglaunch.serving.ipc_messages import LeftOut, Preload, Preloadable, Unsafe
+from flask_debuglaunch.serving.ipc_messages import (
+    Import,
+    LeftOut,
+    Preload,
+    Preloadable,
+    Spoiled,
+    Unsafe,
+)
 from flask_debuglaunch.serving.processes.fork_server_handle import (
     ForkedWorker,
     ForkServerHandle,
@@ -94,10 +101,14 @@ class WorkerStarter:
         self._command = own_command(under_debugger=plan.connection.value == "present")
         self._ready: ForkServerHandle | None = None
         self._coming: ForkServerHandle | None = None
+        self._spare: ForkServerHandle | None = None
+        """One that can't fork, but has everything, and can become the next worker."""
         self._order: Order | None = None
         self._given_up: Preload | None = None
         self._left_out: dict[str, tuple[LeftOut, Signature | None]] = {}
         """Packages that spoil a fork server, each with its file's signature."""
+        self._instead: dict[str, tuple[str, ...]] = {}
+        """What modules of these packages import of others."""
         self._awaiting: dict[AwaitedWorker, socket.socket] = {}
         """With the listener of each."""
         self._notes = LauncherNotes()
@@ -106,6 +117,12 @@ class WorkerStarter:
     def start(self, listener: socket.socket) -> WorkerProcess:
         """A process on its way to become a worker. Raises OSError if there can be none."""
         self._modules.pause()
+        if self._spare is not None:
+            spare = self._take_spare()
+            if spare.is_fresh():
+                with contextlib.suppress(OSError):  # somebody has killed it
+                    return _begun(spare.become_worker)
+            spare.close()
         if self._ready is not None:
             if self._ready.is_fresh():
                 for server in filter(None, (self._modules.usable(self._ready), self._ready)):
@@ -113,7 +130,11 @@ class WorkerStarter:
                         return _begun(server.fork)
             # An installed package was changed: what it does may be another thing now.
             self._left_out.clear()
-            self._start_again()
+            self._instead.clear()
+            self._retire(self._ready)
+            self._ready = None
+            if self._coming is None:
+                self._start_again()
         if self._coming is not None and not _is_overdue(self._coming):  # it has had a start already
             worker = AwaitedWorker()
             self._awaiting[worker] = listener
@@ -172,7 +193,8 @@ class WorkerStarter:
             names = {one.module for one in known}
             wanted = (*known, *(one for one in wanted if one.module not in names))
             seconds += self._order.seconds
-        preload = Preload(wanted, self._still_left_out(), plan, session)
+        left_out = self._still_left_out()
+        preload = Preload(self._with_those_of_left_out(wanted), left_out, plan, session)
         is_known = self._order is not None and preload == self._order.preload
         hangs = self._coming is not None and _is_overdue(self._coming)
         if preload == self._given_up or (is_known and not hangs):
@@ -180,6 +202,7 @@ class WorkerStarter:
         if not learned.was_forked:  # the one at hand has something else than a new interpreter
             self._retire(self._ready)
             self._ready = None
+            self._drop_spare()
         self._order = Order(preload, self._environ, listener, seconds)
         self._begin_next()
 
@@ -201,7 +224,7 @@ class WorkerStarter:
     def close(self) -> None:
         self._modules.close()
         self._notes.close()
-        for fork_server in (self._ready, self._coming):
+        for fork_server in (self._ready, self._coming, self._spare):
             if fork_server is not None:
                 fork_server.close()
 
@@ -212,11 +235,25 @@ class WorkerStarter:
                 del self._left_out[package]
         return {package: spoiled.changes for package, (spoiled, _) in self._left_out.items()}
 
+    def _with_those_of_left_out(self, imports: Iterable[Import]) -> tuple[Import, ...]:
+        """What left-out packages import comes in their places."""
+        found: dict[str, Import] = {}
+        for one in imports:
+            self._unfold(one, found)
+        return tuple(found.values())
+
+    def _unfold(self, one: Import, found: dict[str, Import]) -> None:
+        if one.module not in found:
+            found[one.module] = one
+            for module in self._instead.get(one.module, ()):
+                self._unfold(replace(one, module=module), found)
+
     def _start_again(self) -> None:
-        self._retire(self._ready)
-        self._ready = None
-        if self._order is not None and self._coming is None:
-            preload = replace(self._order.preload, left_out=self._still_left_out())
+        """With what is known by now of the packages that must be left out."""
+        if self._order is not None:
+            left_out = self._still_left_out()
+            imports = self._with_those_of_left_out(self._order.preload.imports)
+            preload = replace(self._order.preload, imports=imports, left_out=left_out)
             self._order = replace(self._order, preload=preload)
             self._begin_next()
 
@@ -240,8 +277,19 @@ class WorkerStarter:
             self._selector.unregister(fork_server.channel)
             fork_server.retire()
 
+    def _take_spare(self) -> ForkServerHandle:
+        assert self._spare is not None
+        spare, self._spare = self._spare, None
+        self._selector.unregister(spare.channel)
+        return spare
+
+    def _drop_spare(self) -> None:
+        if self._spare is not None:
+            self._take_spare().close()
+
     def _retire_all(self) -> None:
         self._modules.drop()
+        self._drop_spare()
         for fork_server in (self._ready, self._coming):
             self._retire(fork_server)
         self._ready = self._coming = None
@@ -254,6 +302,8 @@ class WorkerStarter:
         fork_server.hear()
         if fork_server is self._coming:
             self._next_said(fork_server)
+        elif fork_server is self._spare:  # somebody has killed it
+            self._drop_spare()
         elif fork_server.is_gone:
             self._retire(fork_server)
             self._ready = None
@@ -268,31 +318,45 @@ class WorkerStarter:
                 self._begin_awaiting()
             else:
                 self._begin_modules()
-        elif isinstance(coming.spoiled, LeftOut) and len(self._left_out) < MAX_LEFT_OUT:
-            self._leave_out(coming.spoiled)
+        elif isinstance(coming.spoiled, Spoiled) and len(self._left_out) < MAX_LEFT_OUT:
+            self._leave_out(coming, coming.spoiled)
         elif isinstance(coming.spoiled, Unsafe):
             self._give_up(coming.spoiled.reason)
         elif coming.is_gone:
             self._give_up("the process that was to have the packages ready has ended")
 
-    def _leave_out(self, spoiled: LeftOut) -> None:
+    def _leave_out(self, coming: ForkServerHandle, spoiled: Spoiled) -> None:
         told = "{}, because it {}. Import it in the functions that use it"
-        self._tell(told, spoiled.package, spoiled.reason)
-        self._left_out[spoiled.package] = (spoiled, _signature(spoiled))
-        self._retire(self._coming)
+        for one in spoiled.left_out:
+            self._tell(told, one.package, one.reason)
+            self._left_out[one.package] = (one, _signature(one))
+        self._instead |= spoiled.instead
         self._coming = None
-        self._begin_awaiting()
-        self._start_again()
+        if spoiled.has_all:
+            self._drop_spare()
+            self._spare = coming
+        else:
+            self._retire(coming)
+        if self._awaiting:  # the next one would keep them from the processor; what they import is
+            self._begin_awaiting()  # learned first
+        else:
+            self._start_again()
 
     def _begin_awaiting(self) -> None:
-        """From the fork server that is ready, or without one."""
+        """With what there is for them, or in new interpreters."""
         awaiting, self._awaiting = self._awaiting, {}
         for worker, listener in awaiting.items():
             try:
-                fresh = partial(self._fresh, listener, worker)
-                worker.begin(self._ready.fork if self._ready else fresh)
+                worker.begin(self._way_to_begin(worker, listener))
             except OSError:  # the supervisor notices that its channel closes
                 worker.kill()
+
+    def _way_to_begin(
+        self, worker: AwaitedWorker, listener: socket.socket
+    ) -> Callable[[socket.socket], ForkedWorker | FreshWorker]:
+        if self._spare is not None:
+            return self._take_spare().become_worker
+        return self._ready.fork if self._ready else partial(self._fresh, listener, worker)
 
     def _fresh(
         self, listener: socket.socket, worker: AwaitedWorker, end: socket.socket
@@ -311,7 +375,7 @@ class WorkerStarter:
         self._notes.say_once(f"Not kept imported between reloads: {text.format(*details)}")
 
 
-def _begun(start: Callable[[socket.socket], ForkedWorker]) -> AwaitedWorker:
+def _begun(start: Callable[[socket.socket], ForkedWorker | FreshWorker]) -> AwaitedWorker:
     worker = AwaitedWorker()
     try:
         worker.begin(start)
