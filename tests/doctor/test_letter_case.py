@@ -28,6 +28,8 @@ def test_the_wrong_case(
     shop = {"shop/__init__.py": "", "shop/views.py": "x = 1\n"}
     folder = write(tmp_path / "project", {"app.py": f"import {imports}.views\n{APP}", **shop})
     contain = where_case_does_not_count(folder)
-    found = only(findings(tmp_path, *arguments, command=[*contain, *LAUNCHER]), check)
+    everything = findings(tmp_path, *arguments, command=[*contain, *LAUNCHER])
+    found = only(everything, check)
     assert what in found["what"]
     assert fix in found["fix"]
+    assert "is on a file system (fuse" in only(everything, "no-file-events")["what"]
