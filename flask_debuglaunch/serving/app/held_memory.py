@@ -23,8 +23,9 @@ MOST_OBJECTS = 50_000
 LIVE_ANYWAY = (types.ModuleType, type, types.FunctionType, types.CodeType)
 MADE_IN_C = (types.MethodDescriptorType, types.WrapperDescriptorType)
 
+HAS_REFERENCE_COUNTS = hasattr(sys, "getrefcount")  # not in PyPy
 _probe = {0: object()}
-REFERENCES_OF_OURS = sys.getrefcount(_probe[0])
+REFERENCES_OF_OURS = sys.getrefcount(_probe[0]) if HAS_REFERENCE_COUNTS else 0
 """What getrefcount says of an object that nothing but one dictionary has."""
 
 
@@ -33,7 +34,10 @@ def bytes_held_by(*roots: object) -> int:
 
     Not seen are objects beyond the nearest MOST_OBJECTS, those that an extension does not show to
     the collector, and what something else refers to just now, such as a frame that still runs.
+    Without reference counts (PyPy) nothing is seen: 0.
     """
+    if not HAS_REFERENCE_COUNTS:
+        return 0
     # By id: what equals what is for the app's code to say.
     objects, leads_to = _reachable_from(roots)
     inside = {id(one) for one in roots}
