@@ -134,17 +134,17 @@ class ModuleServers:
         worker."""
         self._edited.reload_begins()
         server = self._server
-        if server is None or not server.is_ready:
-            return None
-        changed = server.made_from.changed()
-        if not changed and server.parent is parent:
-            return server
-        self.drop()
-        self._note(changed)
+        if server is not None and server.is_ready:
+            changed = server.made_from.changed()
+            if not changed and server.parent is parent:
+                return server
+            self.drop()
+            self._note(changed)
         # All of the modules are imported now: the moment to take in what else is another since.
         if self._unknown or self._edited.left_alone():
             self._edited.forget(self._edited.left_alone())
             self._look_anew()
+            self.drop()
         return None
 
     def _note(self, changed: frozenset[str]) -> None:
