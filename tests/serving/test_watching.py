@@ -20,7 +20,7 @@ from flask_debuglaunch.configuration.env_files import env_file_lookups
 from flask_debuglaunch.serving.ipc_messages import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching.folder_scan import MAX_DEPTH, scan
-from flask_debuglaunch.serving.watching.polled_folders import polled_from_the_start
+from flask_debuglaunch.serving.watching.mounts_without_events import polled_from_the_start
 from flask_debuglaunch.serving.watching.polling_backend import (
     MOST_SHARE,
     PollingEvents,
@@ -296,9 +296,9 @@ def test_a_mount_whose_path_has_a_blank(tmp_path: Path) -> None:
     mount = tmp_path / "my project"
     mount.mkdir()
     contain = in_namespace(f"mount -t tmpfs none '{mount}'")
-    ask = "import sys; from flask_debuglaunch.serving.watching import polled_folders; "
+    ask = "import sys; from flask_debuglaunch.serving.watching import mounts_without_events; "
     ask += "folder = sys.argv[1]; "
-    ask += "print(polled_folders._types_of([folder], polled_folders._file_systems())[folder])"
+    ask += "print(mounts_without_events._types_of([folder], mounts_without_events._file_systems())[folder])"
     argv = [*contain, sys.executable, "-c", ask, str(mount / "shop")]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT)
     assert done.stdout.strip() == "tmpfs", done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching.backend_interface import Events
-from flask_debuglaunch.serving.watching.polled_folders import Polled, polled_from_the_start
+from flask_debuglaunch.serving.watching.mounts_without_events import Polled, polled_from_the_start
 from flask_debuglaunch.serving.watching.polling_backend import PollingEvents
 from flask_debuglaunch.terminal import say
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching.backend_interface import Events
-from flask_debuglaunch.serving.watching.polled_folders import LATEST_SECONDS, POLL_SECONDS
 
+POLL_SECONDS, LATEST_SECONDS = 0.15, 0.7
+"""Between two looks: the shortest and the usual longest pause."""
 SHARE = 0.019
 """Of a core, so that with the waking it is less than 2 %: a look at 2,000 files that takes 8 ms is
 taken every 0.42 s. One that takes longer is taken after LATEST_SECONDS ..."""

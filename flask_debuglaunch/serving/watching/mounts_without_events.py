@@ -1,4 +1,4 @@
-"""Folders on which the kernel's events can't be relied: those are looked at again and again."""
+"""Mounts on which the kernel's events can't be relied: their folders are polled."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from pathlib import Path
 
 from flask_debuglaunch.serving.watching.symlink_trail import Trails, trail
 
-POLL_SECONDS, LATEST_SECONDS = 0.15, 0.7
-"""How often it is looked at them: the shortest and the usual longest pause."""
 # File systems whose files are often changed elsewhere, of which no event comes here.
 REMOTE_FILE_SYSTEM = re.compile(
     r"nfs\d?|cifs|smb\w*|9p|fuse\..*|fuseblk|vboxsf|virtiofs|drvfs|vmhgfs|prl_fs|osxfs|grpcfuse"
