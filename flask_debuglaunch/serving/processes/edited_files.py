@@ -26,11 +26,13 @@ class EditedFiles:
     def reload_begins(self) -> None:
         """Look at all of them again."""
         self._reloads += 1
-        saved = [one for one, (was, _) in self._files.items() if signature(one) != was]
-        self.add(saved)
+        self.add([*self._files])
 
     def add(self, files: Iterable[str]) -> None:
-        self._files |= {one: (signature(one), self._reloads) for one in files}
+        for one in files:
+            now = signature(one)
+            if one not in self._files or self._files[one][0] != now:
+                self._files[one] = (now, self._reloads)
 
     def are_too_many(self, files: Collection[str]) -> bool:
         """Were so many new ones saved at once that they are not being edited?"""

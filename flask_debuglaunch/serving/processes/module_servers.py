@@ -142,7 +142,9 @@ class ModuleServers:
             self._note(changed)
         # All of the modules are imported now: the moment to take in what else is another since.
         if self._unknown or self._edited.left_alone():
-            self._edited.forget(self._edited.left_alone())
+            left_alone = self._edited.left_alone()
+            self._note(_saved_since(self._recorded, self._since))
+            self._edited.forget(left_alone)
             self._look_anew()
             self.drop()
         return None
