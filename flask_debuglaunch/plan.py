@@ -285,11 +285,12 @@ def _preload(settings: Settings, facts: Facts, reload: Decision[bool]) -> Decisi
         )
     kept = "the installed packages stay imported between reloads"
     if settings.preload.value == "packages":
-        return Decision(True, f"{kept} ({settings.preload.origin})")
+        return Decision(True, kept)
     kept = f"{kept}, and the project's modules that depend on no edited file"
     if settings.preload.value == "modules":
         return Decision(True, f"{kept} ({settings.preload.origin})")
-    return Decision(True, f"{kept} where they take longer than {OWN_SECONDS} s")
+    seconds = f"where they take longer than {OWN_SECONDS} s"
+    return Decision(True, f"{kept} {seconds} ({settings.preload.origin})")
 
 
 OWN_SECONDS = 0.25

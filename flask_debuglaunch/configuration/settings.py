@@ -178,7 +178,7 @@ class Settings:
         "serve the error until a save mends it, as for a container that would be restarted.",
     )  # fmt: skip
     preload: Value[str] = setting(
-        Choice(("auto", "packages", "modules", "off")), "auto",
+        Choice(("packages", "auto", "modules", "off")), "packages",
         "Warm restarts: what stays imported between reloads. packages: the installed packages; "
         "modules: also the project's modules that depend on no edited file; auto: these only where "
         "they take longer than 0.25 s.",

@@ -377,7 +377,7 @@ while clock() < end:
 
 def test_auto_keeps_modules_that_take_long(shop: Project) -> None:
     shop.save("shop/words.py", MODULE + SLOW)
-    with shop.served() as served:
+    with shop.served("--preload", "auto") as served:
         served.program.wait_for_line("Kept imported between reloads: 4 of 4 modules")
         wait_for_ahead(shop, served, "main.py", ["words", "views"])
 

@@ -14,6 +14,8 @@ from flask_debuglaunch.ides.known_ides import IDES
 from .test_serving import APP
 from .wine import SLOW, Windows
 
+pytestmark = pytest.mark.slow
+
 YAML = """\
 FLASK:
   DEBUG: True

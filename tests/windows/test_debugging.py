@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from ..support.dap import Editor
 from ..support.processes import Response, free_port, http_get, in_background, wait_for_port
 from .test_serving import url_of
 from .wine import SLOW, Windows, windows_path
+
+pytestmark = pytest.mark.slow
 
 APP = """\
 from flask import Flask

@@ -11,6 +11,8 @@ import pytest
 from ..support.processes import Program, free_port, http_get
 from .wine import SLOW, Windows, windows_path
 
+pytestmark = pytest.mark.slow
+
 READY = r"Running on (https?://\S+)"
 
 APP = """\

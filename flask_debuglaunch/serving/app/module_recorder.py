@@ -80,6 +80,7 @@ ONLY_BY_ITSELF = ("sys._getframe", "sys._current_frames", "builtins.id", "ctypes
     "sys.setprofile", "sys.settrace",
 )  # fmt: skip
 FOLDER_EVENTS = ("os.listdir", "os.scandir")
+_get_ident = _thread.get_ident  # as it is before gevent patches it
 IMPORTLIB = "<frozen importlib"
 MODULES_OF_PATHS = ("posixpath", "genericpath")
 """What os.path.exists and its like are made of."""
@@ -151,7 +152,7 @@ class ModuleRecorder:
         they wait for is an effect, and keeps them from being run ahead."""
         self._modules: dict[str, _Running] = {}
         self._stack: list[_Running] = []
-        self._thread = _thread.get_ident()
+        self._thread = _get_ident()
         self._begun: InterpreterState | None = None
         self._probe: _Probe | None = None
         self._since = 0.0
@@ -444,7 +445,7 @@ class ModuleRecorder:
 
     def _is_our_thread(self) -> bool:
         """Not one that the app has started, nor a debugger's."""
-        return _thread.get_ident() == self._thread
+        return _get_ident() == self._thread
 
     def _judge(self, event: str, arguments: tuple[Any, ...], caller: str) -> None:
         if caller.startswith((IMPORTLIB, OUR_FOLDER)):
