@@ -69,10 +69,12 @@ def test_the_apps_own_error_is_shown_as_python_shows_it(
     assert "Error" in failed.output
 
 
+@pytest.mark.parametrize("preload", ["packages", "modules"])
 @pytest.mark.parametrize("app", ["main", "broken"])
-def test_and_in_a_worker(tmp_path: Path, app: str) -> None:
+def test_and_in_a_worker(tmp_path: Path, app: str, preload: str) -> None:
     write(tmp_path, {**IMPORTS_A_MISSING_MODULE, "broken.py": "def (:\n"})
-    assert ended(tmp_path, *RELOAD, "--app", app) == ended(tmp_path, *NO_RELOAD, "--app", app)
+    reloading = (*RELOAD, "--preload", preload)
+    assert ended(tmp_path, *reloading, "--app", app) == ended(tmp_path, *NO_RELOAD, "--app", app)
 
 
 def test_in_a_later_worker_each_request_shows_it_so(tmp_path: Path) -> None:

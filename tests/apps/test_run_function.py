@@ -192,6 +192,7 @@ def test_pips_mod_wsgi_is_no_server(tmp_path: Path) -> None:
         assert launched.text() == "one"
 
 
+@pytest.mark.slow
 def test_unguarded_it_is_refused_inside_tests(tmp_path: Path) -> None:
     write(tmp_path, {"web.py": saying("never") + RUN, "test_web.py": "import web\n"})
     done = subprocess.run(

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
+import pytest
+
 from flask_debuglaunch.ides.containers.launcher_cache_folder import provide
 
 from ..support.processes import Program, wait_until
@@ -26,6 +28,7 @@ VARIABLES = {
 }
 
 
+@pytest.mark.slow
 def test_the_editor_attaches_by_itself_and_reloads(shop: Shop) -> None:
     with in_terminal(shop, "--debug", "--debug-connection=listen", "--app=shop") as program:
         program.wait_for_line("the IDE of this terminal attaches")

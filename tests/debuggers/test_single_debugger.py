@@ -34,6 +34,7 @@ def reason(shop: Shop, present: str, asked: str) -> str:
     return f"{present} is in this process already{beats}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("present", DEBUGGERS)
 def test_a_debugger_that_is_present_does_not_listen(shop: Shop, present: str) -> None:
     port = free_port()

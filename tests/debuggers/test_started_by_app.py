@@ -157,6 +157,7 @@ def refusing() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("debugger", "call"),
     [("debugpy", CONNECT), ("pydevd", SETTRACE), ("pydevd-pycharm", SETTRACE)],

@@ -160,6 +160,7 @@ WRONG_SERVERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("debugger", DEBUGGERS)
 @pytest.mark.parametrize("server", WRONG_SERVERS)
 def test_what_listens_is_no_debug_server(shop: Shop, debugger: str, server: str) -> None:

@@ -87,6 +87,7 @@ def gives_up(shop: Shop, port: int, says: str) -> None:
         program.assert_nothing_left()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("debugger", DEBUGGERS)
 def test_not_for_an_ide_that_is_there(shop: Shop, debugger: str) -> None:
     shop.configure(WAIT=30)

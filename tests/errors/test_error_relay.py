@@ -68,6 +68,7 @@ def test_the_one_box(debugger: str, connection: str) -> None:
         assert session.get("/")[0].text == "fine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filters", [("uncaught", "userUnhandled"), ("uncaught", "raised")])
 @pytest.mark.parametrize("debugger", ["debugpy", "pydevd"])
 def test_more_boxes(debugger: str, filters: tuple[str, ...]) -> None:
@@ -165,6 +166,7 @@ def test_a_handler_of_exception_handles(mode: str, stops: int) -> None:
         assert len(session.get(FAILING["view"])[1]) == (0 if mode == "off" else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("debugger_way", CONNECTIONS)
 def test_a_handler_of_500_is_told_of_an_unhandled_error(
     tmp_path: Path, debugger_way: tuple[str, str]

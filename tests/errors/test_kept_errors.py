@@ -162,6 +162,7 @@ def test_the_click_dials_an_ide_that_was_started_again(tmp_path: Path, debugger:
             app.stops_at_once(second, path, token)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)
 def test_an_ide_whose_settings_exclude_the_error(
     tmp_path: Path, debugger: str, connection: str
@@ -192,6 +193,7 @@ def test_a_reload_waits_for_the_stop(tmp_path: Path) -> None:
             assert waiting.result(TIMEOUT).text == "reloaded all the while"
 
 
+@pytest.mark.slow
 def test_attacks(tmp_path: Path) -> None:
     """Nothing of these stops anything, or tells the token."""
     with served(tmp_path, "debugpy", "--reload") as app:

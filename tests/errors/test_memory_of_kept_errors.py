@@ -170,6 +170,7 @@ def process():
 """
 
 
+@pytest.mark.slow
 def test_a_hundred_megabytes_come_free_with_a_reload(tmp_path: Path) -> None:
     require_debugger("debugpy")
     file = tmp_path / "app.py"
@@ -241,6 +242,7 @@ def test_what_only_a_frame_has_counts(make: Callable[[], Any]) -> None:
     assert MB <= held < 1.1 * MB
 
 
+@pytest.mark.slow
 def test_what_others_have_too_does_not_count() -> None:
     models = [{"weights": [bytearray(MB)]}]
     first, second = error_with(lambda: models[0]), error_with(lambda: models[0])

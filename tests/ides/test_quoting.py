@@ -33,6 +33,7 @@ arguments = st.lists(text, max_size=4)
 WINDOWS_PATHS = [r"C:\my shop\config.yaml", "C:\\shop\\", r"D:\R&D\$x\ünï.yaml", r'a\"b\\" c']
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(arguments)
 @example(WINDOWS_PATHS)
@@ -41,6 +42,7 @@ def test_eclipse_on_posix(arguments: list[str]) -> None:
     assert as_pydev(" ".join(map(eclipse.quoted, arguments))) == arguments
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(st.lists(text.filter(lambda text: "\\\\" not in text), max_size=4))
 @example([r"C:\my shop\config.yaml", "C:\\my shop\\", r"D:\R&D\$x\ünï.yaml", 'a" b'])
@@ -49,6 +51,7 @@ def test_eclipse_on_windows(arguments: list[str]) -> None:
     assert as_windows(" ".join(map(eclipse.quoted, arguments))) == arguments
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(arguments)
 @example(WINDOWS_PATHS)

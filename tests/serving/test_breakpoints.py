@@ -59,6 +59,7 @@ class Debugged:
         assert response.result(30).text == text
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no fork server")
 @pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)
 def test_breakpoints_hit_in_a_worker_that_was_a_fork_server(
@@ -162,6 +163,7 @@ def debug_port() -> int:
     return free_port()
 
 
+@pytest.mark.slow
 def test_an_ide_attaches_late_detaches_and_comes_back(project: Project, debug_port: int) -> None:
     project.save("main.py", APP.format(text="one"))
     with project.served(command=_listening(debug_port)) as served:

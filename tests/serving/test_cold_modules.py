@@ -382,6 +382,7 @@ def test_auto_keeps_modules_that_take_long(shop: Project) -> None:
         wait_for_ahead(shop, served, "main.py", ["words", "views"])
 
 
+@pytest.mark.slow
 def test_an_app_that_now_changes_a_module_is_started_anew(shop: Project) -> None:
     with shop.served("--preload", "modules") as served:
         wait_for_ahead(shop, served, "main.py", ["words", "views"])

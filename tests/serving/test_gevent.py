@@ -55,9 +55,10 @@ def debugged(project: Project) -> Iterator[tuple[Served, Editor]]:
         yield served, editor
 
 
-def test_it_is_reloaded(project: Project) -> None:
+@pytest.mark.parametrize("preload", ["packages", "modules"])
+def test_it_is_reloaded(project: Project, preload: str) -> None:
     project.save("main.py", APP.format(text="one"))
-    with project.served() as served:
+    with project.served("--preload", preload) as served:
         assert served.text() == "one"
         served.program.wait_for_line(SAID)
         for text in ("two", "three"):

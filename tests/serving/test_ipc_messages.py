@@ -86,6 +86,7 @@ def has_usual_numbers(message: object) -> bool:
 reports = st.one_of(*map(st.from_type, REPORTS)).filter(has_usual_numbers)
 
 
+@pytest.mark.slow
 @given(reports)
 def test_every_report_arrives(message: object) -> None:
     assert decode(encode(message), REPORTS) == message

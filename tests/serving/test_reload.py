@@ -360,6 +360,7 @@ def test_a_running_launcher_survives_whatever_the_yaml_says(project: Project) ->
         assert "Traceback" not in served.program.output
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limits of another process need Linux")
 def test_a_running_launcher_survives_that_no_worker_can_be_started(project: Project) -> None:
     import resource

@@ -132,6 +132,7 @@ door.set_inheritable(True)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "statement",
     ["import installed", "import importlib\ninstalled = importlib.import_module('installed')"],
@@ -192,6 +193,7 @@ SPOILERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoiler", SPOILERS)
 def test_only_what_a_fork_must_not_share_is_left_out(
     project: Project, package: Path, spoiler: str
@@ -246,6 +248,7 @@ def test_saves_in_quick_succession_are_warm(project: Project, package: Path) -> 
         assert sum(RELOADED in line for line in served.program.lines) == 4
 
 
+@pytest.mark.slow
 def test_a_ready_fork_server_serves_until_the_next_is_ready(
     project: Project, package: Path
 ) -> None:

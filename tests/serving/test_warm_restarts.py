@@ -246,6 +246,7 @@ def test_a_fork_server_that_hangs_does_not_keep_anybody_waiting(project: Project
         served.program.assert_nothing_left(timeout=5)
 
 
+@pytest.mark.slow
 def test_a_fork_server_that_hangs_keeps_nobody_from_ending(project: Project) -> None:
     project.save("main.py", HELLO.format(text="one") + WORKER)
     with project.served() as served:

@@ -42,6 +42,7 @@ def site_packages(base: Path) -> Path:
     return Path(subprocess.run(ask, env=env, capture_output=True, text=True).stdout.strip())
 
 
+@pytest.mark.slow
 def test_files_that_are_elsewhere(
     project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -326,7 +326,9 @@ def set_debug(app: WSGIApplication, debug: bool) -> None:
 
 def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
     """The traceback from where the app's code begins."""
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(OUR_FOLDER):
+    # Of importlib's frames Python leaves the first, if it was called by a recorder of imports.
+    before = (OUR_FOLDER, "<frozen importlib._bootstrap")
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(before):
         trace = trace.tb_next
     return trace
 
