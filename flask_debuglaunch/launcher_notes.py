@@ -1,14 +1,15 @@
 """What a running launcher has said about its reloads, for `explain`, which is another process.
 
-It stands in a file without a name that the launcher holds open: it ends with the launcher, and who
-may look at that process may read it (proc(5), /proc/PID/fd). Where there is no such table of
-processes it is only said.
+It stands in a file without a name that the launcher holds open: it ends with the launcher, and is
+read through the table of processes (proc(5), /proc/PID/fd), of one's own only: what others hold
+open may be anything. Where there is no such table it is only said.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from flask_debuglaunch.redaction import redact
+from flask_debuglaunch.regular_file import read_regular_file
 from flask_debuglaunch.terminal import say
 
 PROC = Path("/proc")
@@ -64,11 +66,15 @@ def notes_of_launchers(folder: Path) -> tuple[NotesOfLauncher, ...]:
 
 
 def _notes_of_launchers(folder: Path) -> Iterator[NotesOfLauncher]:
+    if sys.platform == "win32":
+        return
     for pid in sorted(int(one.name) for one in PROC.glob("[0-9]*")):
-        with contextlib.suppress(OSError):  # another user's, or gone
-            if Path(os.readlink(PROC / str(pid) / "cwd")) == folder:
+        process = PROC / str(pid)
+        with contextlib.suppress(OSError):  # it is gone
+            is_ours = process.stat().st_uid == os.geteuid()
+            if is_ours and Path(os.readlink(process / "cwd")) == folder:
                 for file in _open_notes(pid):
-                    lines = file.read_text("utf-8").splitlines()
+                    lines = read_regular_file(file).decode(errors="replace").splitlines()
                     yield NotesOfLauncher(pid, tuple(lines))
 
 
