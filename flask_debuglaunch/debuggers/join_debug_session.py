@@ -107,6 +107,7 @@ def join(session: Session) -> None:
     where nobody listens there any more.
     """
     preload(session)
+    internals.notice_being_let_go()
     internals.hand_over(_dial(session))
     if session.protocol is not None:
         defaults: Any = importlib.import_module("_pydevd_bundle.pydevd_defaults")

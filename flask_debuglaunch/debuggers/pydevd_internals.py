@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
 from typing import Any
+from weakref import WeakSet
 
 from flask_debuglaunch.debuggers.debugger_interface import PathMappings
 from flask_debuglaunch.debuggers.raw_thread import raw_threads
@@ -32,6 +33,9 @@ _stopped: deque[tuple[BaseException, TracebackType | None]] = deque(maxlen=8)
 
 _shown_frames: list[FrameType] = []
 """Frames of libraries that are to be shown now."""
+
+_let_go: WeakSet[Any] = WeakSet()
+"""The debugger, while nobody but its adapter has attached to it."""
 
 
 def live_debugger() -> Any | None:
@@ -56,7 +60,7 @@ def protocol() -> str | None:
 def is_attached(debugger: Any) -> bool:
     """Is an IDE at the other end, and has it set its breakpoints?"""
     if flavour_of(debugger) == "debugpy":
-        return bool(debugger.is_attached())
+        return bool(debugger.is_attached()) and debugger not in _let_go
     return bool(debugger.ready_to_run and debugger.writer)
 
 
@@ -312,17 +316,41 @@ def _place_of(wait: dict[str, Any]) -> str:
 # The connection to the IDE
 
 
+def notice_being_let_go() -> None:
+    """debugpy's adapter lets a process go that no IDE is there for: it attaches, and leaves at once
+    (servers.Connection, "unblocking"). In between no IDE is attached. IDEs say more than the
+    number of the process. Needs pydevd to be imported."""
+    processor = _json_processor()
+    original = getattr(processor, "on_attach_request", None)
+    if original is None:
+        return
+
+    def on_attach_request(self: Any, debugger: Any, request: Any) -> Any:
+        if request.arguments.kwargs.keys() <= {"subProcessId"}:
+            _let_go.add(debugger)
+        else:
+            _let_go.discard(debugger)
+        return original(self, debugger, request)
+
+    processor.on_attach_request = on_attach_request
+
+
+def _json_processor() -> Any:
+    """What answers the requests of debugpy's adapter."""
+    module = sys.modules.get("_pydevd_bundle.pydevd_process_net_command_json")
+    return getattr(module, "PyDevJsonCommandProcessor", None)
+
+
 def tell_of_leave(tell: Callable[[], None]) -> None:
     """Call this when the IDE asks to be disconnected from this process alone, as debugpy's adapter
     does for its Stop button; afterwards stopped threads go on.
 
-    A process that no IDE is there for is let go by a request that says nothing of the program's end
-    (servers.Connection of debugpy's adapter).
+    A process that no IDE is there for is let go by a request that says nothing of the program's
+    end.
     """
-    module = sys.modules.get("_pydevd_bundle.pydevd_process_net_command_json")
-    processor = getattr(module, "PyDevJsonCommandProcessor", None)
+    processor = _json_processor()
     original = getattr(processor, "on_disconnect_request", None)
-    if processor is None or original is None:
+    if original is None:
         return
 
     def on_disconnect_request(self: Any, debugger: Any, request: Any) -> Any:

@@ -77,7 +77,10 @@ class Served:
         self.url = url
 
     def text(self, path: str = "/") -> str:
-        return http_get(self.url + path).text
+        try:
+            return http_get(self.url + path).text
+        except TimeoutError as error:
+            raise AssertionError(f"no answer: {self.program.output}") from error
 
     def wait_for_text(self, text: str, path: str = "/") -> None:
         wait_until(
