@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from flask_debuglaunch.process_table import PROC, open_files, processes, works_in
 from flask_debuglaunch.redaction import redact
 from flask_debuglaunch.regular_file import read_regular_file
 from flask_debuglaunch.terminal import say
 
-PROC = Path("/proc")
 PREFIX = "flask-debuglaunch-notes-"
 
 
@@ -68,17 +68,13 @@ def notes_of_launchers(folder: Path) -> tuple[NotesOfLauncher, ...]:
 def _notes_of_launchers(folder: Path) -> Iterator[NotesOfLauncher]:
     if sys.platform == "win32":
         return
-    for pid in sorted(int(one.name) for one in PROC.glob("[0-9]*")):
-        process = PROC / str(pid)
+    for process in sorted(processes(), key=lambda one: int(one.name)):
+        if not works_in(process, folder):
+            continue
         with contextlib.suppress(OSError):  # it is gone
-            is_ours = process.stat().st_uid == os.geteuid()
-            if is_ours and Path(os.readlink(process / "cwd")) == folder:
-                for file in _open_notes(pid):
+            if process.stat().st_uid != os.geteuid():
+                continue
+            for file, name in open_files(process):
+                if Path(name).name.startswith(PREFIX):
                     lines = read_regular_file(file).decode(errors="replace").splitlines()
-                    yield NotesOfLauncher(pid, tuple(lines))
-
-
-def _open_notes(pid: int) -> Iterator[Path]:
-    for descriptor in (PROC / str(pid) / "fd").iterdir():
-        if Path(os.readlink(descriptor)).name.startswith(PREFIX):
-            yield descriptor
+                    yield NotesOfLauncher(int(process.name), tuple(lines))

@@ -6,10 +6,11 @@ IDE.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from flask_debuglaunch.process_table import PROC, open_files, processes
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ def owner_of_port(port: int) -> PortOwner | None:
     inodes = set(_listening_inodes(port))
     if not inodes:
         return None
-    for process in Path("/proc").glob("[0-9]*"):
-        if inodes & set(_sockets_of(process)):
+    for process in processes():
+        if inodes & _sockets_of(process):
             return _owner(process)
     return PortOwner()
 
@@ -42,7 +43,7 @@ def owner_of_port(port: int) -> PortOwner | None:
 def is_met_elsewhere(owner: PortOwner, port: int) -> bool:
     """Is somebody connected to another port that it listens on? To debugpy's adapter that is the
     program which it debugs; the IDE takes the debug port."""
-    own = {*_sockets_of(Path(f"/proc/{owner.pid}"))}
+    own = _sockets_of(PROC / str(owner.pid))
     sockets = [one for one in _sockets() if one.inode in own]
     others = {one.port for one in sockets if one.state == LISTEN} - {port}
     return any(one.state == ESTABLISHED and one.port in others for one in sockets)
@@ -80,9 +81,5 @@ def _sockets() -> Iterator[_Socket]:
             yield _Socket(int(row[1].rpartition(":")[2], 16), row[3], f"socket:[{row[9]}]")
 
 
-def _sockets_of(process: Path) -> Iterator[str]:
-    try:
-        for descriptor in (process / "fd").iterdir():
-            yield os.readlink(descriptor)
-    except OSError:  # another user's, or gone
-        return
+def _sockets_of(process: Path) -> set[str]:
+    return {name for _, name in open_files(process)}

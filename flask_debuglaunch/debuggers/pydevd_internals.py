@@ -326,7 +326,8 @@ def notice_being_let_go() -> None:
         return
 
     def on_attach_request(self: Any, debugger: Any, request: Any) -> Any:
-        if request.arguments.kwargs.keys() <= {"subProcessId"}:
+        said = getattr(request.arguments, "kwargs", None)
+        if said is not None and said.keys() <= {"subProcessId"}:
             _let_go.add(debugger)
         else:
             _let_go.discard(debugger)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-PROC = Path("/proc")
+from flask_debuglaunch.process_table import PROC, processes, works_in
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ def launchers_of(folder: Path) -> tuple[RunningLauncher, ...]:
 
 
 def _launchers_of(folder: Path) -> Iterator[RunningLauncher]:
-    ours = {pid for pid in _pids() if pid != os.getpid() and _is_launcher(pid, folder)}
+    found = (int(one.name) for one in processes() if _is_launcher(one, folder))
+    ours = {pid for pid in found if pid != os.getpid()}
     parents = {pid: _stat(pid) for pid in ours}
     for pid, stat in parents.items():
         if stat is None or stat[0] in ours:
@@ -36,16 +37,12 @@ def _launchers_of(folder: Path) -> Iterator[RunningLauncher]:
         yield RunningLauncher(pid, began)
 
 
-def _pids() -> Iterator[int]:
-    return (int(one.name) for one in PROC.glob("[0-9]*"))
-
-
-def _is_launcher(pid: int, folder: Path) -> bool:
+def _is_launcher(process: Path, folder: Path) -> bool:
     try:
-        arguments = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace")
-        return _starts_us(arguments) and Path(os.readlink(PROC / str(pid) / "cwd")) == folder
+        arguments = (process / "cmdline").read_bytes().decode(errors="replace")
     except OSError:  # another user's, or gone
         return False
+    return _starts_us(arguments) and works_in(process, folder)
 
 
 def _starts_us(arguments: str) -> bool:

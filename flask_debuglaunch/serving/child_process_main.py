@@ -7,12 +7,8 @@ import os
 from typing import TYPE_CHECKING
 
 from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.serving.app.environ_for_app import CHILD_MARKER
 from flask_debuglaunch.serving.installed_flask import require_flask
-from flask_debuglaunch.serving.processes.socket_inheritance import (
-    CHILD_MARKER,
-    inherit,
-    let_interrupts_through,
-)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -25,7 +21,12 @@ def is_child() -> bool:
 
 def run_child(app: WSGIApplication | None = None) -> int:
     """Do what the supervisor says; returns the exit status. app: one that is there already."""
+    # Not for each program that asks whether it is one.
     from flask_debuglaunch.serving.ipc_messages import Failed, Preload, PreloadModules, Prepare
+    from flask_debuglaunch.serving.processes.socket_inheritance import (
+        inherit,
+        let_interrupts_through,
+    )
 
     inherited = inherit()
     task = inherited.task or inherited.channel.receive()

@@ -88,6 +88,19 @@ def test_hidden_frames(pydevd: Any) -> None:
         assert parameters(pydevd.PyDB.dont_trace_external_files) == ["self", "abs_path"]
 
 
+@pytest.mark.usefixtures("pydevd")
+def test_what_debugpys_adapter_asks() -> None:
+    if not is_installed("debugpy"):
+        pytest.skip("debugpy is not installed")
+    requests = importlib.import_module("_pydevd_bundle.pydevd_process_net_command_json")
+    for name in ("on_attach_request", "on_disconnect_request"):
+        function = getattr(requests.PyDevJsonCommandProcessor, name)
+        assert parameters(function) == ["self", "py_db", "request"]
+    schema = importlib.import_module("_pydevd_bundle._debug_adapter.pydevd_schema")
+    assert schema.AttachRequestArguments(subProcessId=1).kwargs == {"subProcessId": 1}
+    assert "terminateDebuggee" in parameters(schema.DisconnectArguments)
+
+
 def is_family(pydevd: Any) -> bool:
     return hasattr(pydevd.PyDB, "dont_trace_external_files")
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flask_debuglaunch.configuration.value_origins import found, shown
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER
+from flask_debuglaunch.serving.app.installed_code import IMPORTLIB, OUR_FOLDER
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -327,7 +327,7 @@ def set_debug(app: WSGIApplication, debug: bool) -> None:
 def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
     """The traceback from where the app's code begins."""
     # Of importlib's frames Python leaves the first, if it was called by a recorder of imports.
-    before = (OUR_FOLDER, "<frozen importlib._bootstrap")
+    before = (OUR_FOLDER, IMPORTLIB)
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(before):
         trace = trace.tb_next
     return trace

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from flask_debuglaunch.detection import STALE_VARIABLES
 from flask_debuglaunch.plan import Plan
 
+CHILD_MARKER = "_FLASK_DEBUGLAUNCH_CHILD"
+"""The one that it never sees: in it a child of ours finds what it inherits."""
+
 
 def drop_stale_variables() -> None:
     """Forget what some other Werkzeug server left in the environment (the plan's notes name it)."""

@@ -1,4 +1,4 @@
-"""Which code is not the user's: our own, and what is installed.
+"""Which code is not the user's: our own, importlib's, and what is installed.
 
 The folders end with a separator: one whose name begins with another's is not below it.
 """
@@ -10,13 +10,19 @@ import os
 import site
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import flask_debuglaunch
 from flask_debuglaunch.debuggers.join_debug_session import debugger_folders
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 OUR_FOLDER = str(Path(flask_debuglaunch.__file__).parent) + os.sep
 
+IMPORTLIB = "<frozen importlib"
+"""What the names of its files begin with."""
 PACKAGES_FOLDERS = ("site-packages", "dist-packages")
 
 
@@ -43,3 +49,13 @@ def _installed_folders() -> tuple[str, ...]:
 @functools.cache
 def _real_folder(path: str) -> str:
     return os.path.join(os.path.realpath(path), "")
+
+
+def as_importlib(function: F) -> F:
+    """By the name of its file Python takes a function for importlib's own: no warning is blamed on
+    it (warnings.py), no debugger steps into it, and no traceback shows it, if it is called as
+    importlib's `_call_with_frames_removed` or from there (Python/import.c,
+    remove_importlib_frames)."""
+    own: Any = function
+    own.__code__ = own.__code__.replace(co_filename=f"{IMPORTLIB}._bootstrap>")
+    return function

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flask_debuglaunch.serving.app.installed_code import IMPORTLIB
 from flask_debuglaunch.serving.ipc_messages import Changes
 
 # Set by us, the first while the app is imported, the other beside that, by a thread of the app's
@@ -139,7 +140,7 @@ def _patches(module: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> 
 def _is_importlibs(function: object) -> bool:
     """The `__import__` with which we look on calls itself so, too."""
     code = getattr(function, "__code__", None)
-    return getattr(code, "co_filename", "").startswith("<frozen importlib")
+    return getattr(code, "co_filename", "").startswith(IMPORTLIB)
 
 
 def _name_of(value: Any) -> str:

@@ -19,7 +19,12 @@ from typing import Any
 
 from flask_debuglaunch.debuggers.join_debug_session import debugger_folders
 from flask_debuglaunch.serving.app.imported_files import namespace_of
-from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER, is_installed
+from flask_debuglaunch.serving.app.installed_code import (
+    IMPORTLIB,
+    OUR_FOLDER,
+    as_importlib,
+    is_installed,
+)
 from flask_debuglaunch.serving.app.interpreter_state import InterpreterState, look
 from flask_debuglaunch.serving.app.module_graph import with_parents
 from flask_debuglaunch.serving.app.object_snapshot import Snapshot, foreign_objects, same
@@ -81,7 +86,6 @@ ONLY_BY_ITSELF = ("sys._getframe", "sys._current_frames", "builtins.id", "ctypes
 )  # fmt: skip
 FOLDER_EVENTS = ("os.listdir", "os.scandir")
 _get_ident = _thread.get_ident  # as it is before gevent patches it
-IMPORTLIB = "<frozen importlib"
 MODULES_OF_PATHS = ("posixpath", "genericpath")
 """What os.path.exists and its like are made of."""
 # Its name before Python 3.11.
@@ -502,12 +506,3 @@ def _without_submodules(names: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in names.items()
         if not isinstance(value, ModuleType) and not name.startswith("__")
     }
-
-
-def as_importlib(function: Callable[..., Any]) -> Callable[..., Any]:
-    """By the name of its file Python takes a function for importlib's own: no traceback shows it
-    (Python/import.c, remove_importlib_frames), no warning is blamed on it."""
-    code = function.__code__
-    file = "<frozen importlib._bootstrap_external>"
-    function.__code__ = code.replace(co_filename=file)
-    return function

@@ -20,7 +20,7 @@ from typing import Any
 
 from flask_debuglaunch.serving.app.hidden_modules import HiddenModules
 from flask_debuglaunch.serving.app.imported_files import namespace_of
-from flask_debuglaunch.serving.app.installed_code import is_installed
+from flask_debuglaunch.serving.app.installed_code import as_importlib, is_installed
 from flask_debuglaunch.serving.app.interpreter_state import InterpreterState, look
 from flask_debuglaunch.serving.ipc_messages import Changes, Import
 
@@ -188,7 +188,7 @@ def passed_over(look_at: Callable[[str, Sequence[str]], None]) -> Callable[..., 
         look_at(absolute_name(name, globals, level), fromlist or ())
         return original(name, globals, locals, fromlist or (), level)
 
-    return _named_as_importlibs(_call_with_frames_removed)
+    return as_importlib(_call_with_frames_removed)
 
 
 def passed_over_import_module(
@@ -202,16 +202,7 @@ def passed_over_import_module(
         look_at(absolute_name(name[dots:], {"__package__": package}, dots), ())
         return original(name, package)
 
-    return _named_as_importlibs(_call_with_frames_removed)
-
-
-def _named_as_importlibs(function: Any) -> Callable[..., ModuleType]:
-    """By the names of its file and of the function Python takes it for importlib's own: no
-    traceback shows it (Python/import.c, remove_importlib_frames), no warning is blamed on it
-    (warnings.py), no debugger steps into it."""
-    code = function.__code__
-    function.__code__ = code.replace(co_filename="<frozen importlib._bootstrap>")
-    return function  # type: ignore[no-any-return]
+    return as_importlib(_call_with_frames_removed)
 
 
 def absolute_name(name: str, names: Mapping[str, Any] | None, level: int) -> str:

@@ -111,7 +111,7 @@ class ImportEffects:
         self._made = []
         started = [(imported, "starts a process")] if self._has_new_children() else []
         before, self._files = self._files, _open_files()
-        opened = [(imported, f"keeps {one} open") for one in self._files - before]
+        opened = [(imported, f"keeps {one} open") for one in _but_libraries(self._files - before)]
         return [*threads, *effects, *made, *started, *opened]
 
     def _threads_started(self, imported: str) -> list[tuple[str, str]]:
@@ -250,13 +250,14 @@ def _open_files() -> set[str]:
     for number in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):  # the listing's own
             found.add(os.readlink(f"/proc/self/fd/{number}"))
-    harmless = {*SHARED_FILES, *_libraries()}
-    return {one for one in found if one not in harmless and not one.startswith("/proc/")}
+    return {one for one in found if one not in SHARED_FILES and not one.startswith("/proc/")}
 
 
-def _libraries() -> set[str]:
-    """The files that code runs from. libffi keeps its own open, to map more of it
+def _but_libraries(files: set[str]) -> set[str]:
+    """Without those that code runs from. libffi keeps its own open, to map more of it
     (ffi_tramp_get_libffi in its src/tramp.c): importing ctypes since Python 3.14 is enough."""
+    if not files:  # so it is after nearly every import, and there are many
+        return files
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
         rows = [row.rstrip("\n").split(maxsplit=5) for row in maps]
-    return {row[5] for row in rows if len(row) == 6 and "x" in row[1]}
+    return files - {row[5] for row in rows if len(row) == 6 and "x" in row[1]}
