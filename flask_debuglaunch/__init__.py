@@ -103,7 +103,7 @@ def _planner(
     from flask_debuglaunch.configuration.keyword_arguments import read_arguments
     from flask_debuglaunch.configuration.load_settings import load_settings
     from flask_debuglaunch.deployment.service_settings import NAMES_OF_DEPLOYED
-    from flask_debuglaunch.detection import observe
+    from flask_debuglaunch.detect_environment import observe
     from flask_debuglaunch.plan import resolve
 
     file = Path(config) if config is not None else None

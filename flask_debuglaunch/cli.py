@@ -254,7 +254,7 @@ def _planner(
 
     start_again: where the flags name an account or a service, be that from here on.
     """
-    from flask_debuglaunch.detection import observe
+    from flask_debuglaunch.detect_environment import observe
     from flask_debuglaunch.plan import resolve
 
     config, given = _given(ctx, flags)

@@ -1,16 +1,12 @@
-"""Which process listens on a TCP port of this machine, as far as the system tells (Linux).
-
-The kernel's table is read and nothing is connected to: a debug port takes whoever connects for its
-IDE.
-"""
+"""Which process listens on a TCP port of this machine, as far as the system tells (Linux)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from flask_debuglaunch.process_table import PROC, open_files, processes
+from flask_debuglaunch.socket_table import ESTABLISHED, LISTEN, tcp_sockets
 
 
 @dataclass(frozen=True)
@@ -31,11 +27,12 @@ class PortOwner:
 
 def owner_of_port(port: int) -> PortOwner | None:
     """Who listens on the port; None if nobody does, or the system does not tell."""
-    inodes = set(_listening_inodes(port))
+    inodes = {one.inode for one in tcp_sockets() if one.state == LISTEN and one.port == port}
     if not inodes:
         return None
+    names = {f"socket:[{inode}]" for inode in inodes}
     for process in processes():
-        if inodes & _sockets_of(process):
+        if names & _names_of_open_files(process):
             return _owner(process)
     return PortOwner()
 
@@ -43,8 +40,8 @@ def owner_of_port(port: int) -> PortOwner | None:
 def is_met_elsewhere(owner: PortOwner, port: int) -> bool:
     """Is somebody connected to another port that it listens on? To debugpy's adapter that is the
     program which it debugs; the IDE takes the debug port."""
-    own = _sockets_of(PROC / str(owner.pid))
-    sockets = [one for one in _sockets() if one.inode in own]
+    own = _names_of_open_files(PROC / str(owner.pid))
+    sockets = [one for one in tcp_sockets() if f"socket:[{one.inode}]" in own]
     others = {one.port for one in sockets if one.state == LISTEN} - {port}
     return any(one.state == ESTABLISHED and one.port in others for one in sockets)
 
@@ -58,28 +55,5 @@ def _owner(process: Path) -> PortOwner:
     return PortOwner(int(process.name), name, tuple(arguments[:-1]))
 
 
-@dataclass(frozen=True)
-class _Socket:
-    """A row of the kernel's table of TCP sockets, proc(5)."""
-
-    port: int
-    state: str
-    inode: str
-
-
-LISTEN, ESTABLISHED = "0A", "01"
-
-
-def _listening_inodes(port: int) -> Iterator[str]:
-    return (one.inode for one in _sockets() if one.state == LISTEN and one.port == port)
-
-
-def _sockets() -> Iterator[_Socket]:
-    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
-        rows = table.read_text().splitlines()[1:] if table.exists() else []
-        for row in (line.split() for line in rows):
-            yield _Socket(int(row[1].rpartition(":")[2], 16), row[3], f"socket:[{row[9]}]")
-
-
-def _sockets_of(process: Path) -> set[str]:
+def _names_of_open_files(process: Path) -> set[str]:
     return {name for _, name in open_files(process)}

@@ -23,10 +23,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--thorough", action="store_true", help=text)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("hypothesis_profile"):
+        settings.load_profile("same" if _is_everything_wanted(config) else "quick")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Whoever runs all tests has them in minutes, each in its first variant; whoever names a file
     has all that is in it."""
-    if config.getoption("thorough") or _only_files(config):
+    if _is_everything_wanted(config):
         return
     first = {_without_variant(item): item for item in reversed(items)}
     kept = {item for item in first.values() if item.get_closest_marker("slow") is None}
@@ -38,20 +43,24 @@ def _without_variant(item: pytest.Item) -> str:
     return item.nodeid.partition("[")[0]
 
 
+def _is_everything_wanted(config: pytest.Config) -> bool:
+    return config.getoption("thorough") or _only_files(config)
+
+
 def _only_files(config: pytest.Config) -> bool:
     return all(".py" in argument for argument in config.args)
 
 
-# Wall clock: while other tests keep the cores busy, it says nothing about the code.
+# No deadline: wall clock, while other tests keep the cores busy, says nothing about the code.
 # The same examples in each run: what fails is what has been changed, not another draw.
 settings.register_profile(
     "same", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
+settings.register_profile("quick", settings.get_profile("same"), max_examples=25)
 # For a night of looking: pytest --hypothesis-profile long tests/configuration/test_fuzz.py
 settings.register_profile(
     "long", settings.get_profile("same"), derandomize=False, max_examples=20_000
 )
-settings.load_profile("same")
 
 
 @pytest.fixture(scope="session", autouse=True)

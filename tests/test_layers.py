@@ -21,7 +21,7 @@ LAYERS = [
     ["banner", "project_files"],
     ["plan"],
     ["deployment"],
-    ["detection", "configuration"],
+    ["detect_environment", "configuration"],
     ["debuggers"],
     ["launcher_notes"],
     [
@@ -38,7 +38,7 @@ LAYERS = [
         "start_directory",
         "terminal",
     ],
-    ["process_table", "redaction"],
+    ["process_table", "redaction", "socket_table"],
 ]
 # The same inside serving, the largest room.
 SERVING_LAYERS = [

@@ -128,6 +128,7 @@ def test_breakpoint_is_hit_and_the_response_delivered(
         assert len(ide.stops) == 2
 
 
+@pytest.mark.slow
 def test_module_is_launched(debugger: str, app: Path, port: int, url: str) -> None:
     if debugger == "pydevd":
         pytest.skip("PyDev can only run files")
@@ -161,6 +162,7 @@ def test_reloader_child_is_debugged_before_and_after_a_save(
         assert response.text == "Bye, World!"
 
 
+@pytest.mark.slow
 def test_breakpoints_are_changed_later(debugger: str, app: Path, port: int, url: str) -> None:
     before, after = marked_line(app), marked_line(app, "return")
     with debugging.launch(debugger, app, str(port), breakpoints={app: [before]}) as ide:
@@ -184,6 +186,7 @@ def test_unexpected_stop_fails_at_once(debugger: str, app: Path, port: int, url:
         assert ide.without_stop(http_get, f"{url}/plain").text == "plain"
 
 
+@pytest.mark.slow
 def test_uncaught_exception_stops_where_it_was_raised(
     debugger: str, app: Path, port: int, url: str
 ) -> None:
@@ -205,6 +208,7 @@ def test_uncaught_exception_stops_where_it_was_raised(
         assert response.result(TIMEOUT).text == "survived"
 
 
+@pytest.mark.slow
 def test_without_exception_filters_there_is_no_stop(
     debugger: str, app: Path, port: int, url: str
 ) -> None:
@@ -218,6 +222,7 @@ def test_without_exception_filters_there_is_no_stop(
         assert [stop.reason for stop in stops] == ["exception"]
 
 
+@pytest.mark.slow
 def test_steps_in_and_out(debugger: str, app: Path, port: int, url: str) -> None:
     breakpoints = {app: [marked_line(app, "call")]}
     with debugging.launch(debugger, app, str(port), breakpoints=breakpoints, filters=[]) as ide:
@@ -231,6 +236,7 @@ def test_steps_in_and_out(debugger: str, app: Path, port: int, url: str) -> None
         assert response.result(TIMEOUT).status == 200
 
 
+@pytest.mark.slow
 def test_pause(debugger: str, app: Path, port: int, url: str) -> None:
     with debugging.launch(debugger, app, str(port), breakpoints={app: [marked_line(app)]}) as ide:
         wait_for_port(port)
@@ -244,6 +250,7 @@ def test_pause(debugger: str, app: Path, port: int, url: str) -> None:
         assert response.result(TIMEOUT).text == "was busy"
 
 
+@pytest.mark.slow
 def test_red_square_leaves_nothing(debugger: str, app: Path, port: int) -> None:
     with debugging.launch(debugger, app, str(port), "debug") as ide:
         ide.wait_for_session(2)
@@ -305,6 +312,7 @@ def test_both_ways_of_hearing_of_children(
         assert len(stops) == 1
 
 
+@pytest.mark.slow
 def test_client_that_ignores_children(app: Path, port: int) -> None:
     require_debugger("debugpy")
     configuration = {"program": str(app), "args": [str(port), "debug"]}
@@ -314,6 +322,7 @@ def test_client_that_ignores_children(app: Path, port: int) -> None:
         assert len(editor.sessions) == 1
 
 
+@pytest.mark.slow
 def test_console_of_the_editor(app: Path, port: int, url: str) -> None:
     require_debugger("debugpy")
     configuration = {"program": str(app), "args": [str(port)], "console": "internalConsole"}

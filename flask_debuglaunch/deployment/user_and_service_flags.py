@@ -12,7 +12,7 @@ from flask_debuglaunch.configuration.command_line_flags import Given, read_argv
 from flask_debuglaunch.configuration.value_origins import Value
 from flask_debuglaunch.deployment.change_account import arrival, look_as, start_again_as
 from flask_debuglaunch.deployment.service_settings import NAMES_OF_DEPLOYED, UNKNOWN, Deployed
-from flask_debuglaunch.detection import Facts
+from flask_debuglaunch.detect_environment import Facts
 from flask_debuglaunch.errors import LaunchError
 
 

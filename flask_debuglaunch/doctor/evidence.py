@@ -11,7 +11,7 @@ from pathlib import Path
 from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.debuggers.debugger_interface import Debugger
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
-from flask_debuglaunch.detection import Facts
+from flask_debuglaunch.detect_environment import Facts
 from flask_debuglaunch.doctor.project_sources import Project, Source, look_at
 from flask_debuglaunch.doctor.running_launchers import RunningLauncher, launchers_of
 from flask_debuglaunch.plan import Plan

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_debuglaunch.detection import observe
+from flask_debuglaunch.detect_environment import observe
 from flask_debuglaunch.doctor import (
     account_checks,
+    address_checks,
     code_checks,
     configuration_checks,
-    debug_port_checks,
     debugger_checks,
     ide_file_checks,
     machine_checks,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CHECKS: tuple[Check, ...] = (
     *configuration_checks.CHECKS,
     *debugger_checks.CHECKS,
-    *debug_port_checks.CHECKS,
+    *address_checks.CHECKS,
     *code_checks.CHECKS,
     *ide_file_checks.CHECKS,
     *machine_checks.CHECKS,

@@ -13,9 +13,8 @@ from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
 from flask_debuglaunch.editor_links import editor_of_terminal
 from flask_debuglaunch.errors import LaunchError, did_you_mean
-from flask_debuglaunch.ides.containers.container_files import GENERATORS
 from flask_debuglaunch.ides.ide_interface import File, Project, Refused
-from flask_debuglaunch.ides.known_ides import IDE_OF, IDES
+from flask_debuglaunch.ides.known_ides import FOR_CONTAINERS, IDE_OF, IDES
 from flask_debuglaunch.ides.shareable_flags import shareable_flags
 from flask_debuglaunch.ides.workspace_folder import repository_above, workspace_folder
 from flask_debuglaunch.project_files import Change, apply, read
@@ -44,11 +43,11 @@ def generate(
 ) -> Generated:
     """What the IDEs need in the folder.
 
-    names: of IDE_OF; none: those that the folder is opened in; or one of containers.GENERATORS, and
+    names: of IDE_OF; none: those that the folder is opened in; or one of FOR_CONTAINERS, and
     what that is to be given. with_extras: texts of `--with`.
     config and given: `--config` and the flags that the files shall name. Raises LaunchError.
     """
-    if names and names[0] in GENERATORS:
+    if names and names[0] in FOR_CONTAINERS:
         _refuse_more(names[0], [*names[2:], *with_extras])
         return _for_container(
             names[0], next(iter(names[1:]), None), _project(folder, config, given)
@@ -70,7 +69,7 @@ def _refuse_more(name: str, words: Collection[str]) -> None:
 
 
 def _for_container(name: str, argument: str | None, project: Project) -> Generated:
-    made = GENERATORS[name](project, argument)
+    made = FOR_CONTAINERS[name](project, argument)
     changed = tuple(changes(made.files, project.read))
     return Generated(project.folder, changed, tuple(made.notes), provide=made.provide)
 
@@ -103,7 +102,7 @@ def _ide_of(name: str) -> str:
     debugger = DEBUGGERS.get(name.lower())
     if debugger is not None and debugger.ides:
         raise LaunchError(f"argv:{name}: is a debugger: name the IDE, {', '.join(debugger.ides)}")
-    known = [*IDE_OF, *GENERATORS]
+    known = [*IDE_OF, *FOR_CONTAINERS]
     raise LaunchError(
         f"argv:{name}: no such IDE. Known are {', '.join(known)}{did_you_mean(name.lower(), known)}"
     )

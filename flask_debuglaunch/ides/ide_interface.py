@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -79,6 +79,15 @@ class File(NamedTuple):
     """Relative to the project's folder, with slashes."""
     edit: Callable[[str | None], str]
     """The wanted text, from the one that is there (None if there is none). Raises Refused."""
+
+
+class ContainerFiles(NamedTuple):
+    """What puts the launcher into a container, and what there is to say of it."""
+
+    files: Sequence[File]
+    notes: Sequence[str]
+    provide: Callable[[], None] = lambda: None
+    """Has on disk what the files name, outside of the project. Raises LaunchError."""
 
 
 class Refused(Exception):

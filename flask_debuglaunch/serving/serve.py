@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flask_debuglaunch.banner import banner
-from flask_debuglaunch.detection import production_server, running_tests
+from flask_debuglaunch.detect_environment import production_server, running_tests
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.environ_for_app import drop_stale_variables

@@ -51,9 +51,9 @@ from flask_debuglaunch.serving.ipc_messages import (
     Watch,
     Writes,
 )
-from flask_debuglaunch.serving.processes.exclusive_resources import holds_what_next_may_need
 from flask_debuglaunch.serving.processes.exec_new_interpreter import start_afresh
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
+from flask_debuglaunch.serving.processes.ports_and_locks import holds_what_next_may_need
 from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance
 from flask_debuglaunch.serving.server.http_server import AppServer, make_server
 from flask_debuglaunch.serving.server.tls import ssl_context_of

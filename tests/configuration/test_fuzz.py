@@ -16,7 +16,7 @@ from flask_debuglaunch.cli import main
 from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.configuration.settings import DECLARATIONS
 from flask_debuglaunch.configuration.yaml_file import FLAGS, YAML_KEYS
-from flask_debuglaunch.detection import observe
+from flask_debuglaunch.detect_environment import observe
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.explanation import as_json, as_text
 from flask_debuglaunch.plan import resolve

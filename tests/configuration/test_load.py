@@ -11,7 +11,7 @@ from flask.helpers import get_debug_flag, get_load_dotenv
 from flask_debuglaunch.configuration.env_files import flask_combines_env_files
 from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.configuration.settings import Settings
-from flask_debuglaunch.detection import observe
+from flask_debuglaunch.detect_environment import observe
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import resolve
 

@@ -101,7 +101,6 @@ def write_files(folder: Path, config: str) -> None:
     write(generate(list(READERS), [], folder, Path(config), {"debug": True}))
 
 
-@settings(max_examples=60)
 @given(file_name)
 def test_every_file_names_the_yaml(config: str) -> None:
     with tempfile.TemporaryDirectory() as temporary:

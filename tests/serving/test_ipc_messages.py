@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.debuggers.join_debug_session import Session
-from flask_debuglaunch.detection import observe
+from flask_debuglaunch.detect_environment import observe
 from flask_debuglaunch.json_dataclasses import decode, encode
 from flask_debuglaunch.plan import Plan, resolve
 from flask_debuglaunch.serving import ipc_messages

@@ -16,12 +16,13 @@ from typing import Any
 import yaml
 
 from flask_debuglaunch.errors import LaunchError, did_you_mean
+from flask_debuglaunch.ides.containers import launcher_cache_folder
 from flask_debuglaunch.ides.containers.attach_target import EXTENSION, FILE, AttachTarget, extension
 from flask_debuglaunch.ides.containers.compose_project import ComposeProject, read_compose_project
 from flask_debuglaunch.ides.containers.compose_service import Service, service_of
 from flask_debuglaunch.ides.containers.dockerfile import Copied
 from flask_debuglaunch.ides.containers.launcher_cache_folder import HOST_FOLDER, IN_CONTAINER
-from flask_debuglaunch.ides.ide_interface import File, Project, Refused
+from flask_debuglaunch.ides.ide_interface import ContainerFiles, File, Project, Refused
 from flask_debuglaunch.server_command import PORTS, Served, read_command
 
 MARK = "# Written by `python -m flask_debuglaunch ide compose"
@@ -48,16 +49,16 @@ class Debugged:
     replaces_entrypoint: bool
 
 
-def compose_file(project: Project, name: str | None) -> tuple[File, list[str]]:
-    """compose.debug.yaml for the service (None: the one that there is), and what there is to say
-    of it. Raises LaunchError."""
-    return debug_file(read_compose_project(project.folder), project, name)
+def compose_files(project: Project, name: str | None) -> ContainerFiles:
+    """compose.debug.yaml for the service (None: the one that there is). Raises LaunchError."""
+    file, notes = debug_file(read_compose_project(project.folder), project, name)
+    return ContainerFiles([file], notes, launcher_cache_folder.provide)
 
 
 def debug_file(
     compose: ComposeProject, project: Project, name: str | None
 ) -> tuple[File, list[str]]:
-    """The same for services that have been read."""
+    """The same for services that have been read, and what there is to say of it."""
     debugged = _debugged(compose, name, project)
     late = compose.late.get(debugged.service.name, frozenset()) & {"ports", "profiles"}
     if late:

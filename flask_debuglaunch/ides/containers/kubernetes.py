@@ -18,10 +18,9 @@ from typing import Any, Final
 import yaml
 
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.ides.containers.container_files import ContainerFiles
 from flask_debuglaunch.ides.containers.dockerfile import Image, read_image
 from flask_debuglaunch.ides.containers.launcher_cache_folder import IN_CONTAINER, packed
-from flask_debuglaunch.ides.ide_interface import File, Project, Refused
+from flask_debuglaunch.ides.ide_interface import ContainerFiles, File, Project, Refused
 from flask_debuglaunch.server_command import PORTS, Served, read_command
 
 MARK = "# Written by `python -m flask_debuglaunch ide kubernetes"
@@ -82,7 +81,7 @@ def kubernetes_files(project: Project, manifest: str | None) -> ContainerFiles:
     files = [
         File(overlay.path(name), partial(_unless_theirs, text)) for name, text in texts.items()
     ]
-    return ContainerFiles(files, list(_notes(overlay, workload, project)), lambda: None)
+    return ContainerFiles(files, list(_notes(overlay, workload, project)))
 
 
 def _unless_theirs(text: str, present: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from flask_debuglaunch.detection import STALE_VARIABLES
+from flask_debuglaunch.detect_environment import STALE_VARIABLES
 from flask_debuglaunch.plan import Plan
 
 CHILD_MARKER = "_FLASK_DEBUGLAUNCH_CHILD"

@@ -27,8 +27,8 @@ from flask_debuglaunch.serving.app.installed_code import (
 )
 from flask_debuglaunch.serving.app.interpreter_state import InterpreterState, look
 from flask_debuglaunch.serving.app.module_graph import with_parents
+from flask_debuglaunch.serving.app.module_search_paths import places_before
 from flask_debuglaunch.serving.app.object_snapshot import Snapshot, foreign_objects, same
-from flask_debuglaunch.serving.app.places_of_modules import places_before
 from flask_debuglaunch.serving.app.preloadable_modules import (
     MOST_LOOKS,
     absolute_name,

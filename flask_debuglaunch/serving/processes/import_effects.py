@@ -15,7 +15,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from flask_debuglaunch.serving.app.imported_files import namespace_of
-from flask_debuglaunch.serving.processes.exclusive_resources import has_child
+from flask_debuglaunch.serving.processes.ports_and_locks import has_child
 
 FORK_SAFE_THREADS = (
     # jemalloc's own, in pyarrow's library for one: it prepares for a fork, and starts it anew in

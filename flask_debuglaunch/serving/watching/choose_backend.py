@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching.backend_interface import Events
@@ -43,34 +41,31 @@ def _kernel_events(folders: list[str], ended: SelfPipe) -> tuple[Events | None, 
     """The kernel's events, and what it gives none of."""
     if not folders:
         return None, None
+    is_linux = sys.platform == "linux"
     try:
-        if sys.platform != "linux":
-            from flask_debuglaunch.serving.watching.watchfiles_backend import WatchfilesEvents
-
-            return WatchfilesEvents(folders, ended), None
-        from flask_debuglaunch.serving.watching.inotify_backend import InotifyEvents
-
-        events = InotifyEvents(folders, ended)
+        return (_inotify_events if is_linux else _watchfiles_events)(folders, ended)
     except ImportError as error:
-        library = "inotify-simple" if sys.platform == "linux" else "watchfiles"
+        library = "inotify-simple" if is_linux else "watchfiles"
         why = f"{error}. What tells of changes at once: pip install --force-reinstall {library}"
         return None, Polled(frozenset(folders), why)
+
+
+def _inotify_events(folders: list[str], ended: SelfPipe) -> tuple[Events | None, Polled | None]:
+    from flask_debuglaunch.serving.watching.inotify_backend import InotifyEvents, why_no_events
+
+    try:
+        events = InotifyEvents(folders, ended)
     except OSError as error:
-        return None, Polled(frozenset(folders), _why_no_events(error))
-    if not events.unwatched:
+        return None, Polled(frozenset(folders), why_no_events(error))
+    if events.refusal is None:
         return events, None
-    reason = _why_no_events(OSError(errno.ENOSPC, ""))
-    return events, Polled(frozenset(events.unwatched), reason)
+    return events, Polled(frozenset(events.unwatched), why_no_events(events.refusal))
 
 
-def _why_no_events(error: OSError) -> str:
-    limits = {errno.ENOSPC: "max_user_watches", errno.EMFILE: "max_user_instances"}
-    limit = limits.get(error.errno or 0)
-    if sys.platform != "linux" or limit is None:
-        return f"the system gives no events ({error})"
-    file = Path("/proc/sys/fs/inotify") / limit
-    number = file.read_text().strip() if file.exists() else "unknown"
-    return (
-        f"inotify's limit for this user is used up (fs.inotify.{limit} is {number})."
-        f" Raise it: sudo sysctl fs.inotify.{limit}=524288"
-    )
+def _watchfiles_events(folders: list[str], ended: SelfPipe) -> tuple[Events | None, Polled | None]:
+    from flask_debuglaunch.serving.watching.watchfiles_backend import WatchfilesEvents
+
+    try:
+        return WatchfilesEvents(folders, ended), None
+    except OSError as error:
+        return None, Polled(frozenset(folders), f"the system gives no events ({error})")

@@ -12,6 +12,7 @@ import os
 import selectors
 from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path
 
 from inotify_simple import Event, INotify, flags
 
@@ -36,6 +37,8 @@ class InotifyEvents:
         """By the kernel's number: one, for a folder that is named in two ways (a link to it)."""
         self.unwatched: list[str] = []
         """Folders for which the kernel allows no more watches."""
+        self.refusal: OSError | None = None
+        """What it said of the last of them."""
         for folder in folders:
             self._watch(folder)
 
@@ -46,6 +49,7 @@ class InotifyEvents:
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 self.unwatched.append(folder)  # any other error: it is gone, or not ours to read
+                self.refusal = error
 
     def wait(self, seconds: float | None) -> dict[str, bool]:
         self._selector.select(seconds)
@@ -65,3 +69,17 @@ class InotifyEvents:
     def close(self) -> None:
         self._selector.close()
         self._inotify.close()
+
+
+def why_no_events(error: OSError) -> str:
+    """In words, and what to do, if it is one of the limits of a user (inotify(7))."""
+    limits = {errno.ENOSPC: "max_user_watches", errno.EMFILE: "max_user_instances"}
+    limit = limits.get(error.errno or 0)
+    if limit is None:
+        return f"the system gives no events ({error})"
+    file = Path("/proc/sys/fs/inotify") / limit
+    number = file.read_text().strip() if file.exists() else "unknown"
+    return (
+        f"inotify's limit for this user is used up (fs.inotify.{limit} is {number})."
+        f" Raise it: sudo sysctl fs.inotify.{limit}=524288"
+    )

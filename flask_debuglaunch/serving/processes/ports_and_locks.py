@@ -9,16 +9,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from flask_debuglaunch.socket_table import inodes_open_to_others
+
 _PROC = Path("/proc/self")
-# proc(5): the tables of sockets, with where the state and the inode stand, and the state of one
-# that others may send to.
-_TABLES = {
-    "tcp": (3, 9, "0A"),
-    "tcp6": (3, 9, "0A"),
-    "udp": (3, 9, "07"),
-    "udp6": (3, 9, "07"),
-    "unix": (3, 6, "00010000"),
-}
 
 
 class HasDescriptor(Protocol):
@@ -38,22 +31,13 @@ def holds_what_next_may_need(*ours: HasDescriptor) -> bool:
 
 def _listens_besides(ours: Iterable[HasDescriptor]) -> bool:
     others = set(_own_sockets()) - {os.fstat(one.fileno()).st_ino for one in ours}
-    return bool(others & set(_open_to_others()))
+    return bool(others & set(inodes_open_to_others()))
 
 
 def _own_sockets() -> Iterator[int]:
     for name in os.listdir(_PROC / "fd"):
         with contextlib.suppress(OSError):  # closed meanwhile
             yield os.fstat(int(name)).st_ino
-
-
-def _open_to_others() -> Iterator[int]:
-    for name, (state, inode, is_open) in _TABLES.items():
-        table = _PROC / "net" / name
-        for row in table.read_text().splitlines()[1:] if table.exists() else ():
-            columns = row.split()
-            if columns[state] == is_open:
-                yield int(columns[inode])
 
 
 def _has_lock() -> bool:
