@@ -67,9 +67,15 @@ def _with_relay(app: WSGIApplication, plan: Plan) -> WSGIApplication:
 
 
 def _with_werkzeugs_debugger(app: WSGIApplication, plan: Plan) -> WSGIApplication:
-    from werkzeug.debug import DebuggedApplication
+    import multiprocessing  # Werkzeug's debugger does anyway
 
-    debugged = DebuggedApplication(app, evalex=True)
+    from werkzeug import debug
+
+    if "fork" in multiprocessing.get_all_start_methods():
+        # It counts wrong PINs in a value that forks share. By Python 3.14's default context each
+        # worker would start another interpreter for that (multiprocessing.resource_tracker).
+        debug.Value = multiprocessing.get_context("fork").Value  # type: ignore[attr-defined]
+    debugged = debug.DebuggedApplication(app, evalex=True)
     # As run_simple does; without it the console refuses the host that the user chose.
     debugged.trusted_hosts.append(plan.host.value)
     return debugged
