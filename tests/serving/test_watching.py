@@ -19,6 +19,7 @@ import pytest
 from flask_debuglaunch.configuration.env_files import env_file_lookups
 from flask_debuglaunch.serving.ipc_messages import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
+from flask_debuglaunch.serving.watching import polling_backend
 from flask_debuglaunch.serving.watching.folder_scan import MAX_DEPTH, scan
 from flask_debuglaunch.serving.watching.mounts_without_events import polled_from_the_start
 from flask_debuglaunch.serving.watching.polling_backend import (
@@ -27,6 +28,7 @@ from flask_debuglaunch.serving.watching.polling_backend import (
     pause_after,
 )
 from flask_debuglaunch.serving.watching.watch_rules import WatchRules
+from flask_debuglaunch.serving.watching.watched_files import WatchedFiles
 from flask_debuglaunch.serving.watching.watcher import OpenEvents, Watcher
 from flask_debuglaunch.serving.watching.watchfiles_backend import WatchfilesEvents
 
@@ -316,6 +318,27 @@ def test_only_the_folders_without_events_are_polled(tmp_path: Path) -> None:
             (folders[1] / "one.py").write_text("")
             assert str(folders[1] / "one.py") in events.wait(TIMEOUT)
             assert events.wait(TIMEOUT) == {str(folders[0]): True}
+
+
+def test_what_was_edited_is_seen_before_everything_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling_backend, "LATEST_SECONDS", 4 * TIMEOUT)
+    edited, folder = tmp_path / "edited.py", str(tmp_path)
+    edited.write_text("")
+    watched = WatchRules(roots=frozenset([folder]), files=frozenset())
+    files = WatchedFiles(watched)
+    with closing(SelfPipe()) as ended:
+        events = PollingEvents([folder], ended, recent=files.recently_changed)
+        with closing(events):
+            assert events.wait(TIMEOUT) == {folder: True}
+            look_began = time.thread_time()
+            while pause_after(time.thread_time() - look_began) < TIMEOUT:
+                files.look_at_all()
+            edited.write_text("changed = 1")
+            assert events.wait(TIMEOUT) == {str(edited): True}
+            assert files.look_at([str(edited)]) == {str(edited)}
+            assert events.wait(0.2) == {}
 
 
 WRITER = """

@@ -8,14 +8,18 @@ from collections.abc import Iterable
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching.backend_interface import Events
 from flask_debuglaunch.serving.watching.mounts_without_events import Polled, polled_from_the_start
-from flask_debuglaunch.serving.watching.polling_backend import PollingEvents
+from flask_debuglaunch.serving.watching.polling_backend import PollingEvents, Recent
 from flask_debuglaunch.terminal import say
 
 
 class BestEvents:
-    """Opens the best events there are, and says once why some folders have to be polled."""
+    """Opens the best events there are, and says once why some folders have to be polled.
 
-    def __init__(self) -> None:
+    recent: the files that were changed last, for PollingEvents.
+    """
+
+    def __init__(self, recent: Recent) -> None:
+        self._recent = recent
         self._told: set[str] = set()
 
     def __call__(self, folders: Iterable[str], ended: SelfPipe) -> Events:
@@ -29,7 +33,8 @@ class BestEvents:
             self._tell(one)
         if kernel is not None and not polled:
             return kernel
-        return PollingEvents(frozenset().union(*(one.folders for one in polled)), ended, kernel)
+        all_polled = frozenset().union(*(one.folders for one in polled))
+        return PollingEvents(all_polled, ended, kernel, self._recent)
 
     def _tell(self, polled: Polled) -> None:
         if polled.reason not in self._told:

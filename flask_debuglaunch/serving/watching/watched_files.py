@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from operator import itemgetter
 
 from flask_debuglaunch.serving.watching.file_signature import (
     Signature,
@@ -18,6 +20,8 @@ from flask_debuglaunch.serving.watching.watch_rules import WatchRules, is_module
 COARSE_SECONDS = 3.0
 """A folder's time may be as coarse as 2 seconds (FAT): so long another file may come into it and
 leave it as it is."""
+RECENT_FILES = 20
+"""So many files are taken to be those that a person edits."""
 
 
 class WatchedFiles:
@@ -78,6 +82,10 @@ class WatchedFiles:
     def concerns(self, path: str) -> bool:
         """May there be something to look at? A folder that came, or went, is one too."""
         return self._is_turn(path) or bool(self._named_by(path))
+
+    def recently_changed(self) -> dict[str, Signature]:
+        """The few that were changed last, as they were at the last look."""
+        return dict(heapq.nlargest(RECENT_FILES, self._known.items(), key=itemgetter(1)))
 
     def look_at_all(self) -> set[str]:
         return self._take_over(scan(self.watched))

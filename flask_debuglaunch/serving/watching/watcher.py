@@ -40,8 +40,8 @@ class Watcher:
     """A thread that watches. Readable, for a selector, when `changed` has something to say."""
 
     def __init__(self, watched: WatchRules, open_events: OpenEvents | None = None) -> None:
-        self._open_events = open_events or BestEvents()
         self._files = WatchedFiles(watched)
+        self._open_events = open_events or BestEvents(self._files.recently_changed)
         self._found: set[str] = set()
         """What has changed and is not told of yet."""
         self._said_cut_off: set[str] = set()
