@@ -216,6 +216,7 @@ OWN_ASGI = (
 OWN = [
     OURS,
     STAT,
+    Kind("ours, PRELOAD: auto", (*LAUNCHER[:-1], "--preload", "auto", "--port")),
     Kind("uvicorn-hmr", ("-m", "uvicorn_hmr", "asgi:app", "--port")),
 ]
 OWN_SIZES = "10,100,300,1000"

@@ -172,6 +172,25 @@ def test_what_makes_a_module_hot(laboratory: Laboratory, reason: str) -> None:
     assert told["hot"]["module"] == reason
 
 
+# What the app does now between two imports, with why that needs a new interpreter.
+IN_BETWEEN = {
+    "1": "",
+    "words.items.append('b')": "objects of words before others",
+    "import os; os.environ['LAB'] = '1'": "os.environ['LAB'] before shop",
+    "for one in 'ab': words.items.append(one)": "objects of words before others",
+}
+
+
+@pytest.mark.parametrize("statement", IN_BETWEEN)
+def test_what_an_app_does_between_imports_is_seen(laboratory: Laboratory, statement: str) -> None:
+    main = f"import words\n{statement}\nimport shop.tax\nimport shop.cart\n"
+    told = laboratory.both_ways(SHOP, {"main.py": main})
+    assert "shop.tax" in told["cold"]
+    assert told["warm"].get("afresh", "") == IN_BETWEEN[statement]
+    if not IN_BETWEEN[statement]:
+        assert told["warm"] == told["fresh"]
+
+
 def test_an_app_that_does_without_a_module_now_is_started_anew(laboratory: Laboratory) -> None:
     """What the module has registered in an installed package is not seen."""
     registering = "import copyreg\nx = copyreg.dispatch_table.setdefault(float, None)\n"

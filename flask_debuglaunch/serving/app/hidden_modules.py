@@ -7,7 +7,7 @@ at each moment what it would be in a new interpreter.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -33,7 +33,14 @@ class HiddenModules:
             # While its package ran it was put there by that: it belongs to what the package is.
             if package not in run.partial and names.get(name) is self._modules[run.name]:
                 del names[name]
-        self._replay = Replay({run.name: run for run in runs})
+        self._runs = {run.name: run for run in runs}
+        self._replay = Replay(self._runs)
+        self._since_app_ran: set[str] = set()
+        """The modules that have come into sight since code of the app ran."""
+        self._exposed: set[str] = set()
+        """Those that were there when it ran: it may have changed their objects."""
+        self._looked_through: set[str] = set()
+        """Those of which it is known since then on which exposed ones they depend."""
 
     def module_of(self, file: str) -> str | None:
         """The name of the one that is made from the file."""
@@ -49,43 +56,77 @@ class HiddenModules:
         """One that the app does without now: what it has registered elsewhere must not be there."""
         return next(iter(self._modules), None)
 
-    def spec_of(self, name: str, order_differs: Callable[[], None]) -> ModuleSpec:
+    def spec_of(
+        self,
+        name: str,
+        order_differs: Callable[[], None],
+        relies_on: Callable[[Collection[str]], None],
+    ) -> ModuleSpec:
         """With which Python's import finds the module, as it is, and what it had imported.
 
         order_differs: called where a new interpreter would come to it in another way than it has
-        run; does not return.
+        run; does not return. relies_on: called with the modules that must be now as they were when
+        it ran ahead, and may have been changed since.
         """
-        loader: Any = _Revealing(self, self._modules[name], order_differs)
+        loader: Any = _Revealing(self, self._modules[name], order_differs, relies_on)
         return ModuleSpec(name, loader)
 
-    def changed(self) -> str | None:
-        """A module that is there, and whose objects the app has changed since it ran.
+    def app_ran(self) -> None:
+        """Code of the app has run, and may have changed the objects of what is there."""
+        self._exposed |= self._since_app_ran
+        self._since_app_ran.clear()
+        self._looked_through.clear()
+
+    def changed(self, names: Collection[str]) -> str | None:
+        """One of these modules whose objects the app has changed since it ran.
 
         Those that were seen to be changed do not count: no module that is here has imported them.
         """
-        for name, snapshot in self._snapshots.items():
-            if name not in self._modules and snapshot.is_changed():
+        for name in names:
+            if name in self._snapshots and self._snapshots[name].is_changed():
                 return name
         return None
 
-    def reveal(self, name: str) -> None:
-        """What is there after this module's import, and was not before. Raises OrderDiffers."""
-        for one in self._replay.import_(name):
+    def reveal(self, name: str) -> Collection[str]:
+        """What is there after this module's import, and was not before. Returns the exposed modules
+        on which that depends. Raises OrderDiffers."""
+        ended = self._replay.import_(name)
+        relied_on = self._exposed_below(ended) if self._exposed else ()
+        self._since_app_ran.update(ended)
+        for one in ended:
             module = self._modules.pop(one)
             sys.modules[one] = module
             package, _, last = one.rpartition(".")
             if one != name and package in sys.modules:  # for that one Python does it
                 setattr(sys.modules[package], last, module)
+        return relied_on
+
+    def _exposed_below(self, names: Sequence[str]) -> Collection[str]:
+        """Without those that were told of since code of the app ran."""
+        pending, found = [*names], []
+        while pending:
+            one = pending.pop()
+            if one in self._runs and one not in self._looked_through:
+                self._looked_through.add(one)
+                pending += self._runs[one].imports
+                if one in self._exposed:
+                    found.append(one)
+        return found
 
 
 class _Revealing:
     """A loader whose modules have run already."""
 
     def __init__(
-        self, hidden: HiddenModules, module: ModuleType, order_differs: Callable[[], None]
+        self,
+        hidden: HiddenModules,
+        module: ModuleType,
+        order_differs: Callable[[], None],
+        relies_on: Callable[[Collection[str]], None],
     ) -> None:
         self._hidden = hidden
         self._order_differs = order_differs
+        self._relies_on = relies_on
         self._module = module
         self._spec = namespace_of(module)["__spec__"]
 
@@ -96,6 +137,8 @@ class _Revealing:
         names: dict[str, Any] = namespace_of(module)
         names["__spec__"] = self._spec
         try:
-            self._hidden.reveal(self._spec.name)
+            relied_on = self._hidden.reveal(self._spec.name)
         except OrderDiffers:
             self._order_differs()
+        else:
+            self._relies_on(relied_on)

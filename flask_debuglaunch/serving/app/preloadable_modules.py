@@ -12,13 +12,14 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
 from flask_debuglaunch.serving.app.hidden_modules import HiddenModules
+from flask_debuglaunch.serving.app.import_statements import ImportStatements
 from flask_debuglaunch.serving.app.imported_files import namespace_of
 from flask_debuglaunch.serving.app.installed_code import as_importlib, is_installed
 from flask_debuglaunch.serving.app.interpreter_state import InterpreterState, look
@@ -83,6 +84,9 @@ class ImportRecorder:
         self._patches = contextlib.ExitStack()
         self._looks_left: int | None = None
         """At the objects of the project's modules; None: the app's module is being imported."""
+        self._to_look_at: set[str] = set()
+        """Modules of the project that must be as they were when that is over."""
+        self._statements = ImportStatements()
 
     @property
     def was_forked(self) -> bool:
@@ -105,8 +109,9 @@ class ImportRecorder:
         self.seconds += time.monotonic()
         self._is_left = True
         hidden = self._preloaded.hidden
-        if self._looks_left == 0 and hidden is not None:
-            self._look_at_objects(hidden, "others")
+        self._statements.module_runs()
+        if hidden is not None:
+            self._look_at_objects(hidden, self._to_look_at)
         if hidden is not None and not any(error) and (left := hidden.never_asked_for()):
             self._start_afresh("others", f"its imports, which are without {left} now,")
         sys.meta_path.remove(self)
@@ -122,6 +127,7 @@ class ImportRecorder:
         hidden = self._preloaded.hidden
         if hidden is not None and name in hidden:
             return self._revealed(hidden, name)
+        self._statements.module_runs()
         if not self._is_within_package():
             self._noted, self._spec = name, None
             if package_of(name) not in self._preloaded.left_out:
@@ -130,24 +136,36 @@ class ImportRecorder:
 
     def _revealed(self, hidden: HiddenModules, name: str) -> ModuleSpec:
         assert self._begun is not None
-        for what, _ in look().changes_since(self._begun)[:1]:
-            self._start_afresh(name, what)
-        if self._looks_left is not None and self._looks_left > 0:
-            self._looks_left -= 1
-            self._look_at_objects(hidden, name)
-        return hidden.spec_of(name, lambda: self._start_afresh(name, "the order of its imports"))
+        if self._statements.others_ran():
+            for what, _ in look().changes_since(self._begun)[:1]:
+                self._start_afresh(name, what)
+            hidden.app_ran()
+        return hidden.spec_of(
+            name,
+            lambda: self._start_afresh(name, "the order of its imports"),
+            lambda relied_on: self._rely_on(hidden, relied_on),
+        )
 
     def app_is_imported(self) -> None:
         """From now on it is a factory of the app that imports, and changes what it likes: what it
         changes after the last import concerns no module."""
         if self._preloaded.hidden is not None:
-            self._look_at_objects(self._preloaded.hidden, "others")
+            self._look_at_objects(self._preloaded.hidden, self._to_look_at)
+        self._to_look_at.clear()
         self._looks_left = MOST_LOOKS
 
-    def _look_at_objects(self, hidden: HiddenModules, name: str) -> None:
-        changed = hidden.changed()
+    def _rely_on(self, hidden: HiddenModules, modules: Collection[str]) -> None:
+        """These must be now as they were: in a factory that is looked at now, else in the end."""
+        if modules and self._looks_left:
+            self._looks_left -= 1
+            self._look_at_objects(hidden, modules)
+        else:
+            self._to_look_at.update(modules)
+
+    def _look_at_objects(self, hidden: HiddenModules, modules: Collection[str]) -> None:
+        changed = hidden.changed(modules)
         if changed is not None:
-            self._start_afresh(name, f"objects of {changed}")
+            self._start_afresh("others", f"objects of {changed}")
 
     def _is_within_package(self) -> bool:
         """Is the module that was noted last one of a package, and is its import under way?"""
