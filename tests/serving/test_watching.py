@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from select import select
 from typing import IO
@@ -29,7 +30,7 @@ from flask_debuglaunch.serving.watching.polling_backend import (
 )
 from flask_debuglaunch.serving.watching.watch_rules import WatchRules
 from flask_debuglaunch.serving.watching.watched_files import WatchedFiles
-from flask_debuglaunch.serving.watching.watcher import OpenEvents, Watcher
+from flask_debuglaunch.serving.watching.watcher import REST_SECONDS, OpenEvents, Watcher
 from flask_debuglaunch.serving.watching.watchfiles_backend import WatchfilesEvents
 
 from ..support.namespaces import in_namespace
@@ -163,15 +164,19 @@ def test_folders_that_come_and_go(folder: Folder) -> None:
 
 
 def test_many_files_at_once_are_told_of_at_once(folder: Folder) -> None:
-    names = {f"shop/module_{number}.py" for number in range(500)}
-    for name in names:
-        folder.save(name, "x = 1\n")
-    told: set[str] = set()
-    while not names <= told:
-        told |= folder.told()
-    for name in names:
-        folder.save(name, "x = 22\n")
-    assert folder.told() == names
+    names = {f"shop/module_{number}.py" for number in range(100)}
+    longest_pause = REST_SECONDS
+    while longest_pause > REST_SECONDS / 2:  # a busy machine: the files were not saved at once
+        text, saved = f"x = {os.urandom(4).hex()!r}\n", []
+        for name in names:
+            folder.save(name, text)
+            saved.append(time.monotonic())
+        longest_pause = max(after - before for before, after in pairwise(saved))
+        told = last = folder.told()
+        while not names <= told:
+            last = folder.told()
+            told |= last
+    assert last == names
 
 
 def test_what_does_not_count_is_not_told_of(folder: Folder) -> None:
