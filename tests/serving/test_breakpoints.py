@@ -240,6 +240,37 @@ def test_an_ide_that_ignores_child_processes(project: Project, debug_port: int) 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("debugger", "connection"),
+    [
+        ("debugpy", "present"),
+        ("debugpy", "listen"),
+        ("debugpy", "connect"),
+        ("pydevd", "present"),
+    ],
+)
+def test_a_slow_hand_over_takes_no_debugger_away(
+    project: Project, debugger: str, connection: str
+) -> None:
+    """Neither from the worker that waits for the IDE, nor from the next one. Where workers join
+    the supervisor's session: a worker that dials the IDE by itself gives up after 8 s."""
+    project.save("main.py", APP.format(text="one"))
+    with debug_app(debugger, connection, project.main, reload=True) as session:
+        debugged = Debugged(project, session)
+        session.ide.set_breakpoints(project.main, [MODULE_LINE, VIEW_LINE])
+        debugged.save("two")
+        debugged.expect_stops_in_new_code("two")
+        session.ide.awake.clear()
+        debugged.save("three")
+        session.program.wait_for_line("has not taken the new process over within 10 s, as it did")
+        session.ide.awake.set()
+        debugged.expect_stops_in_new_code("three")
+        debugged.save("four")
+        debugged.expect_stops_in_new_code("four")
+        assert not any("without the debugger" in line for line in session.program.lines)
+
+
+@pytest.mark.slow
 def test_our_own_end_is_no_stop(project: Project, debug_port: int) -> None:
     """VS Code stops at a SystemExit that is not zero."""
     with (

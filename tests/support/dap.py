@@ -347,6 +347,7 @@ class Editor(Ide[DapSession]):
     # Sessions
 
     def _start_session(self, configuration: Message) -> None:
+        self.awake.wait(TIMEOUT)
         connect = configuration["connect"]
         connection = socket.create_connection((connect["host"], connect["port"]), TIMEOUT)
         connection.settimeout(None)

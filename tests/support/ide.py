@@ -136,6 +136,9 @@ class Ide(ABC, Generic[SessionT]):
         """What was launched; it is killed at the end of the IDE's block."""
         self.port = 0
         """Where programs dial in, if this IDE listens."""
+        self.awake = threading.Event()
+        """While it is not set no further process is taken over: a busy or suspended machine."""
+        self.awake.set()
         self._stops: list[Stop] = []
         self._taken = 0
         self._log: list[str] = []

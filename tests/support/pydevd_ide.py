@@ -228,6 +228,7 @@ class PydevdIde(Ide[PydevdSession]):
                 self._in_background(self._start, session)
 
     def _start(self, session: PydevdSession) -> None:
+        self.awake.wait(TIMEOUT)
         self.greet(session)
         for file, lines in self.breakpoints.items():
             for line in lines:
