@@ -1,4 +1,4 @@
-"""The tables of sockets of this machine, Linux's proc(5); empty where the system has none.
+"""The tables of TCP sockets of this machine, Linux's proc(5); empty where the system has none.
 
 They are read and nothing is connected to: a debug port takes whoever connects for its IDE.
 """
@@ -11,15 +11,6 @@ from pathlib import Path
 
 LISTEN, ESTABLISHED = "0A", "01"
 """States of a TCP socket."""
-# The table of each protocol, with where the state and the inode stand, and the state of a socket
-# that others may connect or send to.
-_TABLES = {
-    "tcp": (3, 9, LISTEN),
-    "tcp6": (3, 9, LISTEN),
-    "udp": (3, 9, "07"),
-    "udp6": (3, 9, "07"),
-    "unix": (3, 6, "00010000"),
-}
 
 
 @dataclass(frozen=True)
@@ -36,12 +27,6 @@ def tcp_sockets() -> Iterator[TcpSocket]:
     for table in ("tcp", "tcp6"):
         for row in _rows(table):
             yield TcpSocket(int(row[1].rpartition(":")[2], 16), row[3], int(row[9]))
-
-
-def inodes_open_to_others() -> Iterator[int]:
-    """Of the sockets of every kind that others may connect or send to."""
-    for table, (state, inode, is_open) in _TABLES.items():
-        yield from (int(row[inode]) for row in _rows(table) if row[state] == is_open)
 
 
 def _rows(table: str) -> Iterator[list[str]]:

@@ -108,6 +108,7 @@ def join(session: Session) -> None:
     """
     preload(session)
     internals.notice_being_let_go()
+    internals.wake_when_told_to_run()
     internals.hand_over(_dial(session))
     if session.protocol is not None:
         defaults: Any = importlib.import_module("_pydevd_bundle.pydevd_defaults")

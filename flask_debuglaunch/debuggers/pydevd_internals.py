@@ -316,6 +316,24 @@ def _place_of(wait: dict[str, Any]) -> str:
 # The connection to the IDE
 
 
+def wake_when_told_to_run() -> None:
+    """Have the thread that waits for the IDE's breakpoints go on when it has them all. By itself it
+    looks in fixed steps. Needs pydevd to be imported."""
+    api: Any = getattr(sys.modules.get("_pydevd_bundle.pydevd_api"), "PyDevdAPI", None)
+    original = getattr(api, "run", None)
+    if original is None:
+        return
+
+    def run(self: Any, debugger: Any) -> Any:
+        result = original(self, debugger)
+        waking = getattr(debugger, "_py_db_command_thread_event", None)
+        if waking is not None:
+            waking.set()
+        return result
+
+    api.run = run
+
+
 def notice_being_let_go() -> None:
     """debugpy's adapter lets a process go that no IDE is there for: it attaches, and leaves at once
     (servers.Connection, "unblocking"). In between no IDE is attached. IDEs say more than the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 
 from flask_debuglaunch.errors import LaunchError
@@ -10,6 +11,7 @@ OLDEST_FLASK = "3"
 """The first part of its version, as in pyproject.toml."""
 
 
+@functools.cache  # it reads the metadata; what is forked has it from the fork server
 def require_flask() -> None:
     """Raises LaunchError where the Flask of this environment is missing or too old for us."""
     wanted = f"Install it for {sys.executable}: pip install 'flask>={OLDEST_FLASK}'"

@@ -88,6 +88,15 @@ def test_hidden_frames(pydevd: Any) -> None:
         assert parameters(pydevd.PyDB.dont_trace_external_files) == ["self", "abs_path"]
 
 
+def test_waiting_for_the_breakpoints(pydevd: Any) -> None:
+    if not is_family(pydevd):
+        pytest.skip("pydevd-pycharm waits elsewhere")
+    api = importlib.import_module("_pydevd_bundle.pydevd_api").PyDevdAPI
+    assert parameters(api.run) == ["self", "py_db"]
+    waits = inspect.getsource(pydevd.PyDB.wait_for_ready_to_run)
+    assert "_py_db_command_thread_event.wait" in waits
+
+
 @pytest.mark.usefixtures("pydevd")
 def test_what_debugpys_adapter_asks() -> None:
     if not is_installed("debugpy"):

@@ -22,6 +22,7 @@ from typing import Any
 
 from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.debuggers import join_debug_session
+from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
 from flask_debuglaunch.serving.app.environ_for_app import set_for_app
 from flask_debuglaunch.serving.app.imported_files import ImportsSeen, files_and_folders_of_imports
@@ -33,6 +34,7 @@ from flask_debuglaunch.serving.app.preloadable_modules import (
     package_of,
 )
 from flask_debuglaunch.serving.app.server_calls_in_app import let_others_serve
+from flask_debuglaunch.serving.installed_flask import require_flask
 from flask_debuglaunch.serving.ipc_messages import (
     Changes,
     Exited,
@@ -170,6 +172,8 @@ class Preloading:
             if self._preload.session is not None:
                 join_debug_session.preload(self._preload.session)
             importlib.import_module("flask_debuglaunch.serving.worker_main")
+            with contextlib.suppress(LaunchError):  # the worker says so
+                require_flask()
             for found in effects.found(""):
                 raise CannotFork("{} {} while it is imported".format(*found))
         for file in self._seen.new_files():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
+import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
-
-from flask_debuglaunch.socket_table import inodes_open_to_others
 
 _PROC = Path("/proc/self")
 
@@ -30,14 +30,37 @@ def holds_what_next_may_need(*ours: HasDescriptor) -> bool:
 
 
 def _listens_besides(ours: Iterable[HasDescriptor]) -> bool:
-    others = set(_own_sockets()) - {os.fstat(one.fileno()).st_ino for one in ours}
-    return bool(others & set(inodes_open_to_others()))
+    inodes = {os.fstat(one.fileno()).st_ino for one in ours}
+    return any(_is_open_to_others(number) for number in _own_sockets(inodes))
 
 
-def _own_sockets() -> Iterator[int]:
+def _own_sockets(inodes: Container[int]) -> Iterator[int]:
+    """The descriptors of this process's sockets, but for those of these inodes."""
     for name in os.listdir(_PROC / "fd"):
         with contextlib.suppress(OSError):  # closed meanwhile
-            yield os.fstat(int(name)).st_ino
+            status = os.fstat(int(name))
+            if stat.S_ISSOCK(status.st_mode) and status.st_ino not in inodes:
+                yield int(name)
+
+
+def _is_open_to_others(descriptor: int) -> bool:
+    """May others connect or send to it? Asked of the socket itself: the kernel takes many
+    milliseconds for its tables of all of them."""
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as one:
+        if one.type == socket.SOCK_DGRAM:
+            return one.family in (socket.AF_INET, socket.AF_INET6) and _is_bound_only(one)
+        return bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    return False
+
+
+def _is_bound_only(datagrams: socket.socket) -> bool:
+    if datagrams.getsockname()[1] == 0:
+        return False
+    try:
+        datagrams.getpeername()
+    except OSError:
+        return True
+    return False
 
 
 def _has_lock() -> bool:
