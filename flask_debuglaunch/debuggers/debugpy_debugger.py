@@ -104,8 +104,10 @@ class Debugpy(PydevdBase):
 
 def _is_listened_by_program() -> bool:
     """Has the program's own code called debugpy.listen(), rather than `python -m debugpy`?"""
-    listen = getattr(sys.modules.get("debugpy.server.api"), "listen", None)
-    return getattr(listen, "called", False) and "debugpy.server.cli" not in sys.modules
+    api = sys.modules.get("debugpy.server.api")
+    # Not listen.called, which debugpy has since 1.8.15 only.
+    has_adapter = getattr(api, "_adapter_process", None) is not None
+    return has_adapter and "debugpy.server.cli" not in sys.modules
 
 
 def _adapter_environment(endpoint: Endpoint, lifeline: Lifeline) -> dict[str, str]:
