@@ -29,12 +29,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Whoever runs all tests has them in minutes, each in its first variant; whoever names a file
-    has all that is in it."""
+    """Whoever runs all tests has them in minutes, each in its first variant, unless they are quick;
+    whoever names a file has all that is in it."""
     if _is_everything_wanted(config):
         return
     first = {_without_variant(item): item for item in reversed(items)}
     kept = {item for item in first.values() if item.get_closest_marker("slow") is None}
+    kept.update(item for item in items if item.get_closest_marker("quick"))
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
 

@@ -25,6 +25,8 @@ from flask_debuglaunch.plan import (
     seconds_worth_keeping,
 )
 
+pytestmark = pytest.mark.quick
+
 NOBODY = Facts(folder=Path("/project"), python=(3, 12), platform="linux")
 EXTERNAL = ("debugpy", "pydevd", "pydevd-pycharm")
 

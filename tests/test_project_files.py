@@ -24,6 +24,8 @@ from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.ides.change_report import diff
 from flask_debuglaunch.project_files import Change, apply, read
 
+pytestmark = pytest.mark.quick
+
 NAME = ".vscode/launch.json"
 TEXTS = {
     "LF": "{\n}\n",

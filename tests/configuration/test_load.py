@@ -17,6 +17,8 @@ from flask_debuglaunch.plan import resolve
 
 from ..support.processes import in_background
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(autouse=True)
 def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

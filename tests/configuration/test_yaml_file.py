@@ -10,6 +10,8 @@ import pytest
 from flask_debuglaunch.configuration.yaml_file import read_yaml
 from flask_debuglaunch.errors import LaunchError
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(autouse=True)
 def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

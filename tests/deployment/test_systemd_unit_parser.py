@@ -11,6 +11,8 @@ from flask_debuglaunch.deployment.systemd_unit_parser import (
     words_of,
 )
 
+pytestmark = pytest.mark.quick
+
 
 def test_a_unit_file() -> None:
     text = (

@@ -147,6 +147,7 @@ def test_the_click_dials_an_ide_that_was_started_after_the_app(
             app.stops_at_once(ide, path, token)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("debugger", ["debugpy", "pydevd", "pydevd-pycharm"])
 def test_the_click_dials_an_ide_that_was_started_again(tmp_path: Path, debugger: str) -> None:
     with ExitStack() as running:

@@ -136,6 +136,7 @@ def test_a_hundred_megabytes_come_free_with_age() -> None:
     assert resident_bytes(os.getpid()) - before < 20 * MB
 
 
+@pytest.mark.slow
 def test_a_thousand_errors_leave_nothing_behind() -> None:
     client, held = failing_client(KeptErrors(lambda function: None, print), MB)
 

@@ -357,6 +357,7 @@ def test_what_was_edited_and_what_depends_on_it_runs_in_each_worker(shop: Projec
         assert "Started anew" not in served.program.output
 
 
+@pytest.mark.slow
 def test_many_files_saved_at_once_are_not_being_edited(shop: Project, tmp_path: Path) -> None:
     names = [f"more{number}" for number in range(MOST_AT_ONCE)]
     for name in names:
@@ -394,6 +395,7 @@ while clock() < end:
 """
 
 
+@pytest.mark.slow
 def test_auto_keeps_modules_that_take_long(shop: Project) -> None:
     shop.save("shop/words.py", MODULE + SLOW)
     with shop.served("--preload", "auto") as served:

@@ -83,6 +83,7 @@ def test_it_is_debugged_and_reloaded(project: Project) -> None:
             assert response.result(30) == text
 
 
+@pytest.mark.slow
 def test_it_ends_with_the_supervisor_while_it_is_stopped(project: Project) -> None:
     with debugged(project) as (served, editor):
         in_background(http_get, served.url)

@@ -69,6 +69,7 @@ def assert_nothing_was_in_the_way(served: Served) -> None:
     assert not [line for line in served.program.lines if any(one in line for one in NOT_WARM)]
 
 
+@pytest.mark.slow
 def test_a_linked_environment_and_what_python_itself_imports_from_pythonpath(
     project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -127,6 +128,7 @@ def test_where_there_is_no_fork_a_process_waits_with_the_packages_imported(
         served.wait_for_text("False", "/who")
 
 
+@pytest.mark.slow
 def test_a_python_without_pidfd_open(
     project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -168,6 +168,7 @@ seeded = random.Random(1)
 """
 
 
+@pytest.mark.slow
 def test_random_generators_that_a_package_holds(project: Project, package: Path) -> None:
     package.write_text(DRAWN)
     look = "\ndef look():\n    return [installed.generator.random(), installed.seeded.random()]\n"
@@ -232,6 +233,7 @@ kept = open(_ctypes.__file__, "rb")
 """
 
 
+@pytest.mark.slow
 def test_a_library_that_keeps_its_own_file_open_is_shared(project: Project, package: Path) -> None:
     """As libffi does, since Python 3.14 as soon as ctypes is imported."""
     package.write_text(LIBRARY)
@@ -308,6 +310,7 @@ def test_a_fork_server_that_cannot_fork_becomes_the_next_worker(
         assert len(set(heavy)) == 1
 
 
+@pytest.mark.slow
 def test_names_of_opentelemetrys_keys_may_be_shared(project: Project, package: Path) -> None:
     (package.parent / "opentelemetry").mkdir()
     create_key = "import uuid\n\ndef create_key(name):\n    return name + str(uuid.uuid4())\n"

@@ -218,6 +218,7 @@ def test_what_packages_print_on_import_is_printed_once_a_start(
     assert said <= 1 + served.reloads - 1
 
 
+@pytest.mark.slow
 def test_numpy_can_be_preloaded(project: Project) -> None:
     """OpenBLAS starts threads while it is imported, and survives a fork."""
     project.save(
@@ -231,6 +232,7 @@ def test_numpy_can_be_preloaded(project: Project) -> None:
         assert served.text() == "125000000.0"
 
 
+@pytest.mark.slow
 def test_a_fork_server_that_hangs_does_not_keep_anybody_waiting(project: Project) -> None:
     project.save("main.py", HELLO.format(text="one") + WORKER)
     with project.served() as served:
