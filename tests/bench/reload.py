@@ -10,7 +10,8 @@ client attached; then how long the client waits for an evaluation and for a step
 and variables. launched: the same waits where the IDE has started the server. ides: from a save to
 the stop, started by the debugger that an IDE brings along (pip fetches copies of debugpy and
 pydevd). idle: processor time while nothing happens, on a project of 5,000 files. polling: the
-same, and saves of any file at any moment, where the system tells of no change. load: requests lost during reloads. Each figure is a median with the smallest and the largest one; the ratio is to
+same, and saves of any file at any moment, where the system tells of no change. streams: from a
+save to the response while a client holds a connection that may never end. load: requests lost during reloads. Each figure is a median with the smallest and the largest one; the ratio is to
 the first peer named.
 """
 
@@ -22,6 +23,7 @@ import importlib.util
 import json
 import os
 import random
+import ssl
 import statistics
 import subprocess
 import sys
@@ -30,9 +32,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from socket import create_connection
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -115,6 +118,8 @@ class Server:
     kind: Kind
     folder: Path
     imports: str = ""
+    views: str = ""
+    tls: bool = False
     port: int = field(default_factory=free_port)
     debug_port: int = field(default_factory=free_port)
     version: int = 0
@@ -141,12 +146,12 @@ class Server:
         """Save the next version of the app; returns when."""
         self.version += 1
         new = self.folder / ".main.py"
-        new.write_text(APP.format(imports=self.imports, version=self.version))
+        new.write_text(APP.format(imports=self.imports, version=self.version) + self.views)
         os.replace(new, self.folder / "main.py")
         return time.perf_counter()
 
     def wait_until_served(self) -> None:
-        while get(self.port) != str(self.version):
+        while get(self.port, self.tls) != str(self.version):
             pass
 
     def time_a_save(self) -> float:
@@ -155,9 +160,16 @@ class Server:
         return time.perf_counter() - start
 
 
-def get(port: int) -> str | None:
+TRUSTING = ssl._create_unverified_context()
+
+
+def get(port: int, tls: bool = False) -> str | None:
     """The answer, or None if the server did not take or finish the request."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = (
+        http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=TRUSTING)
+        if tls
+        else http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    )
     try:
         connection.request("GET", "/")
         return connection.getresponse().read().decode()
@@ -478,6 +490,76 @@ def processor_seconds(server: Server) -> dict[Path, float]:
     }
 
 
+@dataclass(frozen=True)
+class Conversation:
+    """What a client says before it falls silent and leaves the connection open."""
+
+    opening: bytes
+    is_answered: bool = False
+    tls: bool = False
+
+
+CONVERSATIONS = {
+    "nothing": Conversation(b""),
+    "an event stream": Conversation(b"GET /events HTTP/1.1\r\n\r\n", is_answered=True),
+    "a websocket": Conversation(
+        b"GET /socket HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        is_answered=True,
+    ),
+    "half a request": Conversation(b"GET / HTTP/1.1\r\nHost"),
+    "nothing, TLS": Conversation(b"", tls=True),
+    "half a TLS handshake": Conversation(b"\x16\x03\x01", tls=True),
+}
+STREAMING_VIEWS = """
+import itertools, time
+from flask import request
+
+@app.get("/events")
+def events():
+    endless = (time.sleep(0.05) or "data: 1\\n\\n" for _ in itertools.count())
+    return app.response_class(endless, mimetype="text/event-stream")
+
+@app.get("/socket", websocket=True)
+def socket():
+    connection = request.environ["werkzeug.socket"]
+    connection.sendall(b"HTTP/1.1 101 Switching Protocols\\r\\n\\r\\n")
+    while connection.recv(100):
+        pass
+    return ""
+"""
+
+
+def time_streams(conversation: Conversation, saves: int) -> Rows:
+    with ExitStack() as cleanup:
+        kinds = [over_tls(kind) if conversation.tls else kind for kind in (OURS, STAT)]
+        servers = [
+            Server(kind, folder(cleanup), views=STREAMING_VIEWS, tls=conversation.tls).start(
+                cleanup
+            )
+            for kind in kinds
+        ]
+        time_it = partial(time_a_save_beside, conversation)
+        take_turns(servers, 2, time_it)
+        return take_turns(servers, saves, time_it)
+
+
+def over_tls(kind: Kind) -> Kind:
+    *command, port_flag = kind.command
+    return replace(kind, command=(*command, "--cert", "adhoc", port_flag))
+
+
+def time_a_save_beside(conversation: Conversation, server: Server) -> float:
+    if not conversation.opening:
+        return server.time_a_save()
+    with create_connection(("127.0.0.1", server.port), 60) as client:
+        client.sendall(conversation.opening)
+        if conversation.is_answered:
+            client.recv(12)
+        else:
+            time.sleep(SETTLE_SECONDS)  # until the server has taken it
+        return server.time_a_save()
+
+
 def count_lost(reloads: int) -> Rows:
     with ExitStack() as cleanup:
         servers = [Server(kind, folder(cleanup)).start(cleanup) for kind in (OURS, STAT)]
@@ -532,6 +614,9 @@ def measure(
             rows, idle = time_polling(files, saves, 20)
             yield f"save to response, polling {files:,} files", "ms", rows
             yield f"processor time in 20 idle seconds, polling {files:,} files", "s", idle
+    if "streams" in only:
+        for name, conversation in CONVERSATIONS.items():
+            yield f"save to response beside {name}", "ms", time_streams(conversation, saves)
     if "load" in only:
         yield "requests lost in 50 reloads under load", "", count_lost(50)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-CUT_OFF_SECONDS = 0.2
+CUT_OFF_SECONDS = 0.1
 """How long a reload waits for connections of which no answer will come: time enough for the rest of
 a request."""
 DRAIN_STEP_SECONDS = 0.02
