@@ -13,7 +13,7 @@ from flask_debuglaunch.serving.watching.file_signature import (
     signatures,
 )
 
-POLL_SECONDS, LATEST_SECONDS = 0.15, 0.7
+POLL_SECONDS, LATEST_SECONDS = 0.15, 0.85
 """Between two looks: the shortest and the usual longest pause."""
 SHARE = 0.017
 """Of a core, so that with the waking and the few files it is less than 2 %: a look at 2,000 files

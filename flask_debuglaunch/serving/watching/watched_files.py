@@ -20,7 +20,7 @@ from flask_debuglaunch.serving.watching.watch_rules import WatchRules, is_module
 COARSE_SECONDS = 3.0
 """A folder's time may be as coarse as 2 seconds (FAT): so long another file may come into it and
 leave it as it is."""
-RECENT_FILES = 20
+RECENT_FILES = 10
 """So many files are taken to be those that a person edits."""
 
 
