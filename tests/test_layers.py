@@ -48,9 +48,10 @@ SERVING_LAYERS = [
     ["processes"],
     ["watching"],
     ["app"],
-    ["ipc_messages"],
     ["time_limit"],
-    ["attach_debugger", "server"],
+    ["attach_debugger"],
+    ["ipc_messages"],
+    ["server"],
     ["installed_flask", "self_pipe", "terminal_modes", "working_directory"],
 ]
 DEBUGGER_LIBRARIES = {"debugpy", "pydevd", "pydevd_pycharm", "_pydevd_bundle", "_pydev_bundle"}

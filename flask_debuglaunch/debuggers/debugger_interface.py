@@ -82,9 +82,11 @@ class Debugger(Protocol):
         when_lost is called, in a thread of its own, when nobody listens there any more.
         """
 
-    def connect(self, endpoint: Endpoint, seconds: float = 0) -> None:
+    def connect(self, endpoint: Endpoint, seconds: float = 0, *, is_known: bool = False) -> None:
         """Connect to the IDE at the endpoint, waiting so long until it listens.
 
+        is_known: an IDE has answered there before. If it says nothing now, it is busy, and is
+        waited for as long as this process lives.
         Returns when the breakpoints are set. Raises DebuggerUnavailable.
         """
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import socket
 
 SILENCE_SECONDS = 8.0
-"""How long an IDE may take for its first word."""
+"""How long what listens there may take for its first word before it is taken for something else."""
 MESSAGE_SECONDS = 1.0
 """How long its first message may take to come as a whole."""
 DEBUG_PORT_OF_DEBUGPY = re.compile(rb'Content-Length: .*"event"', re.DOTALL)
@@ -39,10 +39,15 @@ class IdeServer:
     start: str
 
 
-def dial(server: IdeServer, endpoint: Endpoint, seconds: float) -> socket.socket:
-    """Connect, waiting so long until somebody listens. Raises DebuggerUnavailable."""
+def dial(
+    server: IdeServer, endpoint: Endpoint, seconds: float, silence: float | None = SILENCE_SECONDS
+) -> socket.socket:
+    """Connect, waiting so long until somebody listens. Raises DebuggerUnavailable.
+
+    silence: how long its first word is waited for; None: for ever.
+    """
     connection = _connected(server, endpoint, seconds)
-    heard = _first_words(connection, server.greeting)
+    heard = _first_words(connection, server.greeting, silence)
     if server.greeting.match(heard):
         connection.settimeout(None)
         return connection
@@ -70,11 +75,13 @@ def _connected(server: IdeServer, endpoint: Endpoint, seconds: float) -> socket.
         time.sleep(0.05)
 
 
-def _first_words(connection: socket.socket, greeting: re.Pattern[bytes]) -> bytes:
+def _first_words(
+    connection: socket.socket, greeting: re.Pattern[bytes], silence: float | None
+) -> bytes:
     """What the other side says first, left in the socket; empty if it says nothing in time."""
     import socket
 
-    connection.settimeout(SILENCE_SECONDS)
+    connection.settimeout(silence)
     try:
         heard = connection.recv(1000, socket.MSG_PEEK)
         deadline = time.monotonic() + MESSAGE_SECONDS

@@ -29,7 +29,7 @@ class NoDebugger:
     def listen(self, endpoint: Endpoint, when_lost: Callable[[], None]) -> None:
         raise NotImplementedError(f"{self.name} has no connection")
 
-    def connect(self, endpoint: Endpoint, seconds: float = 0) -> None:
+    def connect(self, endpoint: Endpoint, seconds: float = 0, *, is_known: bool = False) -> None:
         raise NotImplementedError(f"{self.name} has no connection")
 
     def wait_for_client(self, seconds: float) -> bool:

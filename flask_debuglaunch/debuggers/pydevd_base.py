@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from flask_debuglaunch import fix_commands
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, PathMappings, Presence
-from flask_debuglaunch.debuggers.ide_connection import IdeServer, dial
+from flask_debuglaunch.debuggers.ide_connection import SILENCE_SECONDS, IdeServer, dial
 from flask_debuglaunch.debuggers.pdb_patch import let_pdb_trace
 from flask_debuglaunch.debuggers.post_mortem import stop_post_mortem
 from flask_debuglaunch.debuggers.pydevd_resume_patch import wake_at_once
@@ -50,12 +50,13 @@ class PydevdBase:
     def listen(self, endpoint: Endpoint, when_lost: Callable[[], None]) -> None:
         raise NotImplementedError(f"{self.name} only connects, it does not listen ({endpoint})")
 
-    def connect(self, endpoint: Endpoint, seconds: float = 0) -> None:
+    def connect(self, endpoint: Endpoint, seconds: float = 0, *, is_known: bool = False) -> None:
         self._import()
         # A connection of our own, handed over: pydevd's own attempt would print a traceback and
         # leave a half-made debugger behind, and asking first whether somebody listens would look
         # to the IDE like a client that left.
-        internals.hand_over(dial(self.ide_server, endpoint, seconds))
+        silence = None if is_known else SILENCE_SECONDS
+        internals.hand_over(dial(self.ide_server, endpoint, seconds, silence))
         with self._refused_if_too_old():
             self._attach(endpoint)
 

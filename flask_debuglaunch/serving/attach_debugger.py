@@ -14,6 +14,7 @@ from flask_debuglaunch.debuggers.join_debug_session import Session
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS, present_debugger
 from flask_debuglaunch.errors import DebuggerUnavailable, LaunchError
 from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.serving.ipc_messages import Task
 from flask_debuglaunch.terminal import say
 
 ATTACH_SECONDS = 300.0
@@ -63,22 +64,58 @@ def current_session() -> Session | None:
     return join_debug_session.session_of_this_process()
 
 
-def attach_worker(plan: Plan, session: Session | None) -> None:
-    """In a worker: join the supervisor's session, or dial the IDE."""
+def session_to_join(task: Task) -> Session | None:
+    """The supervisor's session that a worker joins; None where it dials the IDE by itself, or is
+    served without the debugger."""
+    return task.session if task.use_debugger else None
+
+
+def asks_ide(task: Task) -> bool:
+    """Is an IDE asked for this worker that has no reason to refuse, so that the supervisor's
+    deadlines are what it has to keep? One that is dialled for the first time has its own: there may
+    be none (--wait), or something else that listens there."""
+    return session_to_join(task) is not None or (task.ide_is_known and _dials(task))
+
+
+def attach_worker(task: Task) -> None:
+    """In a worker: join the supervisor's session, or dial the IDE. Raises DebuggerUnavailable, but
+    only on the first start: what serves already goes on without the debugger if need be."""
+    session = session_to_join(task)
     if session is not None:
-        if plan.connection.value != "present":  # an IDE that starts us knows the paths
-            debugger_of(plan).map_paths(plan.settings.path_mappings.value)
-        _join(session)
-    elif plan.connection.value == "connect" and not _is_held_by_supervisor(plan):
-        _meet(plan, is_over=lambda: False)
-    debugger_of(plan).settle_in()
+        _join(task.plan, session)
+    elif _dials(task) and task.ide_is_known:
+        _dial_again(task.plan)
+    elif _dials(task):
+        _meet(task.plan, is_over=lambda: False, may_fail=task.is_first)
+    debugger_of(task.plan).settle_in()
 
 
-def _join(session: Session) -> None:
+def _dials(task: Task) -> bool:
+    """Does the worker dial the IDE by itself?"""
+    is_dialled = task.plan.connection.value == "connect" and not _is_held_by_supervisor(task.plan)
+    return is_dialled and task.use_debugger
+
+
+def _join(plan: Plan, session: Session) -> None:
+    if plan.connection.value != "present":  # an IDE that starts us knows the paths
+        debugger_of(plan).map_paths(plan.settings.path_mappings.value)
     try:
         join_debug_session.join(session)
     except DebuggerUnavailable as error:
-        say(f"{error}. Until the next reload the app is served without the debugger")
+        _say_without(error)
+
+
+def _dial_again(plan: Plan) -> None:
+    debugger = debugger_of(plan)
+    try:
+        debugger.map_paths(plan.settings.path_mappings.value)
+        debugger.connect(Endpoint(plan.debug_host.value, plan.debug_port.value), is_known=True)
+    except DebuggerUnavailable as error:
+        _say_without(error)
+
+
+def _say_without(error: DebuggerUnavailable) -> None:
+    say(f"{error}. Until the next reload the app is served without the debugger")
 
 
 def meet_late(plan: Plan, error: BaseException) -> str | None:
@@ -128,8 +165,9 @@ def _is_held_by_supervisor(plan: Plan) -> bool:
     return plan.connection.value == "listen" or debugger_of(plan).has_one_connection
 
 
-def _meet(plan: Plan, is_over: IsOver) -> bool:
-    """Listen or connect as planned. Returns False if the app is served without the debugger."""
+def _meet(plan: Plan, is_over: IsOver, *, may_fail: bool = True) -> bool:
+    """Listen or connect as planned. Returns False if the app is served without the debugger.
+    Raises DebuggerUnavailable if that may be, and the debugger was insisted on."""
     debugger = debugger_of(plan)
     endpoint = Endpoint(plan.debug_host.value, plan.debug_port.value, plan.announce.value)
     try:
@@ -141,7 +179,7 @@ def _meet(plan: Plan, is_over: IsOver) -> bool:
             _say_wait(plan, endpoint)
             debugger.connect(endpoint, plan.wait.value or 0)
     except DebuggerUnavailable as error:
-        if plan.required.value:
+        if plan.required.value and may_fail:
             raise
         say(f"{error}. The app is served without it; {fix_commands.DOCTOR}")
         return False

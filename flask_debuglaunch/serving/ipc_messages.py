@@ -24,6 +24,8 @@ class Task:
     """Show the error of an app that can't be imported, instead of ending with it?"""
     use_debugger: bool = True
     """Attach the external debugger at all?"""
+    ide_is_known: bool = False
+    """Has an IDE taken a worker of this run over?"""
     look_at_modules: bool = False
     """Look on at what the project's modules do while they are imported?"""
 

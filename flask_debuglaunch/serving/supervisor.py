@@ -265,6 +265,7 @@ class Supervisor:
             is_first=wanted.is_first,
             serve_errors=wanted.serve_errors,
             use_debugger=wanted.use_debugger,
+            ide_is_known=wanted.ide_is_known,
             look_at_modules=self._starter.wants_to_know_modules(plan),
         )
         worker.channel.tell(task)

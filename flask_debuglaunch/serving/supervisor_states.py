@@ -96,7 +96,7 @@ class HandOver(enum.Enum):
     """Of new processes to the IDE: how it went so far."""
 
     UNTRIED = "no process was handed over yet"
-    DONE = "the IDE knows of child processes: if it takes its time, it is busy"
+    DONE = "the IDE takes new ones over: if it takes its time, it is busy"
     SLOW = "it did, and now it takes its time"
     FAILED = "it has not taken the last one over"
 
@@ -274,6 +274,8 @@ class StartWorker:
     serve_errors: bool
     """Serve the error of an app that can't be imported?"""
     use_debugger: bool
+    ide_is_known: bool
+    """Has the IDE taken a worker over before?"""
 
 
 @dataclass(frozen=True)
@@ -642,6 +644,7 @@ def _next_worker(state: State, now: float) -> Step:
         is_first=not state.has_served,
         serve_errors=state.outlives_errors,
         use_debugger=not state.is_undebugged,
+        ide_is_known=state.hand_over in (HandOver.DONE, HandOver.SLOW),
     )
     next_one = replace(
         _in(state, Stage.STARTING),

@@ -36,7 +36,12 @@ from flask_debuglaunch.serving.app.preloadable_modules import (
     own_files,
     why_not_fork,
 )
-from flask_debuglaunch.serving.attach_debugger import attach_worker, debugger_of
+from flask_debuglaunch.serving.attach_debugger import (
+    asks_ide,
+    attach_worker,
+    debugger_of,
+    session_to_join,
+)
 from flask_debuglaunch.serving.control_thread import ControlThread
 from flask_debuglaunch.serving.ipc_messages import (
     Attached,
@@ -141,11 +146,12 @@ def _module_recorder(
 
 
 def _attach(task: Task, channel: Channel, hidden: HiddenModules | None) -> None:
-    session = task.session if task.use_debugger else None
+    session = session_to_join(task)
     if session is not None:
         join_debug_session.preload(session)  # which takes our time, not the IDE's
+    if asks_ide(task):
         channel.tell(Attaching())
-    attach_worker(task.plan, session)
+    attach_worker(task)
     if hidden is not None:
         _make_room_for_breakpoints(hidden, channel)
     debugger = debugger_of(task.plan)

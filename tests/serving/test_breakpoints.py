@@ -10,6 +10,7 @@ import pytest
 
 from ..support.dap import DapSession, Editor
 from ..support.debug_session import CONNECTIONS, DebugSession, debug_app
+from ..support.debugging import listening_ide
 from ..support.processes import (
     Program,
     command_line,
@@ -18,6 +19,7 @@ from ..support.processes import (
     in_background,
     wait_until,
 )
+from ..support.pydevd_ide import PydevdIde
 from .project import Project, launcher
 
 APP = """\
@@ -240,20 +242,11 @@ def test_an_ide_that_ignores_child_processes(project: Project, debug_port: int) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("debugger", "connection"),
-    [
-        ("debugpy", "present"),
-        ("debugpy", "listen"),
-        ("debugpy", "connect"),
-        ("pydevd", "present"),
-    ],
-)
+@pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)
 def test_a_slow_hand_over_takes_no_debugger_away(
     project: Project, debugger: str, connection: str
 ) -> None:
-    """Neither from the worker that waits for the IDE, nor from the next one. Where workers join
-    the supervisor's session: a worker that dials the IDE by itself gives up after 8 s."""
+    """Neither from the worker that waits for the IDE, nor from the next one."""
     project.save("main.py", APP.format(text="one"))
     with debug_app(debugger, connection, project.main, reload=True) as session:
         debugged = Debugged(project, session)
@@ -268,6 +261,29 @@ def test_a_slow_hand_over_takes_no_debugger_away(
         debugged.save("four")
         debugged.expect_stops_in_new_code("four")
         assert not any("without the debugger" in line for line in session.program.lines)
+
+
+@pytest.mark.parametrize("debugger", ["pydevd", "pydevd-pycharm"])
+def test_the_ide_may_stop_its_debug_server_and_start_it_again(
+    project: Project, debugger: str
+) -> None:
+    """Though the connection was asked for: only the first start can fail for want of it."""
+    project.save("main.py", APP.format(text="one"))
+    with debug_app(debugger, "connect", project.main, reload=True) as session:
+        assert isinstance(session.ide, PydevdIde)
+        session.ide.close()
+        project.save("main.py", APP.format(text="two"))
+        session.program.wait_for_line(
+            "no IDE listens on .* Until the next reload the app is served without the debugger"
+        )
+        wait_until(lambda: http_get(session.url).text == "two")
+        lines = {project.main: [MODULE_LINE]}
+        with listening_ide(debugger, session.debug_port, breakpoints=lines) as ide:
+            project.save("main.py", APP.format(text="three"))
+            stop = ide.wait_for_stop()
+            assert stop.variables()["at_import"] == repr("three")
+            stop.resume()
+            wait_until(lambda: http_get(session.url).text == "three")
 
 
 @pytest.mark.slow

@@ -90,15 +90,17 @@ def test_a_stage_that_can_be_overdue_says_what_then() -> None:
 def test_the_ide_is_asked_again_after_it_has_failed_and_has_longer_once_it_has_not() -> None:
     state, now = State(), 0.0
     asked: list[bool] = []
+    known: list[bool] = []
     patience: list[float] = []
 
     def take(event: states.Event) -> None:
         nonlocal state
         decided = states.step(state, event, now)
         state = decided.state
-        asked.extend(
-            one.use_debugger for one in decided.effects if isinstance(one, states.StartWorker)
-        )
+        for one in decided.effects:
+            if isinstance(one, states.StartWorker):
+                asked.append(one.use_debugger)
+                known.append(one.ide_is_known)
 
     def overdue() -> None:
         nonlocal now
@@ -131,6 +133,7 @@ def test_the_ide_is_asked_again_after_it_has_failed_and_has_longer_once_it_has_n
     serve(Attached())
     replace()
     assert asked == [True, False, True, True, False, True]
+    assert known == [False, False, False, True, True, True]
     assert patience == [10, 10, 50]
 
 
@@ -285,7 +288,7 @@ class Runs(RuleBasedStateMachine):
     def it_is_attached(self, by_ide: bool) -> None:
         assert self.process
         self.process.imports = True
-        self.hear(Attached(by_ide and self.process.is_asked_for))
+        self.hear(Attached(by_ide and self.process.is_debugged))
 
     @precondition(lambda self: self.may(imports=True, serves=False))
     @rule(failed=st.booleans())
