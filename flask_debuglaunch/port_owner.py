@@ -1,12 +1,19 @@
-"""Which process listens on a TCP port of this machine, as far as the system tells (Linux)."""
+"""Which process listens on a TCP port of this machine, as far as the system tells (Linux).
+
+The kernel's tables, proc(5), are read and nothing is connected to: a debug port takes whoever
+connects for its IDE.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from flask_debuglaunch.process_table import PROC, open_files, processes
-from flask_debuglaunch.socket_table import ESTABLISHED, LISTEN, tcp_sockets
+
+LISTEN, ESTABLISHED = "0A", "01"
+"""States of a TCP socket."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,7 @@ class PortOwner:
 
 def owner_of_port(port: int) -> PortOwner | None:
     """Who listens on the port; None if nobody does, or the system does not tell."""
-    inodes = {one.inode for one in tcp_sockets() if one.state == LISTEN and one.port == port}
+    inodes = {one.inode for one in _tcp_sockets() if one.state == LISTEN and one.port == port}
     if not inodes:
         return None
     names = {f"socket:[{inode}]" for inode in inodes}
@@ -41,7 +48,7 @@ def is_met_elsewhere(owner: PortOwner, port: int) -> bool:
     """Is somebody connected to another port that it listens on? To debugpy's adapter that is the
     program which it debugs; the IDE takes the debug port."""
     own = _names_of_open_files(PROC / str(owner.pid))
-    sockets = [one for one in tcp_sockets() if f"socket:[{one.inode}]" in own]
+    sockets = [one for one in _tcp_sockets() if f"socket:[{one.inode}]" in own]
     others = {one.port for one in sockets if one.state == LISTEN} - {port}
     return any(one.state == ESTABLISHED and one.port in others for one in sockets)
 
@@ -53,6 +60,22 @@ def _owner(process: Path) -> PortOwner:
     except OSError:  # it has just ended
         return PortOwner()
     return PortOwner(int(process.name), name, tuple(arguments[:-1]))
+
+
+@dataclass(frozen=True)
+class _TcpSocket:
+    """port: its own one. inode: by which the socket is known among the open files of a process."""
+
+    port: int
+    state: str
+    inode: int
+
+
+def _tcp_sockets() -> Iterator[_TcpSocket]:
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        rows = table.read_text().splitlines()[1:] if table.exists() else []
+        for row in (line.split() for line in rows):
+            yield _TcpSocket(int(row[1].rpartition(":")[2], 16), row[3], int(row[9]))
 
 
 def _names_of_open_files(process: Path) -> set[str]:

@@ -38,7 +38,7 @@ LAYERS = [
         "start_directory",
         "terminal",
     ],
-    ["process_table", "redaction", "socket_table"],
+    ["process_table", "redaction"],
 ]
 # The same inside serving, the largest room.
 SERVING_LAYERS = [
