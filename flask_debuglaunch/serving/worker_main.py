@@ -28,7 +28,11 @@ from flask_debuglaunch.serving.app.imported_files import (
     files_of_error,
     template_folders,
 )
-from flask_debuglaunch.serving.app.middleware import around, warn_of_conflicts
+from flask_debuglaunch.serving.app.middleware import (
+    around,
+    is_patched_for_greenlets,
+    warn_of_conflicts,
+)
 from flask_debuglaunch.serving.app.module_recorder import ModuleRecorder
 from flask_debuglaunch.serving.app.preloadable_modules import (
     ImportRecorder,
@@ -112,6 +116,8 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
         return 2
     orders.serve_with(server, lambda: _report(channel, server, loaded, recorder, modules, began))
     channel.tell(Ready(loaded.failed))
+    if is_patched_for_greenlets():
+        _leave_interrupts_to_supervisor()
     is_drained = _serve(server, orders)
     if is_drained and not holds_what_next_may_need(inherited.listener, orders.child_stops):
         channel.tell(Leaving())
@@ -263,6 +269,15 @@ def _serve(server: AppServer, orders: ControlThread) -> bool:
     except KeyboardInterrupt:  # Ctrl-C reaches the whole process group; the supervisor ends us too
         return False
     return server.drain(orders.drain_seconds, held=lambda: orders.stopped_at() is not None)
+
+
+def _leave_interrupts_to_supervisor() -> None:
+    """Ctrl-C reaches the whole process group, and the supervisor ends us. gevent's hub, which it
+    would interrupt, prints a traceback of it, and of what is half done then."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Not SIG_IGN, which programs that the app starts would inherit.
+        signal.signal(signal.SIGINT, lambda number, frame: None)
 
 
 def end_process(orders: ControlThread) -> int:

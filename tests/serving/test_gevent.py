@@ -65,9 +65,11 @@ def test_it_is_reloaded(project: Project, preload: str) -> None:
             project.save("main.py", APP.format(text=text))
             served.wait_for_text(text)
         assert json.loads(served.text("/threads")) == ["MainThread"]
-        served.program.signal(signal.SIGTERM)
-        assert served.program.wait_exit(timeout=10) == 143
+        served.program.signal_group(signal.SIGINT)  # as a terminal does for Ctrl-C
+        assert served.program.wait_exit(timeout=10) == 130
         served.program.assert_nothing_left(timeout=5)
+        for never in ("Traceback", "The next save starts it again"):
+            assert never not in served.program.output
 
 
 @pytest.mark.slow

@@ -172,3 +172,19 @@ def test_a_project_whose_folder_begins_with_our_package_s_name(tmp_path: Path) -
         for text in ("two", "three"):
             project.say(text)
             served.wait_for_text(text)
+
+
+def test_what_stands_beside_an_env_file_further_up_does_not_count(tmp_path: Path) -> None:
+    project = Project(tmp_path / "shop")
+    save(tmp_path / ".env", "COLOR=1\n")
+    save(tmp_path / "stray.py", "x = 1\n")
+    project.save("main.py", APP.format(imports="", answer="os.environ['COLOR']"))
+    with project.served() as served:
+        assert served.text() == "1"
+        save(tmp_path / "stray.py", "x = 22\n")
+        assert served.text() == "1"
+        save(tmp_path / ".env", "COLOR=2\n")
+        served.wait_for_text("2")
+        told = [line for line in served.program.lines if "Reloaded in" in line]
+        assert len(told) == 1
+        assert told[0].endswith(".env)"), "more than that file"

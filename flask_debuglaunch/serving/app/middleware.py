@@ -106,7 +106,7 @@ def warn_of_conflicts(app: WSGIApplication, plan: Plan) -> None:
     _warn_of_own_debugger(app, plan)
     for line in extension_hints(app, debug=plan.debug.value):
         say(line)
-    if plan.is_external and _is_patched_for_greenlets() and not lives_with_gevent():
+    if plan.is_external and is_patched_for_greenlets() and not lives_with_gevent():
         say(
             "Warning: gevent or eventlet patches the app's threads, and the debugger does not know:"
             " a breakpoint would hang the app. Set GEVENT_SUPPORT=True in the environment before"
@@ -114,7 +114,8 @@ def warn_of_conflicts(app: WSGIApplication, plan: Plan) -> None:
         )
 
 
-def _is_patched_for_greenlets() -> bool:
+def is_patched_for_greenlets() -> bool:
+    """By gevent or eventlet: are the app's threads theirs?"""
     gevent, eventlet = (sys.modules.get(name) for name in ("gevent.monkey", "eventlet.patcher"))
     if gevent is not None and gevent.is_module_patched("threading"):
         return True
