@@ -10,6 +10,7 @@ are ticked in a fresh installation.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import statistics
 import subprocess
@@ -284,7 +285,9 @@ def main() -> None:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder]
         subprocess.run([*pip, "pydevd-pycharm"], check=True, timeout=300)
         for name, start in ways(Path(folder)).items():
-            if options.only in name:
+            if "uvicorn_hmr" in name and importlib.util.find_spec("uvicorn_hmr") is None:
+                print("uvicorn-hmr is not installed: it needs Python 3.12", file=sys.stderr)
+            elif options.only in name:
                 print("|", " | ".join([name, *examine(start, options.saves)]), "|", flush=True)
 
 
