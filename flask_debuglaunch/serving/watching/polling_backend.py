@@ -74,9 +74,9 @@ class PollingEvents:
         caller or the file system has waited for."""
         if self._began_to_look is None:
             return
+        self._edited = dict(self._recent())
         took = time.thread_time() - self._began_to_look
         self._next_look, self._began_to_look = time.monotonic() + pause_after(took), None
-        self._edited = dict(self._recent())
 
     def close(self) -> None:
         if self._others is not None:
