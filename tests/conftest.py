@@ -34,8 +34,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if _is_everything_wanted(config):
         return
     first = {_without_variant(item): item for item in reversed(items)}
-    kept = {item for item in first.values() if item.get_closest_marker("slow") is None}
-    kept.update(item for item in items if item.get_closest_marker("quick"))
+    wanted = {*first.values(), *(item for item in items if item.get_closest_marker("quick"))}
+    kept = {item for item in wanted if item.get_closest_marker("slow") is None}
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
 

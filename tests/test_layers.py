@@ -13,6 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "flask_debuglaunch"
 # From the top down; a room may import from its own layer's package and from those below.
 LAYERS = [
+    ["__init__"],  # the public API
     ["__main__"],
     ["cli"],
     ["click_group", "click_options"],
@@ -39,6 +40,7 @@ LAYERS = [
         "terminal",
     ],
     ["process_table", "redaction"],
+    ["__version__"],
 ]
 # The same inside serving, the largest room.
 SERVING_LAYERS = [
@@ -69,51 +71,31 @@ def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
-def room_of(module: Path) -> str:
-    return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
 def imported_names(node: ast.AST) -> Iterator[str]:
     for found in ast.walk(node):
         if isinstance(found, ast.Import):
             yield from (alias.name for alias in found.names)
         elif isinstance(found, ast.ImportFrom) and found.module:
-            if found.module == "flask_debuglaunch":
-                yield from (f"flask_debuglaunch.{alias.name}" for alias in found.names)
-            else:
-                yield found.module
+            yield found.module  # and what may be a module in it
+            yield from (f"{found.module}.{alias.name}" for alias in found.names)
 
 
 def test_imports_go_downwards() -> None:
-    assert list(upward_imports()) == []
-
-
-def upward_imports() -> Iterator[str]:
-    for module in modules():
-        room = room_of(module)
-        if room == "__init__":
-            continue  # the public API stands above every room
-        for name in imported_names(ast.parse(module.read_text(encoding="utf-8"))):
-            package, _, target = name.partition(".")
-            target = target.partition(".")[0]
-            if package != "flask_debuglaunch" or target in ("", "__version__"):
-                continue
-            if not is_downwards(room, target, LAYERS):
-                yield f"{module}: {room} imports {name}"
+    assert list(upward_imports("flask_debuglaunch", LAYERS)) == []
 
 
 def test_imports_inside_serving_go_downwards() -> None:
-    assert list(upward_imports_inside_serving()) == []
+    assert list(upward_imports("flask_debuglaunch.serving", SERVING_LAYERS)) == []
 
 
-def upward_imports_inside_serving() -> Iterator[str]:
-    for module in sorted((PACKAGE / "serving").rglob("*.py")):
-        room = module.relative_to(PACKAGE / "serving").parts[0].removesuffix(".py")
+def upward_imports(package: str, layers: list[list[str]]) -> Iterator[str]:
+    folder = PACKAGE.parent.joinpath(*package.split("."))
+    for module in sorted(folder.rglob("*.py")):
+        room = module.relative_to(folder).parts[0].removesuffix(".py")
         for name in imported_names(ast.parse(module.read_text(encoding="utf-8"))):
-            *package, target = name.split(".")[:3]
-            if package == ["flask_debuglaunch", "serving"]:
-                is_fine = is_downwards(room, target, SERVING_LAYERS)
-                yield from [] if is_fine else [f"{module}: {room} imports {name}"]
+            target = name.removeprefix(f"{package}.").partition(".")[0]
+            if name.startswith(f"{package}.") and not is_downwards(room, target, layers):
+                yield f"{module}: {room} imports {name}"
 
 
 def test_no_debugger_is_imported_at_a_modules_top() -> None:

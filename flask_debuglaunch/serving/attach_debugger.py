@@ -80,11 +80,8 @@ def asks_ide(task: Task) -> bool:
 def attach_worker(task: Task) -> None:
     """In a worker: join the supervisor's session, or dial the IDE. Raises DebuggerUnavailable, but
     only on the first start: what serves already goes on without the debugger if need be."""
-    session = session_to_join(task)
-    if session is not None:
-        _join(task.plan, session)
-    elif _dials(task) and task.ide_is_known:
-        _dial_again(task.plan)
+    if asks_ide(task):
+        _join_or_dial(task.plan, session_to_join(task))
     elif _dials(task):
         _meet(task.plan, is_over=lambda: False, may_fail=task.is_first)
     debugger_of(task.plan).settle_in()
@@ -96,26 +93,17 @@ def _dials(task: Task) -> bool:
     return is_dialled and task.use_debugger
 
 
-def _join(plan: Plan, session: Session) -> None:
-    if plan.connection.value != "present":  # an IDE that starts us knows the paths
-        debugger_of(plan).map_paths(plan.settings.path_mappings.value)
-    try:
-        join_debug_session.join(session)
-    except DebuggerUnavailable as error:
-        _say_without(error)
-
-
-def _dial_again(plan: Plan) -> None:
+def _join_or_dial(plan: Plan, session: Session | None) -> None:
     debugger = debugger_of(plan)
     try:
-        debugger.map_paths(plan.settings.path_mappings.value)
-        debugger.connect(Endpoint(plan.debug_host.value, plan.debug_port.value), is_known=True)
+        if plan.connection.value != "present":  # an IDE that starts us knows the paths
+            debugger.map_paths(plan.settings.path_mappings.value)
+        if session is not None:
+            join_debug_session.join(session)
+        else:
+            debugger.connect(Endpoint(plan.debug_host.value, plan.debug_port.value), is_known=True)
     except DebuggerUnavailable as error:
-        _say_without(error)
-
-
-def _say_without(error: DebuggerUnavailable) -> None:
-    say(f"{error}. Until the next reload the app is served without the debugger")
+        say(f"{error}. Until the next reload the app is served without the debugger")
 
 
 def meet_late(plan: Plan, error: BaseException) -> str | None:

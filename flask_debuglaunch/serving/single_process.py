@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -12,7 +13,11 @@ from typing import TYPE_CHECKING
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_import import import_app, print_error, take_over
-from flask_debuglaunch.serving.app.middleware import around, warn_of_conflicts
+from flask_debuglaunch.serving.app.middleware import (
+    around,
+    is_patched_for_greenlets,
+    warn_of_conflicts,
+)
 from flask_debuglaunch.serving.attach_debugger import attach_single, debugger_of
 from flask_debuglaunch.serving.server.http_server import make_server
 from flask_debuglaunch.serving.server.listening_socket import bind, say_address
@@ -41,7 +46,10 @@ def _serve(plan: Plan, app: WSGIApplication | None) -> int:
     with ExitStack() as cleanup:
         listener = cleanup.enter_context(bind(plan))  # before the app, which may take its time
         certificate = certificate_of(plan, cleanup)
-        _end_on_sigterm(plan)
+        signals = _EndSignals(plan)
+        # With the app's atexit functions, as on Ctrl-C; and also as process 1 of a container, for
+        # which the kernel has no default action.
+        signals.take(signal.SIGTERM, signal.SIG_DFL)
         over = threading.Event()
         cleanup.callback(over.set)
         attach_single(plan, over.is_set)
@@ -62,21 +70,35 @@ def _serve(plan: Plan, app: WSGIApplication | None) -> int:
         server = make_server(listener, around(app, plan), tls, threads=threads)
         with closing(server):
             limit.stop = server.stop
+            if is_patched_for_greenlets():
+                signals.stop = server.stop
+                signals.take(signal.SIGINT, signal.default_int_handler)
             say_address(listener, plan)
             server.serve()
-        return 0
+        return signals.exit_status
 
 
-def _end_on_sigterm(plan: Plan) -> None:
-    """End as on Ctrl-C: with the app's atexit functions, and also as process 1 of a container,
-    for which the kernel has no default action."""
+class _EndSignals:
+    """What a signal does that ends the run: it raises Terminated, or calls `stop` once there is
+    something to stop so. Among greenlets an exception would end the one that happens to run, be it
+    a request's, and the server would go on."""
 
-    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if debugger_of(plan).stopped_at():
+    def __init__(self, plan: Plan) -> None:
+        self.stop: Callable[[], None] | None = None
+        self.exit_status = 0
+        self._plan = plan
+
+    def take(self, number: int, default: object) -> None:
+        """If nobody else has: the app may have a handler of its own."""
+        # Only the main thread may, and gets it; run(app) may be called in another one.
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and signal.getsignal(number) is default:
+            signal.signal(number, self._end)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        if debugger_of(self._plan).stopped_at():
             os._exit(128 + number)  # the main thread stands in the debugger: nothing would unwind
-        raise Terminated
-
-    # Only the main thread may, and gets it; run(app) may be called in another one.
-    is_main = threading.current_thread() is threading.main_thread()
-    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, end)
+        if self.stop is None:
+            raise Terminated
+        self.exit_status = 128 + number
+        self.stop()

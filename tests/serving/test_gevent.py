@@ -37,6 +37,18 @@ def list_threads():
     return threads
 """
 VIEW_LINE = 15
+BUSY = """
+
+@app.get("/busy")
+def busy():
+    import time
+
+    print("busy", flush=True)
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        pass
+    return ""
+"""
 SAID = "Each reload starts a new interpreter: gevent has patched the standard library"
 
 
@@ -70,6 +82,18 @@ def test_it_is_reloaded(project: Project, preload: str) -> None:
         served.program.assert_nothing_left(timeout=5)
         for never in ("Traceback", "The next save starts it again"):
             assert never not in served.program.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_no_request_takes_the_signal_that_ends_it(project: Project, number: signal.Signals) -> None:
+    """Without reload nobody else ends it; what a handler raises would end the greenlet that runs."""
+    project.save("main.py", APP.format(text="one") + BUSY)
+    with project.served("--no-reload") as served:
+        in_background(http_get, served.url + "/busy")
+        served.program.wait_for_line("busy")
+        served.program.signal(number)
+        assert served.program.wait_exit(timeout=10) == 128 + number
+        assert "Traceback" not in served.program.output
 
 
 @pytest.mark.slow

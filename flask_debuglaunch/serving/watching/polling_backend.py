@@ -16,8 +16,8 @@ from flask_debuglaunch.serving.watching.file_signature import (
 POLL_SECONDS, LATEST_SECONDS = 0.15, 0.85
 """Between two looks: the shortest and the usual longest pause."""
 SHARE = 0.017
-"""Of a core, so that with the waking and the few files it is less than 2 %: a look at 2,000 files
-that takes 8 ms is taken every 0.47 s. One that takes longer is taken after LATEST_SECONDS ..."""
+"""Of a core; with the waking and the few files it is about 2 %: a look at 2,000 files that takes
+8 ms is taken every 0.47 s. One that takes longer is taken after LATEST_SECONDS ..."""
 MOST_SHARE = 0.25
 """... as long as that does not take more of a core than this."""
 
