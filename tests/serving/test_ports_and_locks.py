@@ -34,8 +34,11 @@ HELD = {
     "bound(socket.AF_UNIX, socket.SOCK_STREAM, 'door').listen()": False,  # closed again
     "(one := bound(socket.AF_UNIX, socket.SOCK_STREAM, 'door'), one.listen())": True,
     "fcntl.flock(file := open('lock', 'w'), fcntl.LOCK_EX)": True,
+    "fcntl.lockf(file := open('lock', 'w'), fcntl.LOCK_EX)": True,
+    "fcntl.flock(folder := os.open('.', os.O_RDONLY), fcntl.LOCK_SH)": True,
     "subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)": True,
     "None": False,
+    "(file := open('lock', 'w'), fcntl.flock(file, fcntl.LOCK_EX), fcntl.flock(file, fcntl.LOCK_UN))": False,
     "socket.socketpair()": False,
     "bound(socket.AF_INET, socket.SOCK_STREAM, ('127.0.0.1', 0))": False,
     "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)": False,
