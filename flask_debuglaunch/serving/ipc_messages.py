@@ -104,6 +104,11 @@ class Leaving:
 
 
 @dataclass(frozen=True)
+class CleanedUp:
+    """These have run, too: what is left is the kernel's, which takes its memory down."""
+
+
+@dataclass(frozen=True)
 class Retire:
     """To a worker: accept no more, answer what is under way, end."""
 
@@ -294,6 +299,7 @@ class SharedListener:
 ORDERS = (Task, Retire, Preload, PreloadModules, Prepare, Fork, SharedListener)
 # And what a child, which may have become anything by now, is listened to for:
 REPORTS = (
-    Attaching, Attached, IdeLeft, Leaving, Ready, Failed, Watch, Stopped, Resumed, Preloadable,
-    Preloaded, ModulesPreloaded, ModulesUnfit, Spoiled, Unsafe, Forked, Exited, Writes, Misfit,
+    Attaching, Attached, IdeLeft, Leaving, CleanedUp, Ready, Failed, Watch, Stopped, Resumed,
+    Preloadable, Preloaded, ModulesPreloaded, ModulesUnfit, Spoiled, Unsafe, Forked, Exited,
+    Writes, Misfit,
 )  # fmt: skip

@@ -1,19 +1,19 @@
 """The supervisor as a value: where it stands, what can happen, and what follows from that.
 
-          Saved   Attaching Attached Ready Failed Misfit     IdeLeft Leaving  Stopped Resumed Ended   Signal  Overdue  TimeUp
-DOWN      start   .         .        .     .      .          .       .        .       .       .       finish  .        finish
-STARTING  retire  attach    import_  .     fail   begin_anew .       .        .       .       unborn  end     .        end
-ATTACHING retire  .         import_  .     fail   .          .       .        .       .       unborn  end     be_late  end
-IMPORTING retire  .         .        serve fail   begin_anew leave   .        .       .       lose    end     .        end
-SERVING   retire  .         .        .     .      .          leave   .        .       .       lose    end     .        end
-RETIRING  note    .         .        .     .      .          leave   clean_up hold    .       succeed end     kill     end
-LEAVING   note    .         .        .     .      .          leave   .        hold    .       succeed end     overtake end
-HELD      note    .         .        .     .      .          leave   .        .       go_on   succeed cut_off .        cut_off
-KILLED    note    .         .        .     .      .          .       .        .       .       succeed cut_off abandon  cut_off
-LOST      restart .         .        .     .      .          .       .        .       .       .       finish  tell     finish
-ENDING    .       .         .        .     .      .          .       .        kill    .       finish  kill    kill     .
-LAST_KILL .       .         .        .     .      .          .       .        .       .       finish  .       finish   .
-OVER      .       .         .        .     .      .          .       .        .       .       .       .       .        .
+          Saved   Attaching Attached Ready Failed Misfit     IdeLeft Leaving  CleanedUp Stopped Resumed Ended   Signal  Overdue  TimeUp
+DOWN      start   .         .        .     .      .          .       .        .         .       .       .       finish  .        finish
+STARTING  retire  attach    import_  .     fail   begin_anew .       .        .         .       .       unborn  end     .        end
+ATTACHING retire  .         import_  .     fail   .          .       .        .         .       .       unborn  end     be_late  end
+IMPORTING retire  .         .        serve fail   begin_anew leave   .        .         .       .       lose    end     .        end
+SERVING   retire  .         .        .     .      .          leave   .        .         .       .       lose    end     .        end
+RETIRING  note    .         .        .     .      .          leave   clean_up .         hold    .       succeed end     kill     end
+LEAVING   note    .         .        .     .      .          leave   .        overtake  hold    .       succeed end     overtake end
+HELD      note    .         .        .     .      .          leave   .        .         .       go_on   succeed cut_off .        cut_off
+KILLED    note    .         .        .     .      .          .       .        .         .       .       succeed cut_off abandon  cut_off
+LOST      restart .         .        .     .      .          .       .        .         .       .       .       finish  tell     finish
+ENDING    .       .         .        .     .      .          .       .        .         kill    .       finish  kill    kill     .
+LAST_KILL .       .         .        .     .      .          .       .        .         .       .       finish  .       finish   .
+OVER      .       .         .        .     .      .          .       .        .         .       .       .       .       .        .
 
 `step` looks up the rule, a function below of that name; a dot leaves everything as it is. Nothing
 here waits, reads a clock or knows a process: supervisor.py turns descriptors, signals and deadlines
@@ -33,6 +33,7 @@ from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.serving.ipc_messages import (
     Attached,
     Attaching,
+    CleanedUp,
     Failed,
     IdeLeft,
     Leaving,
@@ -187,7 +188,18 @@ class Said:
     """A worker has sent a message."""
 
     worker: int
-    message: Attaching | Attached | IdeLeft | Leaving | Misfit | Ready | Failed | Stopped | Resumed
+    message: (
+        Attaching
+        | Attached
+        | IdeLeft
+        | Leaving
+        | CleanedUp
+        | Misfit
+        | Ready
+        | Failed
+        | Stopped
+        | Resumed
+    )
 
 
 @dataclass(frozen=True)
@@ -491,7 +503,7 @@ def clean_up(state: State, said: Said, now: float) -> Step:
     return Step(_in(state, Stage.LEAVING, now + CLEAN_UP_SECONDS))
 
 
-def overtake(state: State, overdue: Overdue, now: float) -> Step:
+def overtake(state: State, event: Said | Overdue, now: float) -> Step:
     """What need not wait does not."""
     leaver = Leaver(state.worker, now + GRACE_SECONDS)
     return _next_worker(replace(state, leaver=leaver), now)
@@ -591,6 +603,7 @@ RULES: Mapping[Stage, Mapping[type, Rule]] = {
     Stage.LEAVING: {
         Saved: note,
         IdeLeft: leave,
+        CleanedUp: overtake,
         Stopped: hold,
         Ended: succeed,
         Signalled: end,

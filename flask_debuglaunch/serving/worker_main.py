@@ -50,6 +50,7 @@ from flask_debuglaunch.serving.control_thread import ControlThread
 from flask_debuglaunch.serving.ipc_messages import (
     Attached,
     Attaching,
+    CleanedUp,
     Failed,
     IdeLeft,
     Leaving,
@@ -119,9 +120,13 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     if is_patched_for_greenlets():
         _leave_interrupts_to_supervisor()
     is_drained = _serve(server, orders)
-    if is_drained and not holds_what_next_may_need(inherited.listener, orders.child_stops):
+    makes_room = is_drained and not holds_what_next_may_need(inherited.listener, orders.child_stops)
+    if makes_room:
         channel.tell(Leaving())
-    return end_process(orders)
+    _clean_up(orders)
+    if makes_room:
+        channel.tell(CleanedUp())
+    os._exit(0)
 
 
 def _recorder(task: Task, inherited: Inheritance) -> ImportRecorder:
@@ -280,9 +285,9 @@ def _leave_interrupts_to_supervisor() -> None:
         signal.signal(signal.SIGINT, lambda number, frame: None)
 
 
-def end_process(orders: ControlThread) -> int:
-    """End as an interpreter does, less what only takes time: a debugger's exit wait (0.55 s) and
-    the taking down of every module. Does not return.
+def _clean_up(orders: ControlThread) -> None:
+    """What an interpreter does at its end, less what only takes time: a debugger's exit wait
+    (0.55 s) and the taking down of every module.
 
     The same two steps as in multiprocessing's own children (multiprocessing.process._bootstrap).
     """
@@ -294,4 +299,3 @@ def end_process(orders: ControlThread) -> int:
         if stream is not None:
             with contextlib.suppress(OSError, ValueError):  # nobody reads it, or it is closed
                 stream.flush()
-    os._exit(0)

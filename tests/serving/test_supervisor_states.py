@@ -18,6 +18,7 @@ from flask_debuglaunch.serving.ipc_messages import (
     REPORTS,
     Attached,
     Attaching,
+    CleanedUp,
     Failed,
     IdeLeft,
     Leaving,
@@ -37,6 +38,7 @@ COLUMNS = {
     "Misfit": Misfit,
     "IdeLeft": IdeLeft,
     "Leaving": Leaving,
+    "CleanedUp": CleanedUp,
     "Stopped": Stopped,
     "Resumed": Resumed,
     "Ended": states.Ended,
@@ -316,6 +318,13 @@ class Runs(RuleBasedStateMachine):
         if not self.process.is_stopped and not self.process.is_leaving:
             self.process.is_leaving = True
             self.hear(Leaving())
+
+    @precondition(lambda self: self.lives() and self.process.is_leaving)
+    @rule()
+    def everything_is_cleaned_up(self) -> None:
+        assert self.process
+        if not self.process.is_stopped:
+            self.hear(CleanedUp())
 
     @precondition(lambda self: self.leaver is not None and not self.leaver.is_killed)
     @rule(what=st.sampled_from(["stops", "goes on", "ends", "the IDE leaves"]))

@@ -23,7 +23,7 @@ from flask_debuglaunch.serving.watching.watch_rules import WatchRules
 from flask_debuglaunch.serving.watching.watched_files import WatchedFiles
 from flask_debuglaunch.terminal import say
 
-SETTLE_SECONDS = 0.01
+SETTLE_SECONDS = 0.005
 """After the save of a file, see for so long whether there is more to come ("Save All")."""
 REST_SECONDS = 0.1
 """After several (a checkout, a formatter), or one that came or went (an editor may be about to
