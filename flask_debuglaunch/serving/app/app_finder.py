@@ -53,13 +53,14 @@ class Call:
     written: bool = False
 
 
-def load_app(plan: Plan, when_imported: Callable[[], None] = lambda: None) -> WSGIApplication:
-    """Import the app. when_imported: called before a factory is.
+def load_app(
+    plan: Plan, target: Target, name: str, when_imported: Callable[[], None]
+) -> WSGIApplication:
+    """Import the app. name: of its module. when_imported: called before a factory is.
 
     Raises LaunchError if there is none, and whatever its own code raises.
     """
-    target = find_target(plan)
-    module = _import(target)
+    module = _import(target, name)
     when_imported()
     if target.expression is None:
         app = _best_app(module, target, plan.config_file)
@@ -113,8 +114,7 @@ def source_folder(plan: Plan) -> Path:
     return plan.app_directory.value if plan.app_is_given else find_target(plan).path.parent
 
 
-def _import(target: Target) -> ModuleType:
-    name = make_importable(target.path)
+def _import(target: Target, name: str) -> ModuleType:
     try:
         # Not importlib.import_module: it would leave its own frames in the app's traceback.
         __import__(name)

@@ -57,10 +57,11 @@ def import_app(
     notice_debuggers_started(say if first else lambda line: None)
     try:
         # Before the recorder: it is ours, and no change of the app's.
-        make_importable(find_target(plan).path)
+        target = find_target(plan)
+        module = make_importable(target.path)
         tell = _tell_of_server if first else _tell_nobody
         with serving_ignored(tell), recorder or nullcontext():
-            return load_app(plan, when_imported)
+            return load_app(plan, target, module, when_imported)
     except LaunchError:
         raise
     except SystemExit as error:
