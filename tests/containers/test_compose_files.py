@@ -82,6 +82,17 @@ def test_the_source_is_mounted_where_the_image_has_it(
     assert mounts(overlay(tmp_path)) == expected
 
 
+def test_a_module_that_is_copied_alone_is_mapped_by_its_folder(tmp_path: Path) -> None:
+    copied = (
+        "COPY shop.py wsgi.py /app/\nCOPY package/main.py /app/package/\nCOPY package/a.py /b.py\n"
+    )
+    files = {"wsgi.py": "", "package/main.py": "", "package/a.py": ""}
+    write(tmp_path, {**FILES, **files, **dockerfile(copied + GUNICORN)})
+    mappings = [one for one in overlay(tmp_path)["command"] if one.startswith("--path-mappings")]
+    ends = [one.rpartition("}")[2] for one in mappings]
+    assert ends == ["=/app", "/package=/app/package"]
+
+
 def test_everything_of_the_service_that_debugging_needs_and_nothing_more(shop: Shop) -> None:
     shop.write(
         {

@@ -279,12 +279,17 @@ def _attach_target(debugged: Debugged, compose: ComposeProject, folder: Path) ->
 
 
 def _path_mappings(debugged: Debugged, folder: Path) -> list[tuple[str, str]]:
-    """Of the folders inside of the project."""
-    return [
-        (one.source, one.target)
-        for one in debugged.sources
-        if (folder / one.source).is_dir() and not posixpath.isabs(one.source)
-    ]
+    """Of the folders inside of the project, and of those that its mounted modules are in."""
+    inside = (one for one in debugged.sources if not posixpath.isabs(one.source))
+    folders = (one if (folder / one.source).is_dir() else _folder_of_module(one) for one in inside)
+    return list(dict.fromkeys((one.source, one.target) for one in folders if one))
+
+
+def _folder_of_module(module: Copied) -> Copied | None:
+    """Debuggers map folders: a module that the image has renamed can't be mapped."""
+    folder, name = posixpath.split(module.source)
+    target, its_name = posixpath.split(module.target)
+    return Copied(folder or ".", target) if name == its_name else None
 
 
 def _overlay(debugged: Debugged, project: Project) -> dict[str, Any]:
