@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from flask_debuglaunch.container import Container, observe_container
 from flask_debuglaunch.debuggers.debugger_interface import Presence
 from flask_debuglaunch.debuggers.known_debuggers import present_debugger
+from flask_debuglaunch.main_thread import is_main_thread
 
 # A worker of some other Werkzeug server left them behind: with WERKZEUG_SERVER_FD the server would
 # serve on a descriptor that is not there; FLASK_RUN_FROM_CLI makes app.run() return at once.
@@ -64,7 +64,7 @@ def observe(environ: Mapping[str, str] = os.environ, *, app_is_given: bool = Fal
         endpoints_file=_endpoints_file(environ),
         container=observe_container(environ),
         program_folder=_program_folder() if app_is_given else None,
-        is_main_thread=threading.current_thread() is threading.main_thread(),
+        is_main_thread=is_main_thread(),
         login=_login(environ),
     )
 

@@ -32,6 +32,7 @@ LAYERS = [
         "fix_commands",
         "json_dataclasses",
         "installed_versions",
+        "main_thread",
         "port_owner",
         "regular_file",
         "server_command",

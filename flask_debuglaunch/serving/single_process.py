@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.main_thread import is_main_thread
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_import import import_app, print_error, take_over
 from flask_debuglaunch.serving.app.middleware import (
@@ -90,9 +91,8 @@ class _EndSignals:
 
     def take(self, number: int, default: object) -> None:
         """If nobody else has: the app may have a handler of its own."""
-        # Only the main thread may, and gets it; run(app) may be called in another one.
-        is_main = threading.current_thread() is threading.main_thread()
-        if is_main and signal.getsignal(number) is default:
+        # run(app) may be called in another thread than the one that gets it.
+        if is_main_thread() and signal.getsignal(number) is default:
             signal.signal(number, self._end)
 
     def _end(self, number: int, frame: FrameType | None) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from flask_debuglaunch.debuggers import join_debug_session, pydevd_internals
 from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.main_thread import is_main_thread
 from flask_debuglaunch.serving.app.app_finder import failing_app
 from flask_debuglaunch.serving.app.app_import import import_app, print_error, take_over
 from flask_debuglaunch.serving.app.hidden_modules import HiddenModules
@@ -279,8 +280,7 @@ def _serve(server: AppServer, orders: ControlThread) -> bool:
 def _leave_interrupts_to_supervisor() -> None:
     """Ctrl-C reaches the whole process group, and the supervisor ends us. gevent's hub, which it
     would interrupt, prints a traceback of it, and of what is half done then."""
-    is_main = threading.current_thread() is threading.main_thread()
-    if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if is_main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         # Not SIG_IGN, which programs that the app starts would inherit.
         signal.signal(signal.SIGINT, lambda number, frame: None)
 
