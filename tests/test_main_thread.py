@@ -24,8 +24,9 @@ def test_the_main_thread_and_another_one() -> None:
 
 def test_eventlet_puts_another_one_in_its_place() -> None:
     program = (
-        "import threading; threading._main_thread = threading.Thread();"
-        "from flask_debuglaunch.main_thread import is_main_thread; print(is_main_thread())"
+        "import os, threading; threading._main_thread = threading.Thread();"
+        "from flask_debuglaunch.main_thread import is_main_thread;"
+        "print(is_main_thread(), flush=True); os._exit(0)"
     )
     argv = [sys.executable, "-c", program]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=True)
