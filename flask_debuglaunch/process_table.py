@@ -1,4 +1,7 @@
-"""The table of processes, Linux's proc(5); empty where the system has none."""
+"""The table of processes, Linux's proc(5); empty where the system has none.
+
+Not psutil's, which is compiled: a container gets the launcher as files that any Python can run.
+"""
 
 from __future__ import annotations
 
