@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from flask_debuglaunch.serving.app.imported_files import namespace_of
-from flask_debuglaunch.serving.app.module_graph import OrderDiffers, Replay
+from flask_debuglaunch.serving.app.module_graph import Replay
 from flask_debuglaunch.serving.app.object_snapshot import Snapshot
 from flask_debuglaunch.serving.ipc_messages import ModuleRun
 
@@ -56,19 +56,17 @@ class HiddenModules:
         """One that the app does without now: what it has registered elsewhere must not be there."""
         return next(iter(self._modules), None)
 
-    def spec_of(
-        self,
-        name: str,
-        order_differs: Callable[[], None],
-        relies_on: Callable[[Collection[str]], None],
-    ) -> ModuleSpec:
-        """With which Python's import finds the module, as it is, and what it had imported.
+    def shown_by_import_of(self, name: str) -> bool:
+        """Would Python import it now, and as this one?"""
+        if name not in self._modules or name in sys.modules:
+            return False
+        package, _, last = name.rpartition(".")
+        return not package or _is_without(sys.modules.get(package), last)
 
-        order_differs: called where a new interpreter would come to it in another way than it has
-        run; does not return. relies_on: called with the modules that must be now as they were when
-        it ran ahead, and may have been changed since.
-        """
-        loader: Any = _Revealing(self, self._modules[name], order_differs, relies_on)
+    def spec_of(self, name: str, reveal: Callable[[str], None]) -> ModuleSpec:
+        """With which Python's import finds the module, as it is. reveal: called to bring it, and
+        what it had imported, into sight."""
+        loader: Any = _Revealing(self._modules[name], reveal)
         return ModuleSpec(name, loader)
 
     def app_ran(self) -> None:
@@ -97,7 +95,7 @@ class HiddenModules:
             module = self._modules.pop(one)
             sys.modules[one] = module
             package, _, last = one.rpartition(".")
-            if one != name and package in sys.modules:  # for that one Python does it
+            if package in sys.modules:
                 setattr(sys.modules[package], last, module)
         return relied_on
 
@@ -114,19 +112,17 @@ class HiddenModules:
         return found
 
 
-class _Revealing:
-    """A loader whose modules have run already."""
+def _is_without(package: object, name: str) -> bool:
+    """Does the package have nothing of that name, and is it certain without asking it?"""
+    names = namespace_of(package)
+    return type(package) is ModuleType and name not in names and "__getattr__" not in names
 
-    def __init__(
-        self,
-        hidden: HiddenModules,
-        module: ModuleType,
-        order_differs: Callable[[], None],
-        relies_on: Callable[[Collection[str]], None],
-    ) -> None:
-        self._hidden = hidden
-        self._order_differs = order_differs
-        self._relies_on = relies_on
+
+class _Revealing:
+    """A loader of a module that has run already."""
+
+    def __init__(self, module: ModuleType, reveal: Callable[[str], None]) -> None:
+        self._reveal = reveal
         self._module = module
         self._spec = namespace_of(module)["__spec__"]
 
@@ -134,11 +130,5 @@ class _Revealing:
         return self._module
 
     def exec_module(self, module: ModuleType) -> None:
-        names: dict[str, Any] = namespace_of(module)
-        names["__spec__"] = self._spec
-        try:
-            relied_on = self._hidden.reveal(self._spec.name)
-        except OrderDiffers:
-            self._order_differs()
-        else:
-            self._relies_on(relied_on)
+        namespace_of(module)["__spec__"] = self._spec
+        self._reveal(self._spec.name)

@@ -139,7 +139,8 @@ class Replay:
             # In a cycle somebody gets a module that is not complete: the same one as then?
             if one in self.runs and (one in run.partial) != (one in self._running):
                 raise OrderDiffers(name)
-            self._come_to(one, ended)
+            if one not in self.finished:
+                self._come_to(one, ended)
         self._running.remove(name)
         self.finished.add(name)
         ended.append(name)

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -23,6 +24,7 @@ from flask_debuglaunch.serving.app.import_statements import ImportStatements
 from flask_debuglaunch.serving.app.imported_files import namespace_of
 from flask_debuglaunch.serving.app.installed_code import as_importlib, is_installed
 from flask_debuglaunch.serving.app.interpreter_state import InterpreterState, look
+from flask_debuglaunch.serving.app.module_graph import OrderDiffers, with_parents
 from flask_debuglaunch.serving.ipc_messages import Changes, Import
 
 
@@ -126,7 +128,7 @@ class ImportRecorder:
     ) -> ModuleSpec | None:
         hidden = self._preloaded.hidden
         if hidden is not None and name in hidden:
-            return self._revealed(hidden, name)
+            return hidden.spec_of(name, partial(self._reveal, hidden))
         self._statements.module_runs()
         if not self._is_within_package():
             self._noted, self._spec = name, None
@@ -134,17 +136,19 @@ class ImportRecorder:
                 self.imports.append(Import(name, self._changes()))
         return None
 
-    def _revealed(self, hidden: HiddenModules, name: str) -> ModuleSpec:
+    def _reveal(self, hidden: HiddenModules, name: str) -> None:
+        """Let the app see it, unless a new interpreter might get another one."""
         assert self._begun is not None
         if self._statements.others_ran():
             for what, _ in look().changes_since(self._begun)[:1]:
                 self._start_afresh(name, what)
             hidden.app_ran()
-        return hidden.spec_of(
-            name,
-            lambda: self._start_afresh(name, "the order of its imports"),
-            lambda relied_on: self._rely_on(hidden, relied_on),
-        )
+        try:
+            relied_on = hidden.reveal(name)
+        except OrderDiffers:
+            self._start_afresh(name, "the order of its imports")
+        else:
+            self._rely_on(hidden, relied_on)
 
     def app_is_imported(self) -> None:
         """From now on it is a factory of the app that imports, and changes what it likes: what it
@@ -182,14 +186,19 @@ class ImportRecorder:
     def _look_at(self, module: str, names: Sequence[str]) -> None:
         if self._is_left:  # somebody has kept import_module
             return
-        asked_for = {*_with_parents(module), *(f"{module}.{name}" for name in names)}
-        for one in asked_for & self._not_asked_for:
+        asked_for = [*with_parents([module]), *(f"{module}.{name}" for name in names)]
+        for one in self._not_asked_for.intersection(asked_for):
             self._not_asked_for -= {one, *self._preloaded.brought.get(one, ())}
             assert self._begun is not None
             changed = {what for what, _ in look().changes_since(self._begun)}
             # Our own modules look at nothing while they are imported.
             if (of_app := changed - self._made_by_others) and package_of(one) != OUR_NAME:
                 self._start_afresh(one, min(of_app))
+        hidden = self._preloaded.hidden
+        if hidden is not None:
+            # Python's own way to them, by our finder, takes several times as long.
+            for one in filter(hidden.shown_by_import_of, asked_for):
+                self._reveal(hidden, one)
 
 
 def passed_over(look_at: Callable[[str, Sequence[str]], None]) -> Callable[..., ModuleType]:
@@ -228,12 +237,6 @@ def absolute_name(name: str, names: Mapping[str, Any] | None, level: int) -> str
         return name
     package = (names or {}).get("__package__") or ""
     return ".".join(filter(None, [package.rsplit(".", level - 1)[0], name]))
-
-
-def _with_parents(module: str) -> Iterator[str]:
-    while module:
-        yield module
-        module = module.rpartition(".")[0]
 
 
 def merged(first: Changes, then: Changes) -> Changes:
