@@ -263,6 +263,11 @@ def test_a_ready_fork_server_serves_until_the_next_is_ready(
 
 
 STAMP = "import time\nimported_at = time.time_ns()\n"
+LEFT_OUT_LATER = """
+import os
+os.environ["SET_BY_PACKAGE_LATER"] = "1"
+import heavier
+"""
 LEFT_OUT = """
 import os, threading
 os.environ["SET_BY_PACKAGE"] = "1"
@@ -277,11 +282,22 @@ def test_what_a_package_that_is_left_out_imports_is_preloaded(
     project: Project, package: Path
 ) -> None:
     """The one that has started the thread is left out, not the one that was imported last; and
-    what it changes starts nothing anew."""
-    package.write_text(LEFT_OUT)
-    (package.parent / "heavy.py").write_text(STAMP)
-    look = "\ndef look():\n    return [installed.heavy.imported_at, installed.thread.is_alive()]\n"
-    project.save("main.py", "import installed, sqlite3\n" + look + SERVE)
+    what any of its modules changes starts nothing anew."""
+    package.unlink()
+    sources = {
+        "installed/__init__": LEFT_OUT,
+        "installed/later": LEFT_OUT_LATER,
+        "heavy": STAMP,
+        "heavier": STAMP,
+    }
+    package.with_suffix("").mkdir()
+    for name, source in sources.items():
+        (package.parent / f"{name}.py").write_text(source)
+    look = (
+        "\ndef look():\n    modules = (installed.heavy, installed.later.heavier)\n"
+        "    return [[one.imported_at for one in modules], installed.thread.is_alive()]\n"
+    )
+    project.save("main.py", "import installed, installed.later, sqlite3\n" + look + SERVE)
     with served_warm(project, package) as served:
         wait_until(lambda: reloaded(project, served)["seen"] == reloaded(project, served)["seen"])
         assert reloaded(project, served)["seen"][1]

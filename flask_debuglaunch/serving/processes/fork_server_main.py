@@ -117,8 +117,10 @@ class Preloading:
         self._begun: dict[str, list[str]] = {}
         """The modules whose import began with that of each module."""
         self._importers: Callable[[str], tuple[str, ...]] = lambda module: ()
-        self._left_out: dict[str, LeftOut] = {}
-        """Packages that were not left out and should have been."""
+        self._reasons: dict[str, str] = {}
+        """Why packages that were not left out should have been."""
+        self._changed: dict[str, set[str]] = {}
+        """What was changed while modules of each package were imported."""
         self._has_projects = False
         """Was something of the project imported?"""
         self._changes: Changes = ()
@@ -132,9 +134,9 @@ class Preloading:
         return PreloadedModules(self._brought, self._changes, self._preload.left_out)
 
     def spoiled(self) -> Spoiled | None:
-        if not self._left_out:
+        if not self._reasons:
             return None
-        all_left_out = frozenset({*self._preload.left_out, *self._left_out})
+        all_left_out = frozenset({*self._preload.left_out, *self._reasons})
         instead = {
             module: tuple(self._of_others(begun, all_left_out))
             for module, begun in self._begun.items()
@@ -142,7 +144,12 @@ class Preloading:
         }
         has_all = not self._preload.left_out and not self._has_projects
         files = files_and_folders_of_imports()
-        return Spoiled(tuple(self._left_out.values()), instead, has_all, files)
+        left_out = tuple(self._to_leave_out(*one) for one in self._reasons.items())
+        return Spoiled(left_out, instead, has_all, files)
+
+    def _to_leave_out(self, package: str, reason: str) -> LeftOut:
+        file = getattr(sys.modules.get(package), "__file__", None)
+        return LeftOut(package, reason, frozenset(self._changed.get(package, ())), file)
 
     def _of_others(self, begun: Sequence[str], left_out: frozenset[str]) -> Iterator[str]:
         """Those that packages which are left out have asked for."""
@@ -199,10 +206,11 @@ class Preloading:
             importlib.import_module(module)
         self._brought[module] = frozenset(sys.modules) - before
         self._begun[module] = effects.imported_since()
+        changed = {name for name, _ in look().changes_since(state)}
+        for package in {package_of(one) for one in (module, *self._begun[module])}:
+            self._changed.setdefault(package, set()).update(changed)
         for package, reason in self._spoilers(module, effects):
-            made = frozenset(name for name, _ in look().changes_since(state))
-            file = getattr(sys.modules.get(package), "__file__", None)
-            self._left_out.setdefault(package, LeftOut(package, reason, made, file))
+            self._reasons.setdefault(package, reason)
 
     def _spoilers(self, module: str, effects: ImportEffects) -> Iterator[tuple[str, str]]:
         """The package that has done what a fork must not share, and why it must be left out."""

@@ -29,8 +29,9 @@ FORK_SAFE_THREADS = (
 FORK_SAFE_SETTINGS = {"ORT_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 # What packages change unless these are set, as they are not in a new interpreter.
 CHANGES_OF_UNSAFE_SETTINGS = ("os.environ['_MLFLOW_TELEMETRY_SESSION_ID']",)
-# Names of keys that only have to differ from each other within the process (create_key).
-HARMLESS_DRAWERS = ("opentelemetry.context",)
+# Names of keys that only have to differ from each other within the process (create_key); a key for
+# what a database keeps, which the next process could not read without it (EncryptedString).
+HARMLESS_DRAWERS = {"opentelemetry.context", "mlflow.store.model_registry.dbmodels.models"}
 # Opened once and kept, by libraries; no one minds who else reads there.
 SHARED_FILES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 # The standard library knows of forks; numpy's generator is given a new seed (fork_server_main.py);
@@ -159,7 +160,7 @@ class ImportEffects:
         caller = sys._getframe(2)
         while caller.f_back is not None and _is_of_standard_library(caller):  # uuid, secrets
             caller = caller.f_back
-        if caller.f_globals.get("__name__") not in HARMLESS_DRAWERS:
+        if not {caller.f_globals.get("__name__"), _importing(self._begun)} & HARMLESS_DRAWERS:
             self._note("draws random bytes")
 
     def _note_pid(self, pid: int) -> None:
