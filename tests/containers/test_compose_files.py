@@ -63,22 +63,26 @@ def dockerfile(text: str) -> dict[str, str]:
     [
         (f"WORKDIR /srv\nCOPY . .\n{GUNICORN}", [".:/srv"]),
         (f"ENV HOME_OF=/srv\nWORKDIR $HOME_OF\nCOPY ./ ${{HOME_OF}}/app/\n{GUNICORN}", [".:/srv/app"]),
-        (f"WORKDIR /app\nCOPY shop.py requirements.txt ./\n{GUNICORN}", ["./shop.py:/app/shop.py"]),
-        (f"WORKDIR /app\nCOPY package package\nCOPY shop.py .\n{GUNICORN}", ["./package:/app/package", "./shop.py:/app/shop.py"]),
+        (f"WORKDIR /app\nCOPY shop.py requirements.txt ./\n{GUNICORN}", [".:/app"]),
+        (f"WORKDIR /app\nCOPY package/b.py shop.py ./\n{GUNICORN}", ["./package/b.py:/app/b.py", "./shop.py:/app/shop.py"]),
+        (f"WORKDIR /app\nRUN apt install -y python3-venv curl && uv venv && python -m venv --copies /app/v\nCOPY . .\n{GUNICORN}", [".:/app", "/app/.venv", "/app/v"]),
+        (f"AS built\nWORKDIR /app\nRUN uv sync --locked\nFROM a\nWORKDIR /srv\nCOPY . .\nCOPY --from=built /app /srv\n{GUNICORN}", [".:/srv", "/srv/.venv"]),
+        (f"WORKDIR /app\nENV PATH=/app/bin:$PATH\nCOPY . .\n{GUNICORN}", [".:/app"]),
+        (f"WORKDIR /app\nCOPY package package\nCOPY shop.py .\n{GUNICORN}", ["./package:/app/package", ".:/app"]),
         (f"WORKDIR /app\nENV VIRTUAL_ENV=/app/.venv\nCOPY . .\n{GUNICORN}", [".:/app", "/app/.venv"]),
         (f"COPY --chown=1000 --link . /app\nRUN <<END\nCOPY nothing .\nEND\nWORKDIR /app\n{GUNICORN}", [".:/app"]),
         (f"WORKDIR /src\nCOPY . .\nFROM python:3.11-slim AS final\nCOPY --from=0 /src /app\n{GUNICORN}", [".:/app"]),
         (f"AS base\nWORKDIR /app\nCOPY package package\nFROM base\nCOPY . .\n{GUNICORN}", ["./package:/app/package", ".:/app"]),
     ],
-    ids=["all", "variables", "files", "folders", "environment", "here-document", "from a stage", "on a stage"],
+    ids=["all", "variables", "files", "files of several folders", "environments", "an environment of a stage", "programs of the project's own", "folders", "environment", "here-document", "from a stage", "on a stage"],
 )  # fmt: skip
 def test_the_source_is_mounted_where_the_image_has_it(
     tmp_path: Path, text: str, expected: list[str]
 ) -> None:
     files = dockerfile(text)
-    if text.startswith("AS base"):
-        files["Dockerfile"] = files["Dockerfile"].replace("slim\nAS", "slim AS")
-    write(tmp_path, {**FILES, **files, "package/__init__.py": "", "requirements.txt": ""})
+    files["Dockerfile"] = files["Dockerfile"].replace("slim\nAS", "slim AS")
+    others = dict.fromkeys(("package/__init__.py", "package/b.py", "requirements.txt", "bin/a"), "")
+    write(tmp_path, {**FILES, **files, **others})
     assert mounts(overlay(tmp_path)) == expected
 
 
@@ -132,6 +136,7 @@ def test_everything_of_the_service_that_debugging_needs_and_nothing_more(shop: S
     assert web["deploy"] == {"replicas": 1, "resources": {"limits": {"memory": "64M"}}}
     assert web["labels"] == {"a": "b"}
     assert web["healthcheck"]["interval"] == "5s"
+    assert web["healthcheck"]["test"][:3] == ["CMD", "python", "-c"]
     assert "8001" in web["healthcheck"]["test"][-1]
 
 

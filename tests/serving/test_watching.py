@@ -311,6 +311,19 @@ def test_a_mount_whose_path_has_a_blank(tmp_path: Path) -> None:
     assert done.stdout.strip() == "tmpfs", done.stderr
 
 
+def test_the_folder_of_a_file_that_is_mounted_by_itself_is_polled(tmp_path: Path) -> None:
+    for name in ("project/shop.py", "app/shop.py", "app/lib/other.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    contain = in_namespace(f"mount --bind '{tmp_path}/project/shop.py' '{tmp_path}/app/shop.py'")
+    ask = "import sys; from flask_debuglaunch.serving.watching import mounts_without_events; "
+    ask += "print(*map(tuple, [one.folders for one in mounts_without_events.polled_from_the_start(sys.argv[1:])]))"
+    folders = [str(tmp_path / name) for name in ("app", "app/lib", "project")]
+    argv = [*contain, sys.executable, "-c", ask, *folders]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT)
+    assert done.stdout.strip() == str((folders[0],)), done.stderr
+
+
 def test_only_the_folders_without_events_are_polled(tmp_path: Path) -> None:
     if "inotify" not in KINDS:
         pytest.skip("elsewhere all are polled, or none")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from flask_debuglaunch.ides.containers import launcher_cache_folder
 from flask_debuglaunch.ides.containers.attach_target import EXTENSION, FILE, AttachTarget, extension
 from flask_debuglaunch.ides.containers.compose_project import ComposeProject, read_compose_project
 from flask_debuglaunch.ides.containers.compose_service import Service, service_of
-from flask_debuglaunch.ides.containers.dockerfile import Copied
+from flask_debuglaunch.ides.containers.dockerfile import Copied, is_below, text_in_container
 from flask_debuglaunch.ides.containers.launcher_cache_folder import HOST_FOLDER, IN_CONTAINER
 from flask_debuglaunch.ides.ide_interface import ContainerFiles, File, Project, Refused
 from flask_debuglaunch.server_command import PORTS, Served, read_command
@@ -111,6 +112,8 @@ def _debugged_service(service: Service, project: Project) -> Debugged:
     sources = tuple(one for one in (*service.mounted, *mounts) if _is_source(one, project.folder))
     if not sources:
         raise LaunchError(f"{service.where}: {_why_no_source(service)}")
+    if not _has_module(served, sources, project.folder):
+        raise _no_server(service)
     if not any(_imports_flask(project.folder / one.source) for one in sources):
         folders = ", ".join(one.source for one in sources)
         raise LaunchError(
@@ -121,30 +124,52 @@ def _debugged_service(service: Service, project: Project) -> Debugged:
         raise LaunchError(
             "DEBUG_PORT is 0, any free port: none that could be published. Choose one"
         )
+    if debug_port in service.taken:
+        raise LaunchError(
+            f"{service.where}: DEBUG_PORT is {debug_port}, which another service publishes."
+            " Choose another one, as in --debug-port 5679"
+        )
     port = _port(service, served, project)
-    published = next((one.published for one in service.ports if one.target == port), None)
+    kept = tuple(_kept(service, served, sources, project.folder))
     return Debugged(
-        service, served, mounts, sources, tuple(_kept(service, sources)), port,
-        published or port, debug_port, replaces_entrypoint,
+        service, served, mounts, sources, kept, port, _published(service, port, debug_port),
+        debug_port, replaces_entrypoint,
     )  # fmt: skip
 
 
 def _served(service: Service, project: Project) -> tuple[Served, bool]:
     """What the service serves, and whether its entrypoint is what serves it."""
-    served = read_command(service.command, service.environment)
+    copied = (*service.mounted, *reversed(service.built))
+    read = partial(text_in_container, workdir=service.workdir, copied=copied, folder=project.folder)
+    served = read_command(service.command, service.environment, read)
     if served is not None:
         return served, False
     words = (*service.entrypoint, *service.command)
-    served = read_command(words, service.environment)
+    served = read_command(words, service.environment, read)
     if served is not None:
         return served, True
     if not project.settings.app.is_default:
         return Served("unknown", None), bool(service.entrypoint)
-    found = f"its command `{' '.join(words)}`" if words else "it has no command that"
-    raise LaunchError(
+    raise _no_server(service)
+
+
+def _no_server(service: Service) -> LaunchError:
+    words = " ".join((*service.entrypoint, *service.command))
+    found = f"its command `{words}`" if words else "it has no command that"
+    return LaunchError(
         f"{service.where}: {found} starts no server of a Flask app that is known: flask, gunicorn,"
         " uwsgi, waitress, python FILE. If it serves one, name that, as in --app shop:app"
     )
+
+
+def _has_module(served: Served, sources: Collection[Copied], folder: Path) -> bool:
+    """Is what `python -m` starts a module of the project? Others serve something else (celery)."""
+    if served.server != "python" or served.app is None or served.app.endswith(".py"):
+        return True
+    path = served.app.replace(".", "/")
+    ends = (f"/{path}.py", f"/{path}/__init__.py", f"/{path}/__main__.py")
+    files = (file for one in sources for file in _modules(folder / one.source))
+    return any(file.as_posix().endswith(ends) for file in files)
 
 
 def _why_no_source(service: Service) -> str:
@@ -163,24 +188,30 @@ def _mounts(service: Service, folder: Path) -> Iterator[Copied]:
     folders = [one for one in service.built if (folder / one.source).is_dir()]
     modules = [one for one in service.built if one.source.endswith(".py")]
     found: list[Copied] = []
-    for one in (*folders, *modules):
+    for one in (*folders, *(_with_its_folder(module, service) for module in modules)):
         is_there = any(_holds(other, one) for other in found)
-        is_mounted = any(_is_below(one.target, other.target) for other in service.mounted)
+        is_mounted = any(is_below(one.target, other.target) for other in service.mounted)
         if not is_there and not is_mounted and _is_source(one, folder):
             found.append(one)
     yield from found
 
 
+def _with_its_folder(module: Copied, service: Service) -> Copied:
+    """A file that is mounted alone is not seen to change where an editor replaces it: its folder
+    is mounted if that is one of the app's, and hides nothing that is copied from elsewhere."""
+    folder = _folder_of_module(module)
+    if folder is None or service.workdir == "/" or not is_below(folder.target, service.workdir):
+        return module
+    beneath = (one for one in service.built if is_below(one.target, folder.target))
+    return folder if all(_holds(folder, one) for one in beneath) else module
+
+
 def _holds(outer: Copied, inner: Copied) -> bool:
     """Does the outer mount bring the inner one along?"""
-    if not _is_below(inner.target, outer.target):
+    if not is_below(inner.target, outer.target):
         return False
     below = posixpath.relpath(inner.target, outer.target)
     return posixpath.normpath(posixpath.join(outer.source, below)) == inner.source
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _is_source(one: Copied, folder: Path) -> bool:
@@ -204,34 +235,48 @@ def _imports_flask(path: Path) -> bool:
     return any(pattern.search(file.read_bytes()) for file in _modules(path))
 
 
-def _kept(service: Service, sources: Collection[Copied]) -> Iterator[str]:
+def _kept(
+    service: Service, served: Served, sources: Collection[Copied], folder: Path
+) -> Iterator[str]:
     """The virtual environment that the image has in the project's own folder."""
-    named = {service.environment.get(n, "") for n in ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")}
-    named |= {
-        posixpath.dirname(one)
-        for one in service.environment.get("PATH", "").split(":")
-        if one.endswith("/bin")
+    programs = [*service.environment.get("PATH", "").split(":"), posixpath.dirname(served.python)]
+    named = {
+        *(service.environment.get(n, "") for n in ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")),
+        *(posixpath.dirname(one) for one in programs if one.endswith("/bin")),
+        *service.image.environments,
     }
-    if service.image.has_uv_environment:
-        named.add(posixpath.join(service.workdir, ".venv"))
-    for path in sorted(named):
-        if any(path != one.target and _is_below(path, one.target) for one in sources):
-            yield path
+    for path in sorted(posixpath.join(service.workdir, one) for one in named if one):
+        for one in sources:
+            here = folder / one.source / posixpath.relpath(path, one.target)
+            is_hidden = path != one.target and is_below(path, one.target)
+            if is_hidden and not _is_projects_own(here):
+                yield path
+                break
+
+
+def _is_projects_own(path: Path) -> bool:
+    """Not an environment, but a folder of programs that is on PATH, too."""
+    return path.is_dir() and any(path.iterdir()) and not (path / "pyvenv.cfg").exists()
 
 
 def _port(service: Service, served: Served, project: Project) -> int:
     """The port inside the container: what other containers use stays."""
     given = project.settings.port
     targets = [one.target for one in service.ports]
-    of_flask = service.environment.get("FLASK_RUN_PORT", "")
     candidates = [
         None if given.is_default else given.value,
         served.port,
-        int(of_flask) if of_flask.isdigit() and served.server == "flask" else None,
         *targets,
         *service.image.ports,
     ]
     return next((one for one in candidates if one), PORTS.get(served.server, 5000))
+
+
+def _published(service: Service, port: int, debug_port: int) -> int:
+    """The host's port: as it is published now, else a free one."""
+    now = next((one.published for one in service.ports if one.target == port), None)
+    taken = {*service.taken, debug_port}
+    return now or next(one for one in count(port) if one not in taken)
 
 
 # What is written
@@ -365,7 +410,7 @@ def _config_in_container(debugged: Debugged, project: Project) -> str | None:
     """The project's YAML, where a mount has it."""
     config = project.config
     for one in debugged.sources if config else ():
-        if _is_below(config or "", one.source) or one.source == ".":
+        if is_below(config or "", one.source) or one.source == ".":
             below = posixpath.relpath(config or "", one.source)
             if not below.startswith(".."):
                 return posixpath.join(one.target, below)
@@ -395,7 +440,8 @@ def _tamed(debugged: Debugged) -> Iterator[tuple[str, Any]]:
     if (healthcheck or service.image.has_healthcheck) and not healthcheck.get("disable"):
         # The launcher holds the port also while the app is stopped, or can't be imported.
         probe = f"import socket; socket.create_connection(('127.0.0.1', {debugged.port}), 5)"
-        yield "healthcheck", {"test": ["CMD", debugged.served.python, "-c", probe]}
+        test = _Override(["CMD", debugged.served.python, "-c", probe])  # podman-compose would add
+        yield "healthcheck", {"test": test}
     if written.get("restart"):
         yield "restart", "no"
     if int(written.get("scale") or 1) > 1:

@@ -48,6 +48,8 @@ class Service:
     image: Image
     written: Mapping[str, Any]
     """As the Compose file has it."""
+    taken: frozenset[int]
+    """The host's ports that other services publish."""
 
     @property
     def is_on_hosts_network(self) -> bool:
@@ -74,7 +76,15 @@ def service_of(compose: ComposeProject, name: str, folder: Path) -> Service:
         tuple(replace(one, source=_relative(context / one.source, folder)) for one in image.copied),
         image,
         written,
+        frozenset(_published_by_others(compose, name)),
     )
+
+
+def _published_by_others(compose: ComposeProject, name: str) -> Iterator[int]:
+    for other, written in compose.services.items():
+        for port in _ports(written) if other != name else ():
+            if port.published:
+                yield port.published
 
 
 def _image(written: Mapping[str, Any], where: str, folder: Path) -> tuple[Image, Path]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -28,6 +28,24 @@ class Copied:
     target: str
 
 
+def is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def text_in_container(
+    path: str, workdir: str, copied: Iterable[Copied], folder: Path
+) -> str | None:
+    """A file's text that is one of the project's, by its path in the container; None if nothing
+    of what has been copied is there. folder: what the copied ones' sources are relative to."""
+    target = posixpath.normpath(posixpath.join(workdir, path))
+    for one in copied:
+        if is_below(target, one.target):
+            file = folder / one.source / posixpath.relpath(target, one.target)
+            if file.is_file():
+                return file.read_text(encoding="utf-8", errors="replace")
+    return None
+
+
 @dataclass(frozen=True)
 class Image:
     """The part of an image that its Dockerfile tells."""
@@ -39,8 +57,8 @@ class Image:
     ports: tuple[int, ...] = ()
     copied: tuple[Copied, ...] = ()
     has_healthcheck: bool = False
-    has_uv_environment: bool = False
-    """Has `uv sync` made a .venv in the project's folder?"""
+    environments: tuple[str, ...] = ()
+    """The virtual environments that are made in it."""
 
 
 @dataclass(frozen=True)
@@ -137,35 +155,87 @@ def _after(
         case "HEALTHCHECK":
             return replace(image, has_healthcheck=one.value.strip().upper() != "NONE")
         case "COPY" | "ADD":
-            copied = tuple(_copied(one, where, image, context, stages, variables))
-            return replace(image, copied=(*image.copied, *copied))
-        case "RUN" if "uv sync" in one.value:
-            return replace(image, has_uv_environment=True)
+            copy = _copy(one, where, image, stages, variables)
+            return replace(
+                image,
+                copied=(*image.copied, *_copied(copy, context)),
+                environments=(*image.environments, *_copied_environments(copy)),
+            )
+        case "RUN":
+            made = (
+                posixpath.normpath(posixpath.join(image.workdir, path))
+                for path in _made_environments(one.value, variables)
+            )
+            return replace(image, environments=(*image.environments, *made))
     return image
 
 
-def _copied(
+MAKES_ENVIRONMENT = re.compile(
+    r"(?:(?P<uv>uv venv)|-m (?:venv|virtualenv)|(?:^|[;&|]\s*)virtualenv)\b"
+    r"(?:\s+(?:(?:-p|--python|--prompt)\s+\S+|-\S+))*(?:\s+(?P<path>[^\s;&|-][^\s;&|]*))?"
+)
+IN_PROJECT = {"poetry": "POETRY_VIRTUALENVS_IN_PROJECT", "pipenv": "PIPENV_VENV_IN_PROJECT"}
+
+
+def _made_environments(line: str, variables: Mapping[str, str]) -> Iterator[str]:
+    """By name, or in the project's folder by the tools that keep one there."""
+    for found in MAKES_ENVIRONMENT.finditer(line):
+        path = found["path"] or (".venv" if found["uv"] else "")
+        yield from _words(path, variables, {})
+    if re.search(r"\b(?:uv sync|pdm (?:install|sync))\b", line):
+        yield variables.get("UV_PROJECT_ENVIRONMENT") or ".venv"
+    if re.search(r"\bvirtualenvs\.in-project true\b", line):
+        yield ".venv"
+    for tool, variable in IN_PROJECT.items():
+        is_wanted = variables.get(variable, "").lower() in ("1", "true", "yes")
+        if is_wanted and re.search(rf"\b{tool} (?:install|sync)\b", line):
+            yield ".venv"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """An instruction that copies. target: as it is written; folder: where that is. stage: what is
+    copied from, None for the build context; an image that is built elsewhere has nothing of it."""
+
+    sources: tuple[str, ...]
+    target: str
+    folder: str
+    stage: Image | None
+
+
+def _copy(
     one: Instruction,
     where: str,
     image: Image,
-    context: Path,
     stages: Mapping[str, Image],
     variables: Mapping[str, str],
-) -> Iterator[Copied]:
+) -> Copy:
     if one.value.lstrip().startswith("["):
         words = list(_command(one.value, where))
     else:
         words = _words(one.value, variables, {})
     flags = dict(word.partition("=")[::2] for word in words if word.startswith("--"))
     *sources, target = [word for word in words if not word.startswith("--")]
-    folder = posixpath.join(image.workdir, target)
-    for source in sources:
-        if "--from" in flags:
-            built = stages.get(flags["--from"])
-            yield from _copied_from(built, source, folder) if built else ()
+    stage = stages.get(flags["--from"], Image()) if "--from" in flags else None
+    return Copy(tuple(sources), target, posixpath.join(image.workdir, target), stage)
+
+
+def _copied(copy: Copy, context: Path) -> Iterator[Copied]:
+    into = len(copy.sources) > 1 or copy.target.endswith("/") or copy.target in (".", "..")
+    for source in copy.sources:
+        if copy.stage is not None:
+            yield from _copied_from(copy.stage, source, copy.folder)
         else:
-            several = len(sources) > 1 or target.endswith("/") or target in (".", "..")
-            yield from _copied_here(source, folder, context, into=several)
+            yield from _copied_here(source, copy.folder, context, into=into)
+
+
+def _copied_environments(copy: Copy) -> Iterator[str]:
+    made = copy.stage.environments if copy.stage else ()
+    for source in (posixpath.normpath(posixpath.join("/", one)) for one in copy.sources):
+        for path in made:
+            if is_below(path, source):
+                below = posixpath.relpath(path, source)
+                yield posixpath.normpath(posixpath.join(copy.folder, below))
 
 
 def _copied_here(source: str, folder: str, context: Path, *, into: bool) -> Iterator[Copied]:
@@ -187,10 +257,10 @@ def _copied_from(built: Image, source: str, folder: str) -> Iterator[Copied]:
     """What another stage has there of the build context."""
     source = posixpath.normpath(posixpath.join("/", source))
     for one in built.copied:
-        if one.target == source or one.target.startswith(source.rstrip("/") + "/"):
+        if is_below(one.target, source):
             below = posixpath.relpath(one.target, source)
             yield Copied(one.source, posixpath.normpath(posixpath.join(folder, below)))
-        elif source.startswith(one.target.rstrip("/") + "/"):
+        elif is_below(source, one.target):
             below = posixpath.relpath(source, one.target)
             yield Copied(posixpath.normpath(posixpath.join(one.source, below)), folder)
 

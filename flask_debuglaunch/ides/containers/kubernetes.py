@@ -18,7 +18,7 @@ from typing import Any, Final
 import yaml
 
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.ides.containers.dockerfile import Image, read_image
+from flask_debuglaunch.ides.containers.dockerfile import Image, read_image, text_in_container
 from flask_debuglaunch.ides.containers.launcher_cache_folder import IN_CONTAINER, packed
 from flask_debuglaunch.ides.ide_interface import ContainerFiles, File, Project, Refused
 from flask_debuglaunch.server_command import PORTS, Served, read_command
@@ -188,9 +188,14 @@ def _served_by(
     args = [str(word) for word in container.get("args") or ()]
     entrypoint = command or list(image.entrypoint)
     arguments = args or ([] if command else list(image.command))
-    replaces, served = "args", read_command(arguments, environment)
+    workdir = str(container.get("workingDir") or image.workdir)
+    read = partial(
+        text_in_container, workdir=workdir, copied=image.copied[::-1], folder=project.folder
+    )
+    replaces, served = "args", read_command(arguments, environment, read)
     if served is None:
-        replaces, served = "command", read_command([*entrypoint, *arguments], environment)
+        replaces = "command"
+        served = read_command([*entrypoint, *arguments], environment, read)
     if served is None and not project.settings.app.is_default:
         served = Served("unknown", None)
     if served is None:
@@ -202,7 +207,6 @@ def _served_by(
     given = project.settings.port
     candidates = [None if given.is_default else given.value, served.port, *ports, *image.ports]
     port = next((one for one in candidates if one), PORTS.get(served.server, 5000))
-    workdir = str(container.get("workingDir") or image.workdir)
     return Workload(where, document, container, served, replaces, workdir, port)
 
 

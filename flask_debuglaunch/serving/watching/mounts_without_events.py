@@ -34,12 +34,25 @@ def polled_from_the_start(folders: list[str]) -> Iterator[Polled]:
         return
     if asked:
         return
-    types = _types_of(folders, _file_systems())
+    mounts = _file_systems()
+    yield from _with_a_file_mounted(folders, mounts)
+    types = _types_of(folders, mounts)
     remote = {one: kind for one, kind in types.items() if _is_remote(kind)}
     for kind in sorted(set(remote.values())):
         where = [one for one in folders if remote.get(one) == kind]
         reason = f"{where[0]} is on a file system ({kind}) that does not tell of every change"
         yield Polled(frozenset(where), reason)
+
+
+def _with_a_file_mounted(folders: Iterable[str], mounts: Mapping[str, str]) -> Iterator[Polled]:
+    """A file that is mounted by itself (into a container) is known to the kernel by the folder
+    that it really is in, and that one's events don't come here."""
+    known = {os.path.realpath(one): one for one in folders} if mounts else {}
+    for point in mounts:
+        folder = known.get(os.path.dirname(point))
+        if folder is not None and os.path.isfile(point):
+            reason = f"{point} is mounted by itself, and nothing tells of its changes"
+            yield Polled(frozenset([folder]), reason)
 
 
 def _is_remote(kind: str) -> bool:
