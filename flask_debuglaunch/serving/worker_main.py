@@ -238,21 +238,25 @@ def _report(
     modules: ModuleRecorder | None,
     since: float,
 ) -> None:
-    """Tell the supervisor what to watch, and what the next worker could have ready."""
+    """Tell the supervisor what the next worker could have ready, and what to watch."""
+    if not loaded.failed:  # first, for to have it ready takes long
+        channel.tell(_preloadable(loaded, recorder, modules, since))
     seen = ImportsSeen(since)
     _send(channel, seen.news(_folders_to_watch(loaded.app), loaded.mended_by))
     server.after_request = lambda: _send(channel, seen.news())
-    if not loaded.failed:
-        unsafe = why_not_fork(was_given=loaded.was_given)
-        imports = tuple(installed_imports(recorder.imports))
-        files = own_files(recorder.imports)
-        preloadable = Preloadable(imports, recorder.was_forked, unsafe, recorder.seconds, files)
-        if modules is not None:
-            seconds = modules.seconds
-            preloadable = replace(
-                preloadable, modules=modules.runs(), own_seconds=seconds, since=since
-            )
-        channel.tell(preloadable)
+
+
+def _preloadable(
+    loaded: Loaded, recorder: ImportRecorder, modules: ModuleRecorder | None, since: float
+) -> Preloadable:
+    unsafe = why_not_fork(was_given=loaded.was_given)
+    imports = tuple(installed_imports(recorder.imports))
+    files = own_files(recorder.imports)
+    preloadable = Preloadable(imports, recorder.was_forked, unsafe, recorder.seconds, files)
+    if modules is None:
+        return preloadable
+    seconds = modules.seconds
+    return replace(preloadable, modules=modules.runs(), own_seconds=seconds, since=since)
 
 
 def _folders_to_watch(app: WSGIApplication) -> frozenset[str]:
