@@ -71,6 +71,12 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     @property
+    def published_port(self) -> int | None:
+        """The port that the container's is on its host machine, if it is another one there."""
+        published = self.settings.published_on.value if self.local_clients.value else None
+        return split_address(published or "")[1]
+
+    @property
     def config_file(self) -> Path | None:
         return self.settings.config_file
 

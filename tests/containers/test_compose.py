@@ -11,7 +11,7 @@ import pytest
 
 from ..ides.test_pycharm import options
 from ..support.dap import Editor
-from ..support.processes import TIMEOUT, http_get, in_background, wait_until
+from ..support.processes import TIMEOUT, Program, http_get, in_background, wait_until
 from ..support.sources import marked_line
 from .compose_shop import Shop, engine
 
@@ -70,6 +70,7 @@ def test_from_gunicorn_with_a_syntax_error_to_breakpoints_and_reload(shop: Shop)
         assert shop.text("/mode") == "tuna"
         reaches_nobody_else(shop)
         shows_the_traceback_to_this_machine_alone(shop)
+        lists_its_errors_there(shop, program)
         takes_in_orphans(shop)
         ends_with_the_task_that_stops_it(shop)
 
@@ -104,6 +105,14 @@ def shows_the_traceback_to_this_machine_alone(shop: Shop) -> None:
     )  # fmt: skip
     assert other.stdout.startswith("500 "), other.stderr
     assert "apple" not in other.stdout
+
+
+def lists_its_errors_there(shop: Shop, program: Program) -> None:
+    found = re.search(
+        r"ValueError in GET /fail: .* open http://127.0.0.1:(\d+)(\S+)", program.output
+    )
+    assert found is not None
+    assert (int(found[1]), http_get(shop.url(found[2])).status) == (shop.port, 200)
 
 
 def takes_in_orphans(shop: Shop) -> None:

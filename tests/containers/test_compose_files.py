@@ -31,7 +31,7 @@ def overlay(folder: Path, name: str | None = "web") -> dict[str, Any]:
     file, _ = debug_file(compose, project, name)
     written = yaml.load(file.edit(None), Loader=yaml.BaseLoader)
     (found,) = written["services"].values()
-    return dict(found)
+    return {**found, "up": written["x-debuglaunch"]["up"]}
 
 
 def merged(shop: Shop, *flags: str, service: str = "web") -> dict[str, Any]:
@@ -83,7 +83,11 @@ def test_the_source_is_mounted_where_the_image_has_it(
     files["Dockerfile"] = files["Dockerfile"].replace("slim\nAS", "slim AS")
     others = dict.fromkeys(("package/__init__.py", "package/b.py", "requirements.txt", "bin/a"), "")
     write(tmp_path, {**FILES, **files, **others})
-    assert mounts(overlay(tmp_path)) == expected
+    web = overlay(tmp_path)
+    assert mounts(web) == expected
+    # An environment that the image has there is that of the image as it is built now.
+    has_environment = any(":" not in one for one in expected)
+    assert ("--renew-anon-volumes" in web["up"]) is has_environment
 
 
 def test_a_module_that_is_copied_alone_is_mapped_by_its_folder(tmp_path: Path) -> None:
@@ -169,6 +173,14 @@ def test_on_the_hosts_network_nothing_is_published(tmp_path: Path) -> None:
     assert {"--host=127.0.0.1", "--debug-host=127.0.0.1"} <= set(web["command"])
 
 
+def test_a_port_that_another_service_publishes_is_not_taken(tmp_path: Path) -> None:
+    nginx = "nginx: {image: nginx, ports: ['8000:80', '8001:81']}"
+    write(tmp_path, {**FILES, "compose.yaml": f"services: {{web: {{build: .}}, {nginx}}}\n"})
+    web = overlay(tmp_path)
+    assert web["ports"][0] == "127.0.0.1:8002:8000"
+    assert "--published-on=127.0.0.1:8002" in web["command"]
+
+
 def test_the_one_service_that_serves_a_flask_app(tmp_path: Path) -> None:
     services = "services: {redis: {image: redis}, shop: {build: .}, mail: {image: mail}}\n"
     write(tmp_path, {**FILES, "compose.yaml": services})
@@ -183,6 +195,8 @@ BAD_INPUT = {
     "not Compose's": ({"compose.yaml": "services: {web: {build: ., extends: {file: no.yaml, service: x}}}\n"}, ["web"], "config` refuses it: "),
     "an image": ({"compose.yaml": "services: {web: {image: shop, command: gunicorn shop:app}}\n"}, ["web"], "service web: its image shop is not built here"),
     "another server": ({"compose.yaml": "services: {web: {build: ., command: redis-server}}\n"}, ["web"], "its command `redis-server` starts no server of a Flask app"),
+    "another module": ({"compose.yaml": "services: {web: {build: ., command: python -m celery -A shop worker}}\n"}, ["web"], "its command `python -m celery -A shop worker` starts no server of a Flask app"),
+    "a taken debug port": ({"compose.yaml": "services: {web: {build: .}, b: {image: b, ports: ['5678:1']}}\n"}, ["web"], "DEBUG_PORT is 5678, which another service publishes"),
     "no Flask": ({"shop.py": "import django\n"}, ["web"], "service web: has no Flask app: no Python file of . imports flask"),
     "no Dockerfile": ({"Dockerfile": None}, ["web"], "its Dockerfile can't be read"),
     "no FROM": ({"Dockerfile": "COPY . .\n"}, ["web"], "Dockerfile: has no FROM"),

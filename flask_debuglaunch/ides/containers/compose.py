@@ -298,7 +298,7 @@ _Dumper.add_representer(
 
 def _text(debugged: Debugged, compose: ComposeProject, project: Project) -> str:
     name = debugged.service.name
-    up = " ".join(compose.command("up", "--build", name, files=[FILE]))
+    up = " ".join(_up(debugged, compose))
     given = "".join(f" {flag}" for flag in project.flags)
     told = extension(_attach_target(debugged, compose, project.folder))
     body = yaml.dump(
@@ -318,9 +318,15 @@ def _attach_target(debugged: Debugged, compose: ComposeProject, folder: Path) ->
     return AttachTarget(
         (PUBLISHED_ON, debugged.debug_port),
         _path_mappings(debugged, folder),
-        compose.command("up", "--build", name, files=[FILE]),
+        _up(debugged, compose),
         compose.command("stop", name, files=[FILE]),
     )
+
+
+def _up(debugged: Debugged, compose: ComposeProject) -> list[str]:
+    # Else Compose hands the environment of the image before on to the container of the new one.
+    renewed = ["--renew-anon-volumes"] if debugged.kept else []
+    return compose.command("up", "--build", *renewed, debugged.service.name, files=[FILE])
 
 
 def _path_mappings(debugged: Debugged, folder: Path) -> list[tuple[str, str]]:
@@ -455,8 +461,7 @@ def _tamed(debugged: Debugged) -> Iterator[tuple[str, Any]]:
 
 
 def _notes(debugged: Debugged, compose: ComposeProject) -> Iterator[str]:
-    name, service = debugged.service.name, debugged.service
-    up = " ".join(compose.command("up", "--build", name, files=[FILE]))
+    service, up = debugged.service, " ".join(_up(debugged, compose))
     yield f"{FILE}: start it with `{up}`, or with F5 by the files of `ide vscode --with docker`"
     if debugged.replaces_entrypoint and debugged.served.server == "unknown":
         words = " ".join(service.entrypoint)

@@ -70,13 +70,14 @@ def button(kept: KeptErrors, error: BaseException) -> Markup:
     return _button(kept, found) if found else Markup("")
 
 
-def link(kept: KeptErrors, environ: WSGIEnvironment) -> str:
+def link(kept: KeptErrors, environ: WSGIEnvironment, published_port: int | None) -> str:
     """The list's address, for the terminal. Not by the Host that the client has named: whoever
-    follows the link gives the token to that host."""
+    follows the link gives the token to that host. published_port: instead of the container's."""
     host = str(environ["SERVER_NAME"])
     here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     shown = f"[{here}]" if ":" in here else here
-    address = f"{environ['wsgi.url_scheme']}://{shown}:{environ['SERVER_PORT']}"
+    port = published_port or environ["SERVER_PORT"]
+    address = f"{environ['wsgi.url_scheme']}://{shown}:{port}"
     return f"{address}{PATH}?open={quote(kept.token)}"
 
 

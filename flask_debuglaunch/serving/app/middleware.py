@@ -58,7 +58,8 @@ def _with_relay(app: WSGIApplication, plan: Plan) -> WSGIApplication:
         # Quoted: it is printed, and the client has chosen it.
         request = f"{environ['REQUEST_METHOD']} {quote(environ['PATH_INFO'])}"
         one = kept.keep(error, request)
-        say(f"{one}: to stop there in the debugger, open {kept_errors_page.link(kept, environ)}")
+        link = kept_errors_page.link(kept, environ, plan.published_port)
+        say(f"{one}: to stop there in the debugger, open {link}")
 
     app = relay_errors(app, debugger_of(plan), mode.value, keep)
     app = _with_error_page(app, plan, lambda error: kept_errors_page.button(kept, error))

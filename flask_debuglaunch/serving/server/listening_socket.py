@@ -10,7 +10,6 @@ from typing import Any
 
 from flask_debuglaunch import fix_commands
 from flask_debuglaunch.banner import tunnel_command
-from flask_debuglaunch.configuration.value_types import split_address
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Decision, Plan
 from flask_debuglaunch.port_owner import owner_of_port
@@ -61,10 +60,8 @@ def say_address(listener: socket.socket, plan: Plan) -> None:
     """Where the app is, when it is; and how others find it, where they can."""
     tls = plan.settings.cert.value is not None
     is_published_here = bool(plan.local_clients.value)
-    published_on = plan.settings.published_on.value if is_published_here else None
-    _, published_port = split_address(published_on or "")
     # In no style: VS Code's serverReadyAction takes what stands behind the words for the address.
-    say(f"Running on {url_of(listener, tls=tls, published_port=published_port)}")
+    say(f"Running on {url_of(listener, tls=tls, published_port=plan.published_port)}")
     host, port = listener.getsockname()[:2]
     reaches_others = host in _EVERY_ADDRESS and not is_published_here
     others = _address_of_this_machine(listener.family) if reaches_others else None
