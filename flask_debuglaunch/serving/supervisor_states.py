@@ -491,8 +491,8 @@ def leave(state: State, said: Said, now: float) -> Step:
     if said.message.ends_run:
         return cut_off(state, Signalled(signal.SIGTERM), now)  # as good as that
     text = (
-        "The IDE has left the app's process, which goes on without the debugger. If it is still"
-        " attached to the launcher, it gets the next process: disconnect there to leave for good"
+        "The IDE has left the app's process, which goes on without the debugger. Attach it again"
+        " whenever you like; if it is still attached to the launcher, it gets the next process"
     )
     return Step(state, (Say(text),))
 

@@ -127,3 +127,32 @@ def stops_and_goes_on(vscode: VSCode, workspace: Workspace, greeting: str) -> No
     assert stop["variables"]["greeting"] == f"'{greeting}'"
     vscode.ask("continue")
     assert response.result(TIMEOUT).text == greeting
+
+
+@pytest.mark.slow
+def test_stop_at_a_breakpoint_ends_the_app(vscode: VSCode, workspace: Workspace) -> None:
+    vscode.ask("start", name="debuglaunch: debug")
+    vscode.ask("armed", count=2)
+    in_background(http_get, workspace.url("/hello/World"))
+    vscode.ask("stopped")
+    vscode.ask("press", button="stop")
+    vscode.ask("ended")
+    wait_until(lambda: not is_listening(workspace.port), message="the server ends with Stop")
+
+
+@pytest.mark.slow
+def test_disconnect_at_a_breakpoint_leaves_the_app_alone(
+    vscode: VSCode, workspace: Workspace
+) -> None:
+    argv = [sys.executable, "-m", "flask_debuglaunch", *workspace.flags]
+    with Program(argv, cwd=workspace.folder) as program:
+        program.wait_for_line("Running on")
+        for _ in range(2):
+            vscode.ask("start", name="debuglaunch: attach")
+            vscode.ask("armed", count=2)
+            response = in_background(http_get, workspace.url("/hello/World"))
+            vscode.ask("stopped")
+            vscode.ask("press", button="disconnect")
+            vscode.ask("ended")
+            assert response.result(TIMEOUT).status == 200
+        program.wait_for_line("The IDE has left the app's process")

@@ -386,11 +386,33 @@ def test_stop_at_a_breakpoint_ends_what_the_ide_has_launched(project: Project) -
 
 
 @pytest.mark.slow
-def test_stop_at_a_breakpoint_of_an_attached_ide_is_told_of_and_the_next_worker_is_debugged(
+@pytest.mark.parametrize("selected", [0, 1], ids=["launcher", "app"])
+def test_one_disconnect_ends_all_sessions_and_the_ide_may_attach_again(
+    project: Project, debug_port: int, selected: int
+) -> None:
+    project.save("main.py", APP.format(text="one"))
+    lines = {project.main: [VIEW_LINE]}
+    with project.served(command=_listening(debug_port)) as served:
+        for number, text in enumerate(("one", "two")):
+            with Editor.attach(debug_port, breakpoints=lines) as editor:
+                editor.wait_for_session(2)
+                response = in_background(served.text)
+                editor.wait_for_stop()
+                editor.sessions[selected].end("disconnect")
+                editor.wait_for_end()
+                assert response.result(30) == text
+            project.save("main.py", APP.format(text="two"))
+            served.wait_for_reload(number + 1)
+        left = [line for line in served.program.lines if "The IDE has left the app" in line]
+        assert len(left) == 2
+
+
+@pytest.mark.slow
+def test_disconnect_from_the_app_where_the_ide_listens_is_told_of_and_it_gets_the_next_worker(
     project: Project,
 ) -> None:
     project.save("main.py", APP.format(text="one"))
-    with debug_app("debugpy", "listen", project.main, reload=True) as session:
+    with debug_app("debugpy", "connect", project.main, reload=True) as session:
         session.ide.set_breakpoints(project.main, [VIEW_LINE])
         response = in_background(http_get, session.url)
         _stop_in(session.ide.wait_for_stop().session)

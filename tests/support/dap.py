@@ -417,15 +417,15 @@ class Editor(Ide[DapSession]):
         self.live_sessions[-1].pause()
 
     def disconnect(self, *, terminate: bool = False) -> None:
-        root, *children = self.sessions
-        for session in children:
-            session.end("disconnect")
+        """In the root session, which the others follow."""
+        root = self.sessions[0]
         if root.configuration["request"] == "launch" and terminate:
             root.end("terminate", restart=False)
         elif terminate:
             root.end("disconnect", terminateDebuggee=True)
         else:
             root.end("disconnect")
+        self.wait_for_end()
 
     def vanish(self) -> None:
         """End without a word, as an editor does that is killed."""

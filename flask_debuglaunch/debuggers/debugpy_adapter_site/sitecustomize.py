@@ -1,11 +1,12 @@
 """Imported by the Python of debugpy's adapter process at its start, and by no other process.
 
-It mends three things there; each is described where it is mended.
+It mends four things there; each is described where it is mended.
 """
 
 import contextlib
 import os
 import socket
+import sys
 import threading
 import time
 
@@ -35,6 +36,7 @@ _start = threading.Thread.start
 
 def _start_enduring(thread):  # type: ignore[no-untyped-def]
     if getattr(thread._target, "__name__", "") == "accept_worker":
+        _leave_with_all_sessions()  # type: ignore[no-untyped-call]  # before a client is there
         thread._target = _until_it_returns(thread._target)  # type: ignore[no-untyped-call]
     _start(thread)
 
@@ -51,6 +53,29 @@ def _until_it_returns(target):  # type: ignore[no-untyped-def]
 
 
 threading.Thread.start = _start_enduring  # type: ignore[method-assign]
+
+# The IDE has a session for the launcher and one for each process of the app. Its Disconnect button
+# ends the session that is selected, and would have to be pressed for each of them.
+
+
+def _leave_with_all_sessions():  # type: ignore[no-untyped-def]
+    sessions = sys.modules["debugpy.adapter.sessions"]
+    finalize = sessions.Session.finalize
+    if hasattr(finalize, "is_ours"):
+        return
+
+    def finalize_all(session, why, terminate_debuggee=None):  # type: ignore[no-untyped-def]
+        # A process that has ended by itself is finalizing before its client says goodbye.
+        is_asked_for = why == 'client requested "disconnect"' and not session.is_finalizing
+        was_debugging = is_asked_for and session.server and session.server.is_connected
+        finalize(session, why, terminate_debuggee)
+        if was_debugging:
+            for other in list(sessions._sessions):
+                finalize(other, why, terminate_debuggee)
+
+    vars(finalize_all)["is_ours"] = True
+    sessions.Session.finalize = finalize_all
+
 
 # The adapter waits for every client to say goodbye before it ends, however long that takes; the
 # launcher that it was started by has ended meanwhile (debuggers/debugpy_lifeline.py).

@@ -151,6 +151,22 @@ const orders = {
     await vscode.debug.stopDebugging();
     await until(() => live === 0);
   },
+
+  /** Presses a button of the debugger's toolbar (stop, disconnect, pause), once. */
+  press: ({ button }) => vscode.commands.executeCommand(`workbench.action.debug.${button}`),
+
+  /** Waits until no session is left. */
+  ended: async () => {
+    await until(() => live === 0);
+  },
+
+  /** The session that the toolbar and the Debug Console act on, and in which process they do. */
+  async focused() {
+    const session = vscode.debug.activeDebugSession;
+    const evaluation = { expression: '__import__("os").getpid()', context: 'repl' };
+    const { result } = await session.customRequest('evaluate', evaluation);
+    return { name: session.name, pid: Number(result) };
+  },
 };
 
 async function answer({ url, headers }, body) {
