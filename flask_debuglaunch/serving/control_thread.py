@@ -20,6 +20,7 @@ from flask_debuglaunch.terminal import say
 
 STOP_POLL_SECONDS = 0.02
 REPORT_SECONDS = 0.05
+"""So long the first requests have the interpreter for themselves."""
 
 
 class ControlThread:
@@ -28,6 +29,7 @@ class ControlThread:
     def __init__(self, task: Task, channel: Channel) -> None:
         self._server: AppServer | None = None
         self._report: Callable[[], None] | None = None
+        self._report_at = 0.0
         self.drain_seconds = 0.0
         self._plan = task.plan
         self._channel = channel
@@ -40,6 +42,7 @@ class ControlThread:
     def serve_with(self, server: AppServer, report: Callable[[], None]) -> None:
         """From now on there is a server to stop; `report` runs when its first requests have had
         their chance."""
+        self._report_at = time.monotonic() + REPORT_SECONDS
         self._report = report  # before the server: that is what the thread looks at first
         self._server = server
 
@@ -62,7 +65,7 @@ class ControlThread:
                 self.child_stops.hear()
             if self._channel in readable:
                 self._obey(self._channel.receive())
-            elif self._server is not None and self._report is not None:
+            elif self._server is not None and time.monotonic() >= self._report_at:
                 self._tell_report()
             if self._retiring:
                 self._look_on()

@@ -228,7 +228,7 @@ def test_no_save_is_lost_if_the_process_that_was_started_ahead_is_killed(project
         in_background(served.text, "/busy")
         served.program.wait_for_line("busy")
         project.say("two")
-        others = wait_until(lambda: [one for one in _children(served.program.pid) if one != old])
+        others = wait_until(lambda: [one for one in children_of(served.program.pid) if one != old])
         os.kill(others[0], signal.SIGKILL)
         leave.touch()
         served.wait_for_text("two")
@@ -326,7 +326,7 @@ def as_process_1(project: Project, *flags: str) -> Iterator[tuple[Served, int]]:
     if subprocess.run([*CONTAIN, "true"], capture_output=True).returncode:
         pytest.skip("a process namespace needs root")
     with project.served(*flags, command=[*CONTAIN, *launcher()]) as served:
-        yield served, next(iter(_children(served.program.pid)))
+        yield served, next(iter(children_of(served.program.pid)))
 
 
 @pytest.mark.parametrize("reload", ["--reload", "--no-reload"])
@@ -344,13 +344,13 @@ def test_process_1_of_a_container_takes_in_orphans(project: Project, reload: str
     text = HELLO.format(text="one").replace("def hello():", f"def hello():{orphan}")
     project.save("main.py", text)
     with as_process_1(project, reload) as (served, first):
-        alone = _children(first)
+        alone = children_of(first)
         assert len(alone) == 1
         assert served.text() == "one"  # so that the orphan's parent is process 1 from now on
-        wait_until(lambda: _children(first) == alone, message="no child but the launcher")
+        wait_until(lambda: children_of(first) == alone, message="no child but the launcher")
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
     """With the zombies."""
     everybody = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     return [one for one in everybody if _parent(one) == pid]

@@ -14,7 +14,7 @@ import pytest
 
 from ..support.processes import command_line, wait_until
 from .project import HELLO, Project, Served
-from .test_process_lifetime import WORKER, parent_of, wait_for_warm_worker
+from .test_process_lifetime import WORKER, children_of, parent_of, wait_for_warm_worker
 
 if sys.platform != "linux":
     pytest.skip("warm restarts need Linux", allow_module_level=True)
@@ -230,6 +230,26 @@ def test_numpy_can_be_preloaded(project: Project) -> None:
     with project.served() as served:
         wait_for_warm_worker(project, served)
         assert served.text() == "125000000.0"
+
+
+def test_the_next_worker_is_forked_ahead(project: Project) -> None:
+    project.save("main.py", HELLO.format(text="one") + WORKER)
+    with project.served() as served:
+        wait_for_warm_worker(project, served)
+        fork_server = parent_of(int(served.text("/pid")))
+
+        def forked_ahead() -> list[int]:
+            return [one for one in children_of(fork_server) if str(one) != served.text("/pid")]
+
+        (ahead,) = wait_until(forked_ahead)
+        project.save("main.py", HELLO.format(text="two") + WORKER)
+        served.wait_for_text("two")
+        assert served.text("/pid") == str(ahead)
+        (ahead,) = wait_until(forked_ahead)
+        os.kill(ahead, signal.SIGKILL)
+        project.save("main.py", HELLO.format(text="three") + WORKER)
+        served.wait_for_text("three")
+        assert parent_of(int(served.text("/pid"))) == fork_server
 
 
 @pytest.mark.slow

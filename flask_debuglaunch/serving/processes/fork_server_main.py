@@ -58,6 +58,10 @@ from flask_debuglaunch.serving.processes.silenced_output import silenced_output
 from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 
+SPARE_SECONDS = 0.3
+"""So long after a worker was forked, which has the processor first, the next one is: ahead of the
+save, which would wait for that."""
+
 
 def run_fork_server(preload: Preload, inherited: Inheritance) -> Inheritance:
     """Preload, then fork whenever the supervisor asks; returns in each forked worker, with its own
@@ -85,16 +89,14 @@ def serve_forks(ready: Inheritance, interrupt: Any) -> Inheritance:
     gc.collect()
     if hasattr(gc, "freeze"):  # not in PyPy
         gc.freeze()
-    channel = _fork_on_demand(ready.channel)
-    signal.signal(signal.SIGINT, interrupt)
-    ready.draw_anew()
-    importlib.invalidate_caches()
+    order = _fork_on_demand(ready.channel)
     held = None if ready.lifeline is None else tie_to(ready.lifeline)
-    return replace(ready, channel=channel, lifeline=held)
+    ready.draw_anew()
+    return _become_worker(replace(ready, channel=order, lifeline=held), interrupt)
 
 
 def _become_worker(ready: Inheritance, interrupt: Any) -> Inheritance:
-    """Once the supervisor asks for a fork."""
+    """Once one is asked for."""
     channel = _channel_asked_for(ready.channel)
     ready.channel.close()
     signal.signal(signal.SIGINT, interrupt)
@@ -237,30 +239,83 @@ class Preloading:
 
 
 def _fork_on_demand(channel: Channel) -> Channel:
-    """Answer the supervisor; returns in each child, with the child's own channel."""
+    """Answer the supervisor; returns in each child, with a channel on which it is told its own."""
     with _ChildExits() as exits, selectors.DefaultSelector() as selector:
         for source in (channel, exits):
             selector.register(source, selectors.EVENT_READ)
+        forks = _Forks(channel)
         while True:
-            for key, _ in selector.select():
-                if key.fileobj is exits:
-                    for pid, status in exits.reaped():
-                        channel.tell(Exited(pid, status))
-                elif (child := _forked(channel, exits)) is not None:
-                    channel.close()
-                    return child
+            ready = [one.fileobj for one, _ in selector.select(forks.seconds_until_spare)]
+            if exits in ready:
+                for pid, status in exits.reaped():
+                    channel.tell(Exited(pid, status))
+            if channel in ready:
+                its_end = forks.answer(exits)
+            else:
+                its_end = None if ready else forks.fork_ahead()
+            if its_end is not None:
+                channel.close()
+                return its_end
 
 
-def _forked(channel: Channel, exits: _ChildExits) -> Channel | None:
-    """Fork if asked to. Returns the channel in the child, None in the fork server."""
-    of_child = _channel_asked_for(channel)
-    pid = os.fork()
-    if pid == 0:
-        return Channel(of_child)
-    of_child.close()
-    exits.pids.add(pid)
-    channel.tell(Forked(pid))
-    return None
+class _Forks:
+    """Children that wait to become workers: one is there before it is asked for."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._spare: tuple[int, Channel] | None = None
+        self.seconds_until_spare: float | None = SPARE_SECONDS
+
+    def answer(self, exits: _ChildExits) -> Channel | None:
+        """Give the supervisor a worker. In a child it returns that one's end of a channel to it."""
+        with _channel_asked_for(self._channel) as of_worker:
+            pid = self._given_to_spare(of_worker)
+            if pid is None:
+                if (its_end := self._fork()) is not None:
+                    return its_end
+                pid = self._given_to_spare(of_worker)
+        if pid is not None:  # else somebody kills them: the supervisor gets no answer
+            exits.pids.add(pid)
+            self._channel.tell(Forked(pid))
+        self.seconds_until_spare = SPARE_SECONDS
+        return None
+
+    def fork_ahead(self) -> Channel | None:
+        """Make the next one. Returns as `answer` does."""
+        self.seconds_until_spare = None
+        with contextlib.suppress(OSError):  # there may be enough when one is asked for
+            return self._fork()
+        return None
+
+    def _fork(self) -> Channel | None:
+        ours, theirs = socket.socketpair()
+        try:
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
+        if pid == 0:
+            ours.close()
+            return Channel(theirs)
+        theirs.close()
+        self._spare = pid, Channel(ours)
+        return None
+
+    def _given_to_spare(self, of_worker: socket.socket) -> int | None:
+        """Its process; None if there is none that lives."""
+        if self._spare is None:
+            return None
+        (pid, channel), self._spare = self._spare, None
+        try:
+            channel.send(Fork())
+            socket.send_fds(channel.socket, [b"x"], [of_worker.fileno()])
+        except OSError:
+            os.waitpid(pid, 0)
+            return None
+        finally:
+            channel.close()
+        return pid
 
 
 def _channel_asked_for(channel: Channel) -> socket.socket:
