@@ -46,7 +46,7 @@ MANIFEST = """\
               livenessProbe: {httpGet: {path: /mode, port: 8000}, periodSeconds: 2}
               readinessProbe: {exec: {command: [cat, /tmp/ready]}}
     """
-RIGHTS = ["--user=1000", "--read-only", "--cap-drop=all"]
+RIGHTS = ["--user=1000", "--read-only", "--read-only-tmpfs=false", "--cap-drop=all"]
 
 
 @pytest.fixture
@@ -177,6 +177,14 @@ def test_over_a_kustomization_of_the_projects_own(shop: Shop) -> None:
         (None, "argv:k8s/shop.yaml: there is no such file"),
         ("kind: [", "k8s/shop.yaml:1:8: not valid YAML"),
         ("kind: Service\n", "k8s/shop.yaml: has no Flask app: it has no Deployment"),
+        (
+            "kind: Deployment\nmetadata: {name: {{ .Values.name }}}\n",
+            "k8s/shop.yaml: is a template of Helm's, and no manifest",
+        ),
+        (
+            "kind: Pod\nmetadata: {name: a}\nspec: {containers: {name: web}}\n",
+            "k8s/shop.yaml: Pod a: its `containers` are expected as a list",
+        ),
         (
             MANIFEST.replace("IMAGE", "redis"),
             "Deployment shop: container web starts what its image says",

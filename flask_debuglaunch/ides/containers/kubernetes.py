@@ -123,8 +123,9 @@ def _workload(manifest: str, project: Project) -> Workload:
     workloads: list[Workload] = []
     refused: list[str] = []
     for document in _documents(manifest, project):
-        for container in _pod(document).get("containers") or ():
-            where = f"{document['kind']} {document['metadata']['name']}"
+        where = f"{document['kind']} {document['metadata']['name']}"
+        for container in _named(_pod(document), "containers", f"{manifest}: {where}"):
+            _named(container, "env", f"{manifest}: {where}: container {container['name']}")
             one = _served_by(where, document, container, image, project)
             if isinstance(one, Workload):
                 workloads.append(one)
@@ -147,6 +148,11 @@ def _documents(manifest: str, project: Project) -> Iterator[Mapping[str, Any]]:
     try:
         documents = list(yaml.safe_load_all(text))
     except yaml.YAMLError as error:
+        if "{{" in text:
+            raise LaunchError(
+                f"{manifest}: is a template of Helm's, and no manifest. Write one from it by"
+                " `helm template`, and name that"
+            ) from None
         mark = getattr(error, "problem_mark", None)
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or error
@@ -158,10 +164,18 @@ def _documents(manifest: str, project: Project) -> Iterator[Mapping[str, Any]]:
 
 
 def _pod(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    spec = document.get("spec") or {}
-    if document["kind"] != "Pod":
-        spec = ((spec.get("template") or {}).get("spec")) or {}
+    spec: Any = document
+    for name in ("spec",) if document["kind"] == "Pod" else ("spec", "template", "spec"):
+        spec = spec.get(name) if isinstance(spec, Mapping) else None
     return spec if isinstance(spec, Mapping) else {}
+
+
+def _named(owner: Mapping[str, Any], key: str, where: str) -> list[Mapping[str, Any]]:
+    """A list in which each has a name, as of containers and variables."""
+    found = owner.get(key) or []
+    if isinstance(found, list) and all(isinstance(one, dict) and "name" in one for one in found):
+        return found
+    raise LaunchError(f"{where}: its `{key}` are expected as a list, each with its `name`")
 
 
 def _image(project: Project) -> Image:
@@ -203,7 +217,8 @@ def _served_by(
         return f"{where}: container {container['name']} starts {words}"
     if replaces == "args" and not entrypoint:
         replaces = "command"
-    ports = [int(one["containerPort"]) for one in container.get("ports") or ()]
+    named = (str(one.get("containerPort")) for one in container.get("ports") or ())
+    ports = [int(port) for port in named if port.isdigit()]
     given = project.settings.port
     candidates = [None if given.is_default else given.value, served.port, *ports, *image.ports]
     port = next((one for one in candidates if one), PORTS.get(served.server, 5000))
@@ -272,7 +287,7 @@ def _patch(workload: Workload, project: Project) -> dict[str, Any]:
         "volumes": [
             {"name": NAME, "emptyDir": {}},
             {"name": f"{NAME}-archive", "configMap": {"name": NAME}},
-            *([{"name": f"{NAME}-source", "emptyDir": {}}] if _has_source(workload) else ()),
+            *([{"name": f"{NAME}-source", "emptyDir": {}}] if _copies_source(workload) else ()),
         ],
     }
     spec: dict[str, Any] = pod if document["kind"] == "Pod" else {"template": {"spec": pod}}
@@ -288,6 +303,12 @@ def _has_source(workload: Workload) -> bool:
     return workload.workdir != "/"
 
 
+def _copies_source(workload: Workload) -> bool:
+    """Not where the workload itself mounts the source."""
+    mounted = {one.get("mountPath") for one in workload.container.get("volumeMounts") or ()}
+    return _has_source(workload) and workload.workdir not in mounted
+
+
 def _init_container(workload: Workload) -> dict[str, Any]:
     """Of the same image and with the same rights."""
     script = (
@@ -298,7 +319,7 @@ def _init_container(workload: Workload) -> dict[str, Any]:
         {"name": NAME, "mountPath": IN_CONTAINER},
         {"name": f"{NAME}-archive", "mountPath": ARCHIVE_FOLDER},
     ]
-    if _has_source(workload):
+    if _copies_source(workload):
         script += (
             f"for one in os.scandir({workload.workdir!r}):\n"
             f"    target = os.path.join({SOURCE_FOLDER!r}, one.name)\n"
@@ -323,7 +344,7 @@ def _container(workload: Workload, project: Project) -> dict[str, Any]:
     if workload.replaces == "command":
         patch["args"] = []
     patch["volumeMounts"] = [{"name": NAME, "mountPath": IN_CONTAINER}]
-    if _has_source(workload):
+    if _copies_source(workload):
         mount = {"name": f"{NAME}-source", "mountPath": workload.workdir}
         patch["volumeMounts"].append(mount)
     own = {one["name"]: one.get("value") for one in container.get("env") or ()}
