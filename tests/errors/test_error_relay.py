@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import ssl
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,6 +23,7 @@ from ..support.sources import marked_line
 from .failing_app.app import FAILING, HANDLED
 
 APP = Path(__file__).parent / "failing_app" / "app.py"
+TRUSTING = ssl._create_unverified_context()
 # What the client gets where it is not a complete 500: the status is on its way already.
 STATUS = {"stream": (200, False), "closing": (200, True)}
 VIEW = marked_line(APP, "view")
@@ -280,6 +283,125 @@ def test_a_client_that_leaves_during_the_response() -> None:
             client.recv(1000)
         session.program.wait_for_line("the endless response is closed")
         assert session.get("/")[1] == []
+
+
+CLIENTS = """
+import socket, sys
+
+@app.get("/endless")
+def endless():
+    try:
+        while True:
+            yield "x" * 1000
+    finally:
+        print("the endless response is closed", file=sys.stderr)
+
+@app.get("/exit")
+def exiting():
+    yield "first part"
+    sys.exit(1)
+
+@app.get("/end-of-iteration")
+def end_of_iteration():
+    return next(iter(()))
+
+@app.get("/own-client")
+def own_client():
+    socket.create_connection(("127.0.0.1", 1))
+
+@app.get("/streaming-client")
+def streaming_client():
+    yield "first part"
+    own_client()
+
+@app.get("/goes-on-after-its-end")
+def goes_on():
+    try:
+        while True:
+            yield "x" * 1000
+    except GeneratorExit:
+        yield "more"
+"""
+GET = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_what_clients_do_is_no_error(tmp_path: Path, scheme: str) -> None:
+    app = write_app(tmp_path, CLIENTS, "return 'fine'")
+    tls = ("--cert", "adhoc") if scheme == "https" else ()
+    with debug_app("debugpy", "listen", app, "--stop-on-errors", "all", *tls) as session:
+
+        def send(text: bytes, *, tls: bool = scheme == "https") -> bytes:
+            """Returns the beginning of the answer; then the client leaves."""
+            with connected(session) as plain:
+                if not tls:
+                    plain.sendall(text)
+                    return plain.recv(1000)
+                with TRUSTING.wrap_socket(plain) as client:
+                    client.sendall(text)
+                    return client.recv(1000)
+
+        assert b" 200 " in send(b"GET / HTTP/1.0\r\n\r\n")
+        assert b" 200 " in send(GET % b"/endless")
+        session.program.wait_for_line("the endless response is closed")
+        with connected(session) as client:
+            client.sendall(b"GET / HT")  # half a request, or no handshake
+        with suppress(OSError):  # TLS on a plain port, and the reverse
+            send(GET % b"/", tls=scheme == "http")
+        assert session.get("/exit")[1] == []
+        assert session.get("/")[0] is not None
+        assert session.ide.stops == []
+        assert "Traceback" not in session.program.output
+
+        # These are some, of the app's own.
+        kinds = ["end-of-iteration", "own-client", "streaming-client"]
+        stops = [session.get(f"/{kind}")[1] for kind in kinds]
+        assert [[stop.exception_info().type for stop in one] for one in stops] == [
+            ["StopIteration"],
+            ["ConnectionRefusedError"],
+            ["ConnectionRefusedError"],
+        ]
+        send(GET % b"/goes-on-after-its-end")
+        assert "GeneratorExit" in session.take_stop().exception_info().message
+
+
+FLASK_SOCK = """
+from flask_sock import Sock
+sock = Sock(app)
+
+@sock.route("/echo")
+def echo(connection):
+    while True:
+        connection.send(connection.receive())
+
+@sock.route("/bye")
+def bye(connection):
+    connection.send("bye")
+"""
+
+
+@pytest.mark.slow
+def test_whoever_ends_a_websocket(tmp_path: Path) -> None:
+    """Of flask-sock: either side, and a browser that is gone."""
+    pytest.importorskip("flask_sock")
+    websocket = pytest.importorskip("simple_websocket")
+    app = write_app(tmp_path, FLASK_SOCK, "return 'fine'")
+    with debug_app("debugpy", "listen", app, "--stop-on-errors", "all") as session:
+        address = urlsplit(session.url).netloc
+        closed = websocket.Client(f"ws://{address}/echo")
+        closed.send("hello")
+        assert closed.receive(TIMEOUT) == "hello"
+        closed.close()
+        ended = websocket.Client(f"ws://{address}/bye")
+        assert ended.receive(TIMEOUT) == "bye"
+        with pytest.raises(websocket.ConnectionClosed):
+            ended.receive(TIMEOUT)
+        gone = websocket.Client(f"ws://{address}/echo")
+        gone.sock.shutdown(socket.SHUT_RDWR)
+        wait_until(lambda: session.program.output.count('"GET /echo') == 2)
+        assert session.get("/")[1] == []
+        assert session.ide.stops == []
+        assert "Traceback" not in session.program.output
 
 
 WEBSOCKET = """

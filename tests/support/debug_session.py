@@ -16,7 +16,7 @@ from .ide import Breakpoints, Ide, Stop
 from .processes import Program, Response, free_port, http_get
 from .requirements import require_debugger
 
-READY = r"Running on (http://\S+)"
+READY = r"Running on (https?://\S+)"
 
 CONNECTIONS = [
     ("debugpy", "present"),
