@@ -76,6 +76,7 @@ def test_it_is_reloaded(project: Project, preload: str) -> None:
         for text in ("two", "three"):
             project.save("main.py", APP.format(text=text))
             served.wait_for_text(text)
+        assert served.program.output.count(SAID) == 1
         assert json.loads(served.text("/threads")) == ["MainThread"]
         served.program.signal_group(signal.SIGINT)  # as a terminal does for Ctrl-C
         assert served.program.wait_exit(timeout=10) == 130

@@ -77,7 +77,11 @@ def test_a_linked_environment_and_what_python_itself_imports_from_pythonpath(
     PYTHONPATH."""
     folder = tmp_path_factory.mktemp("linked")
     venv = folder / "real"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    (folder / "cpython").symlink_to(sys.base_prefix)
+    python = Path("bin") / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    create = [folder / "cpython" / python, "-m", "venv", "--without-pip", venv]
+    subprocess.run(create, check=True)
+    assert f"{folder / 'cpython'}" in (venv / "pyvenv.cfg").read_text()
     lib = Path("lib") / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     (venv / lib / "installed.py").write_text("text = 'one'\n")
     here = {sysconfig.get_path("purelib"), str(Path(__file__).parents[2])}
