@@ -234,8 +234,9 @@ class Preloading:
             generator.seed()
         if numpy_random := sys.modules.get("numpy.random"):
             numpy_random.seed()
-        if process := sys.modules.get("multiprocessing.process"):
-            process.current_process().authkey = os.urandom(32)
+        for multiprocessing in ("multiprocessing.process", "billiard.process"):
+            if process := sys.modules.get(multiprocessing):
+                process.current_process().authkey = os.urandom(32)
 
 
 def _fork_on_demand(channel: Channel) -> Channel:

@@ -37,8 +37,12 @@ SHARED_FILES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 # The standard library knows of forks; numpy's generator is given a new seed (fork_server_main.py);
 # what scipy draws are examples for its documentation (scipy.stats, _generate_example); joblib tries
 # out a semaphore, which it names by its process; bson draws anew when it finds itself in another
-# process (ObjectId._random); pydevd's number is for a log of its own.
-KNOWN_PACKAGES = {*sys.stdlib_module_names, "numpy", "scipy", "joblib", "bson", "_pydevd_bundle"}
+# process (ObjectId._random); billiard, celery's copy of multiprocessing, is given a new key as that
+# is; pydevd's number is for a log of its own.
+KNOWN_PACKAGES = {
+    *sys.stdlib_module_names,
+    *("numpy", "scipy", "joblib", "bson", "billiard", "_pydevd_bundle"),
+}
 
 
 class ImportEffects:
