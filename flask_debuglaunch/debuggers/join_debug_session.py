@@ -15,6 +15,7 @@ import importlib
 import inspect
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from typing import Any
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.errors import DebuggerUnavailable
+
+DEBUGPY = "debugpy.server.api"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,10 @@ class Session:
     is_launch: bool = False
     """Has the IDE started the supervisor? Then its Stop button is to end everything."""
 
+    @property
+    def is_debugpy(self) -> bool:
+        return self.library == DEBUGPY
+
 
 def session_of_this_process() -> Session | None:
     """The session that the debugger of this process is in; None where it has lost its IDE."""
@@ -57,7 +64,7 @@ def session_of_this_process() -> Session | None:
     is_debugpy = internals.flavour_of(debugger) == "debugpy"
     file = sys.modules["debugpy"].__path__[0] if is_debugpy else pydevd.__file__
     return Session(
-        library="debugpy.server.api" if is_debugpy else "pydevd",
+        library=DEBUGPY if is_debugpy else "pydevd",
         folder=os.path.dirname(os.path.abspath(file)),
         protocol=internals.protocol(),
         host=host,
@@ -178,12 +185,16 @@ def _without_naps(pydevd: Any) -> Iterator[None]:
 
 
 def leave() -> None:
-    """Before the end of a worker: keep pydevd from holding it up.
+    """Before the end of a worker: keep pydevd from holding it up, and from leaving sooner.
 
     When the main thread ends, and again at exit, it takes half a second to take its leave of the
-    IDE, which the closed connection tells as much.
+    IDE, which the closed connection tells as much. And it ends the session when no thread is left,
+    while atexit functions may still run: threading's end takes the main thread for ended.
     """
-    thread = getattr(internals.live_debugger(), "check_alive_thread", None)
+    debugger = internals.live_debugger()
+    if debugger is not None:
+        threading.Thread(target=threading.Event().wait, name="leaving", daemon=True).start()
+    thread = getattr(debugger, "check_alive_thread", None)
     if thread is not None:
         thread.join(0.5)
     at_exit = getattr(sys.modules.get("pydevd"), "stoptrace", None)

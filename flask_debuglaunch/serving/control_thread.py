@@ -13,7 +13,7 @@ from select import select  # the original: an app may patch the module (gevent)
 from flask_debuglaunch.debuggers.stops_in_child_processes import ChildStops
 from flask_debuglaunch.debuggers.terminal_prompts import prompting_at
 from flask_debuglaunch.serving.attach_debugger import debugger_of
-from flask_debuglaunch.serving.ipc_messages import Resumed, Retire, Stopped, Task
+from flask_debuglaunch.serving.ipc_messages import Go, Resumed, Retire, Stopped, Task
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.server.http_server import AppServer
 from flask_debuglaunch.terminal import say
@@ -31,6 +31,8 @@ class ControlThread:
         self._report: Callable[[], None] | None = None
         self._report_at = 0.0
         self.drain_seconds = 0.0
+        self.may_go = False
+        """Need we not stay for the IDE once we have cleaned up?"""
         self._plan = task.plan
         self._channel = channel
         self._retiring = False
@@ -87,6 +89,8 @@ class ControlThread:
     def _obey(self, message: object) -> None:
         if message is None:  # whatever has killed the supervisor: leave no orphan, no port
             os._exit(1)
+        if isinstance(message, Go):
+            self.may_go = True
         if isinstance(message, Retire):
             self.drain_seconds = message.seconds
             self._retiring = True

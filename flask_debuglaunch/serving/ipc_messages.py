@@ -115,6 +115,11 @@ class Retire:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Go:
+    """To a worker that retires: do not stay for the IDE once you have cleaned up."""
+
+
 Changes = tuple[tuple[str, str], ...]
 """Pairs of what has changed ("os.environ['TZ']") and how it is now, in order."""
 
@@ -296,7 +301,7 @@ class SharedListener:
 
 
 # Who may say what. To a child:
-ORDERS = (Task, Retire, Preload, PreloadModules, Prepare, Fork, SharedListener)
+ORDERS = (Task, Retire, Go, Preload, PreloadModules, Prepare, Fork, SharedListener)
 # And what a child, which may have become anything by now, is listened to for:
 REPORTS = (
     Attaching, Attached, IdeLeft, Leaving, CleanedUp, Ready, Failed, Watch, Stopped, Resumed,

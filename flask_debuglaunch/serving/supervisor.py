@@ -21,6 +21,7 @@ from flask_debuglaunch.serving.attach_debugger import (
     debugger_of,
 )
 from flask_debuglaunch.serving.ipc_messages import (
+    Go,
     ModulesUnfit,
     Preloadable,
     Retire,
@@ -45,6 +46,7 @@ from flask_debuglaunch.serving.supervisor_states import (
     FollowConfiguration,
     Kill,
     LeaverOverdue,
+    LetGo,
     Overdue,
     Said,
     Saved,
@@ -216,6 +218,8 @@ class Supervisor:
                 self._start_worker(effect)
             case TellToRetire(number, seconds):
                 self._workers[number].channel.tell(Retire(seconds))
+            case LetGo(number):
+                self._workers[number].channel.tell(Go())
             case Kill(number):
                 self._workers[number].kill()
             case Abandon(number):

@@ -291,6 +291,13 @@ class StartWorker:
 
 
 @dataclass(frozen=True)
+class LetGo:
+    """Tell a worker that retires not to stay for the IDE."""
+
+    worker: int
+
+
+@dataclass(frozen=True)
 class TellToRetire:
     """Tell a worker to make room."""
 
@@ -331,6 +338,7 @@ Effect = (
     | FollowConfiguration
     | StartWorker
     | TellToRetire
+    | LetGo
     | Kill
     | Abandon
     | SayAddress
@@ -415,7 +423,8 @@ def import_(state: State, said: Said, now: float) -> Step:
     assert isinstance(said.message, Attached)
     knows_of_children = said.message.by_ide or state.hand_over is HandOver.SLOW
     hand_over = HandOver.DONE if knows_of_children else state.hand_over
-    return Step(replace(_in(state, Stage.IMPORTING), hand_over=hand_over))
+    let_go = (LetGo(state.leaver.worker),) if state.leaver else ()
+    return Step(replace(_in(state, Stage.IMPORTING), hand_over=hand_over), let_go)
 
 
 def serve(state: State, said: Said, now: float) -> Step:
@@ -499,7 +508,7 @@ def leave(state: State, said: Said, now: float) -> Step:
 
 def clean_up(state: State, said: Said, now: float) -> Step:
     if state.leaver is not None:  # one is enough
-        return Step(state)
+        return Step(state, (LetGo(state.worker),))
     return Step(_in(state, Stage.LEAVING, now + CLEAN_UP_SECONDS))
 
 
@@ -686,7 +695,8 @@ def _of_leaver(state: State, leaver: Leaver, event: Said | Ended, now: float) ->
 
 def _ending(state: State, now: float) -> Step:
     ending = _in(state, Stage.ENDING, now + END_DRAIN_SECONDS + GRACE_SECONDS)
-    return _without_ahead(Step(ending, (TellToRetire(state.worker, END_DRAIN_SECONDS),)))
+    retire = TellToRetire(state.worker, END_DRAIN_SECONDS)
+    return _without_ahead(Step(ending, (retire, LetGo(state.worker))))
 
 
 def _without_ahead(one: Step) -> Step:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import sleep  # the original: an app may patch the module (gevent)
 from typing import TYPE_CHECKING, NoReturn
 
 from flask_debuglaunch.debuggers import join_debug_session, pydevd_internals
@@ -77,6 +78,10 @@ if TYPE_CHECKING:
 EXIT_SECONDS = 2.0
 """How long atexit functions and the app's own threads may take."""
 
+STAY_SECONDS = 2.0
+"""How long one that has cleaned up stays for the IDE's sake."""
+STAY_POLL_SECONDS = 0.01
+
 LEAVE_SECONDS = 5.0
 """How long the supervisor may take to end a worker that the IDE's Stop button is to end."""
 
@@ -127,7 +132,18 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     _clean_up(orders)
     if makes_room:
         channel.tell(CleanedUp())
+        if task.session is not None and task.session.is_debugpy:
+            _stay_for_ide(orders)
     os._exit(0)
+
+
+def _stay_for_ide(orders: ControlThread) -> None:
+    """Keep our session in the IDE until the next worker has its own: VS Code selects that one if
+    ours was selected. If ours ends first, it selects the supervisor's, where its Pause does nothing
+    and its Debug Console knows nothing of the app."""
+    orders.allow_exit(STAY_SECONDS)
+    while not orders.may_go:
+        sleep(STAY_POLL_SECONDS)
 
 
 def _recorder(task: Task, inherited: Inheritance) -> ImportRecorder:

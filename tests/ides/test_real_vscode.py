@@ -66,9 +66,15 @@ def test_it_debugs_with_a_save_and_reload_in_between(vscode: VSCode, workspace: 
     vscode.ask("armed", count=2)  # the supervisor's session and the worker's
     stops_and_goes_on(vscode, workspace, "Hello, World!")
 
+    old = vscode.ask("selected")
+    assert old.startswith("Subprocess")
     change = {"find": 'greeting = f"{', "text": 'greeting = f"Again {'}
     vscode.ask("edit", file=str(workspace.main), **change)
     vscode.ask("armed", count=3)  # the new worker's
+    wait_until(lambda: vscode.ask("selected") != old, message="the last worker's session has ended")
+    # Not the supervisor's, which is the root session: Pause and the Debug Console are the app's.
+    pid = vscode.ask("console", expression='__import__("os").getpid()')
+    assert vscode.ask("selected") == f"Subprocess {pid}"
     stops_and_goes_on(vscode, workspace, "Again Hello, World!")
 
     vscode.ask("stop")

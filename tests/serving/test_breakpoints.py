@@ -363,6 +363,30 @@ def test_the_debugger_s_own_log_does_not_take_the_lock_of_the_redirected_stderr(
         assert "own log" not in session.ide.output
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the next worker waits until this one is gone")
+def test_the_next_worker_s_session_begins_before_the_last_one_s_ends(
+    project: Project, debug_port: int
+) -> None:
+    """Else VS Code selects the supervisor's, where Pause does nothing. Only one that starts within
+    two seconds is waited for, and the first ones may be slower."""
+    with (
+        project.served(command=_listening(debug_port)) as served,
+        Editor.attach(debug_port) as editor,
+    ):
+        old = editor.wait_for_session(2)
+        for number in range(10):
+            project.say(f"save {number}")
+            new = editor.wait_for_session(3 + number)
+            if not old.has_ended:
+                break
+            served.wait_for_text(f"save {number}")
+            old = new
+        else:
+            pytest.fail("the last one's session always ends first")
+        editor.wait_for(lambda: old.has_ended, "end of the last one")
+
+
 def _stop_in(session: DapSession) -> None:
     """What VS Code's Stop button sends while the worker's session is selected."""
     session.end("disconnect")

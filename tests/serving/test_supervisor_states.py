@@ -210,6 +210,8 @@ class Runs(RuleBasedStateMachine):
                 self.start(effect)
             case states.TellToRetire(number):
                 self.one(number).retires = True
+            case states.LetGo(number):
+                assert self.one(number).retires or self.one(number).is_leaving
             case states.Kill(number):
                 is_end = self.state.exit_status is not None
                 assert is_end or not self.one(number).is_stopped, "a save kills a stopped thread"

@@ -160,12 +160,13 @@ const orders = {
     await until(() => live === 0);
   },
 
-  /** The session that the toolbar and the Debug Console act on, and in which process they do. */
-  async focused() {
-    const session = vscode.debug.activeDebugSession;
-    const evaluation = { expression: '__import__("os").getpid()', context: 'repl' };
-    const { result } = await session.customRequest('evaluate', evaluation);
-    return { name: session.name, pid: Number(result) };
+  /** The name of the session that the toolbar and the Debug Console act on. */
+  selected: () => vscode.debug.activeDebugSession.name,
+
+  /** What the Debug Console answers. */
+  async console({ expression }) {
+    const evaluation = { expression, context: 'repl' };
+    return (await vscode.debug.activeDebugSession.customRequest('evaluate', evaluation)).result;
   },
 };
 
