@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import signal
 import sys
+import time
 
 import pytest
 
@@ -385,6 +388,56 @@ def test_the_next_worker_s_session_begins_before_the_last_one_s_ends(
         else:
             pytest.fail("the last one's session always ends first")
         editor.wait_for(lambda: old.has_ended, "end of the last one")
+
+
+SUSPENDED_SECONDS = 15.0
+"""Longer than every deadline that a reload has."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="finding the processes needs Linux")
+@pytest.mark.parametrize("after", [0.0, 0.2])
+def test_a_suspended_laptop(project: Project, debug_port: int, after: float) -> None:
+    """Everything but the IDE is suspended in the middle of a reload, then at a breakpoint."""
+    project.save("main.py", APP.format(text="one"))
+    lines = {project.main: [VIEW_LINE]}
+    with (
+        project.served(command=_listening(debug_port)) as served,
+        Editor.attach(debug_port, breakpoints=lines) as editor,
+    ):
+        editor.wait_for_session(2)
+        project.save("main.py", APP.format(text="two"))
+        time.sleep(after)  # the moment in the reload
+        _suspend(served.program)
+        served.wait_for_reload(1)
+        response = in_background(served.text)
+        stop = editor.wait_for_stop()
+        assert stop.variables()["answer"] == "'two'"
+        project.save("main.py", APP.format(text="three"))
+        served.program.wait_for_line("reload waits")
+        _suspend(served.program)
+        stop.resume()
+        assert response.result(30) == "two"
+        served.wait_for_reload(2)
+        response = in_background(served.text)
+        stop = editor.wait_for_stop()
+        assert stop.variables()["answer"] == "'three'"
+        assert len(editor.live_sessions) == 2
+        served.program.signal(signal.SIGINT)
+        served.program.wait_exit(timeout=5)
+        served.program.assert_nothing_left(timeout=5)
+        assert "without the debugger" not in served.program.output
+        assert "Traceback" not in served.program.output
+
+
+def _suspend(program: Program) -> None:
+    processes = program.family.members()
+    for number in (signal.SIGSTOP, signal.SIGCONT):
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
+        if number == signal.SIGSTOP:
+            time.sleep(SUSPENDED_SECONDS)
 
 
 def _stop_in(session: DapSession) -> None:
