@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from ..support.dap import DapStop
 from ..support.debug_session import (
     CONNECTIONS,
     CommandLine,
@@ -69,6 +70,35 @@ def test_the_one_box(debugger: str, connection: str) -> None:
             assert (found.type, found.break_mode) == (kind, "unhandled"), place
         assert count_handled(session) == dict.fromkeys(HANDLED, 0)
         assert session.get("/")[0].text == "fine"
+
+
+OLD_DEBUGPY = """\
+import debugpy
+from flask import Flask
+
+vars(debugpy).pop("trigger_exception_handler", None)  # as before 1.8.22
+app = Flask(__name__)
+
+
+@app.get("/")
+def view():
+    raise ValueError
+"""
+
+
+def test_no_two_threads_have_one_name_where_debugpy_needs_one_to_stop(tmp_path: Path) -> None:
+    """The request's, and the one that dies of its error for the debugger to stop in."""
+    app = tmp_path / "app.py"
+    app.write_text(OLD_DEBUGPY)
+    with debug_app("debugpy", "present", app) as session:
+        response = in_background(http_get, session.url)
+        stop = session.ide.wait_for_stop()
+        assert isinstance(stop, DapStop)
+        names = [one["name"] for one in stop.session.request("threads")["threads"]]
+        assert sum(name.startswith("ValueError in ") for name in names) == 1, names
+        assert len(set(names)) == len(names), names
+        stop.resume()
+        assert response.result(TIMEOUT).status == 500
 
 
 @pytest.mark.slow
