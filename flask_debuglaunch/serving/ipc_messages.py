@@ -282,7 +282,8 @@ class Fork:
 
 @dataclass(frozen=True)
 class Forked:
-    pid: int
+    pid: int | None
+    """None: the system allows no more processes."""
 
 
 @dataclass(frozen=True)

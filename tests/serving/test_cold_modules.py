@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -417,6 +418,18 @@ def test_an_app_that_now_changes_a_module_is_started_anew(shop: Project) -> None
         shop.save("main.py", change + change + APP.replace('"one"', "shop.views.TEXT"))
         wait_for_ahead(shop, served, "main.py", ["words"])
         assert json.loads(served.text())["text"] == "two"
+
+
+@pytest.mark.parametrize("fate", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_process_with_modules_that_hangs_or_has_gone_is_replaced(
+    shop: Project, fate: signal.Signals
+) -> None:
+    with shop.served("--preload", "modules") as served:
+        wait_for_ahead(shop, served, "main.py", ["words", "views"])
+        os.kill(json.loads(served.text())["parent"], fate)
+        wait_for_ahead(shop, served, "main.py", [])
+        wait_for_ahead(shop, served, "main.py", ["words", "views"])
+        assert "Traceback" not in served.program.output
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -40,6 +41,10 @@ class Stoppable(Protocol):
     def wait(self, timeout: float) -> object: ...
 
 
+class NoMoreProcesses(OSError):
+    """The system allows this user none, or has no memory for one."""
+
+
 class ForkServerHandle:
     """Ready once it has preloaded; unusable if its packages can't be forked."""
 
@@ -56,7 +61,7 @@ class ForkServerHandle:
         """What it has seen of the project's modules, if it was to have them."""
         self._has_living_worker = False
         self._files: dict[str, Signature | None] = {}
-        self._pids: list[int] = []
+        self._pids: list[int | None] = []
         """Of workers that were forked just now."""
         self._statuses: dict[int, int] = {}
 
@@ -87,15 +92,19 @@ class ForkServerHandle:
         return not changed_since(self._files)
 
     def fork(self, channel: socket.socket, *, becomes_worker: bool = True) -> ForkedWorker:
-        """Have a worker forked, at the other end of the channel. Raises OSError if the fork server
-        is gone, or hangs."""
+        """Have a worker forked, at the other end of the channel. Raises NoMoreProcesses, or another
+        OSError if the fork server is gone, or hangs: then it is killed, and its channel says so."""
         self._has_living_worker |= becomes_worker
         self.channel.send(Fork())
         socket.send_fds(self.channel.socket, [b"x"], [channel.fileno()])
         if not self._heard(lambda: bool(self._pids), FORK_SECONDS):
-            self.close()
+            self.is_ready = False
+            self.process.kill()
             raise TimeoutError("the fork server does not answer")
-        return ForkedWorker(self, self._pids.pop())
+        pid = self._pids.pop()
+        if pid is None:
+            raise NoMoreProcesses(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return ForkedWorker(self, pid)
 
     def become_worker(self, channel: socket.socket) -> FreshWorker:
         """Have a spoiled one become a worker itself, at the other end of the channel; that is its

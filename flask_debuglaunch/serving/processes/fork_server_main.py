@@ -271,13 +271,14 @@ class _Forks:
         """Give the supervisor a worker. In a child it returns that one's end of a channel to it."""
         with _channel_asked_for(self._channel) as of_worker:
             pid = self._given_to_spare(of_worker)
-            if pid is None:
-                if (its_end := self._fork()) is not None:
-                    return its_end
+            if pid is None:  # there is none, or somebody has killed it
+                with contextlib.suppress(OSError):  # told of with the pid
+                    if (its_end := self._fork()) is not None:
+                        return its_end
                 pid = self._given_to_spare(of_worker)
-        if pid is not None:  # else somebody kills them: the supervisor gets no answer
+        if pid is not None:
             exits.pids.add(pid)
-            self._channel.tell(Forked(pid))
+        self._channel.tell(Forked(pid))
         self.seconds_until_spare = SPARE_SECONDS
         return None
 

@@ -26,6 +26,7 @@ from flask_debuglaunch.serving.ipc_messages import (
 from flask_debuglaunch.serving.processes.fork_server_handle import (
     ForkedWorker,
     ForkServerHandle,
+    NoMoreProcesses,
     start_fork_server,
 )
 from flask_debuglaunch.serving.processes.ipc_channel import channel_to_child
@@ -126,8 +127,12 @@ class WorkerStarter:
         if self._ready is not None:
             if self._ready.is_fresh():
                 for server in filter(None, (self._modules.usable(self._ready), self._ready)):
-                    with contextlib.suppress(OSError):  # somebody has killed it, or it hangs
+                    try:
                         return _begun(server.fork)
+                    except NoMoreProcesses:  # nor is there one for a new interpreter
+                        raise
+                    except OSError:  # somebody has killed it, or it hangs
+                        continue
             # An installed package was changed: what it does may be another thing now.
             self._left_out.clear()
             self._instead.clear()
