@@ -29,9 +29,14 @@ FORK_SAFE_THREADS = (
 FORK_SAFE_SETTINGS = {"ORT_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 # What packages change unless these are set, as they are not in a new interpreter.
 CHANGES_OF_UNSAFE_SETTINGS = ("os.environ['_MLFLOW_TELEMETRY_SESSION_ID']",)
-# Names of keys that only have to differ from each other within the process (create_key); a key for
-# what a database keeps, which the next process could not read without it (EncryptedString).
-HARMLESS_DRAWERS = {"opentelemetry.context", "mlflow.store.model_registry.dbmodels.models"}
+# Names of keys that only have to differ from each other within the process (create_key); the name
+# under which a notebook asks whether its own server lives (alive_token); a key for what a database
+# keeps, which the next process could not read without it (EncryptedString).
+HARMLESS_DRAWERS = {
+    "opentelemetry.context",
+    "dash._jupyter",
+    "mlflow.store.model_registry.dbmodels.models",
+}
 # Opened once and kept, by libraries; no one minds who else reads there.
 SHARED_FILES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 # The standard library knows of forks; numpy's generator is given a new seed (fork_server_main.py);
