@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +93,27 @@ def test_it_attaches(vscode: VSCode, workspace: Workspace) -> None:
         stops_and_goes_on(vscode, workspace, "Hello, World!")
         vscode.ask("stop")
         assert http_get(workspace.url("/hello/World")).status == 200
+
+
+@pytest.mark.slow
+def test_it_listens_before_the_app_starts(vscode: VSCode, workspace: Workspace) -> None:
+    file = workspace.folder / ".vscode" / "launch.json"
+    ours = file.read_text()
+    listen = workspace.configuration("debuglaunch: attach") | {"name": "listen"}
+    listen["listen"] = listen.pop("connect")
+    file.write_text(json.dumps({"version": "0.2.0", "configurations": [listen]}))
+    started = in_background(vscode.ask, "start", name="listen")
+    argv = [sys.executable, "-m", "flask_debuglaunch", "--debug-connection", "connect"]
+    try:
+        wait_until(lambda: is_listening(workspace.debug_port), message="VS Code listens")
+        with Program([*argv, *workspace.flags], cwd=workspace.folder) as program:
+            program.wait_for_line("Running on")
+            vscode.ask("armed", count=2)
+            stops_and_goes_on(vscode, workspace, "Hello, World!")
+            assert started.result(TIMEOUT) is True
+    finally:
+        file.write_text(ours)
+    vscode.ask("ended")
 
 
 @pytest.mark.slow
