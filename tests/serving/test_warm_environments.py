@@ -4,6 +4,7 @@ them: brought along by an IDE, behind links, on PYTHONPATH; and with old debugge
 from __future__ import annotations
 
 import http.client
+import os
 import shutil
 import subprocess
 import sys
@@ -73,8 +74,9 @@ def assert_nothing_was_in_the_way(served: Served) -> None:
 def test_a_linked_environment_and_what_python_itself_imports_from_pythonpath(
     project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """uv links the interpreter's folder, people their environments; PyDev puts a sitecustomize on
-    PYTHONPATH."""
+    """uv links the interpreter's folder, people their environments; PyDev's Run puts a
+    sitecustomize on PYTHONPATH, which then imports the one behind it."""
+    debugpy = pytest.importorskip("debugpy")
     folder = tmp_path_factory.mktemp("linked")
     venv = folder / "real"
     (folder / "cpython").symlink_to(sys.base_prefix)
@@ -90,9 +92,12 @@ def test_a_linked_environment_and_what_python_itself_imports_from_pythonpath(
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text("import beside_it\n")
     (folder / "site" / "beside_it.py").write_text("")
-    project.save("main.py", "import installed, numpy\n" + APP)
+    pydev = Path(debugpy.__file__).parent / "_vendored" / "pydevd" / "pydev_sitecustomize"
+    shutil.copytree(pydev, folder / "pysrc" / "pydev_sitecustomize")
+    project.save("main.py", "import beside_it, installed, numpy\n" + APP)
     command = [str(folder / "link" / "bin" / "python"), *launcher()[1:]]
-    env = {"PYTHONPATH": str(folder / "site")}
+    paths = [folder / "pysrc" / "pydev_sitecustomize", folder / "site"]
+    env = {"PYTHONPATH": os.pathsep.join(map(str, paths))}
     with project.served(command=command, env=env) as served:
         wait_for_warm_worker(project, served)
         assert_nothing_was_in_the_way(served)

@@ -260,8 +260,21 @@ def test_a_library_that_keeps_its_own_file_open_is_shared(project: Project, pack
         assert "Not kept imported" not in served.program.output
 
 
-def test_saves_in_quick_succession_are_warm(project: Project, package: Path) -> None:
-    project.save("main.py", "import installed\nlook = int\n" + SERVE)
+# As matplotlib.use("Agg"): the app sets a package up before it imports more of it.
+USES = """
+import installed
+installed.use("Agg")
+import installed_plot
+assert installed_plot.backend() == "Agg"
+"""
+
+
+@pytest.mark.parametrize("imports", ["import installed", USES], ids=["imports", "sets up"])
+def test_saves_in_quick_succession_are_warm(project: Project, package: Path, imports: str) -> None:
+    package.write_text("chosen = ['Tk']\n\ndef use(name):\n    chosen[0] = name\n")
+    plot = "import installed\n\ndef backend():\n    return installed.chosen[0]\n"
+    (package.parent / "installed_plot.py").write_text(plot)
+    project.save("main.py", f"{imports}\nlook = int\n" + SERVE)
     with served_with(project, package) as served:
         parents = [reloaded(project, served)["parent"] for _ in range(4)]
         assert [one for one in parents[2:] if one == served.program.pid] == []
