@@ -29,6 +29,8 @@ PACKAGES_FOLDERS = ("site-packages", "dist-packages")
 def is_installed(file: str) -> bool:
     """Does the file belong to the interpreter, to an installed package, to this one, or to a
     debugger, which an IDE may bring along from anywhere? It does not change by a save then."""
+    if not os.path.isabs(file):  # no file ("<string>"); and the working folder may be gone
+        return False
     # Its folder's links, not its own: installers (uv) link single files to their cache, people
     # link the folder of a package that they work on.
     folder = _real_folder(os.path.dirname(file))
