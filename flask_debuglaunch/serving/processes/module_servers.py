@@ -151,7 +151,9 @@ class ModuleServers:
 
     def _note(self, changed: frozenset[str]) -> None:
         """Files were saved: they are being edited, unless they are too many. Then their modules
-        may do other things now."""
+        may do other things now, and what a look has shown was not of its own making."""
+        if changed:
+            self._tries = 0
         if self._edited.are_too_many(changed):
             self._look_anew()
         else:
