@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CUT_OFF_SECONDS = 0.1
 """How long a reload waits for connections of which no answer will come: time enough for the rest of
 a request."""
+LONGEST_STEP_SECONDS = 0.5
+"""What a step may count for: one that took longer did so because nothing ran."""
 DRAIN_STEP_SECONDS = 0.02
 
 
@@ -79,12 +81,13 @@ class AppServer(BaseWSGIServer):
         Returns False if some connections are open still. It lasts, and the time does not run, while
         `held`: a thread is stopped in the debugger, be it one that answers no request.
         """
-        began = time.monotonic()
+        waited, looked = 0.0, time.monotonic()
         while True:
             is_held = held()
-            if is_held:
-                began = time.monotonic()
-            waited = time.monotonic() - began
+            now = time.monotonic()
+            # A suspended machine may wake up with the thread resumed: that time did not run.
+            waited = 0.0 if is_held else waited + min(now - looked, LONGEST_STEP_SECONDS)
+            looked = now
             with self._changed:
                 is_awaited = any(one.is_awaited() for one in self._open.values())
                 is_over = not self._open or waited > (seconds if is_awaited else CUT_OFF_SECONDS)
