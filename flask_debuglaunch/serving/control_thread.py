@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from select import select  # the original: an app may patch the module (gevent)
 
 from flask_debuglaunch.debuggers.stops_in_child_processes import ChildStops
@@ -28,7 +28,7 @@ class ControlThread:
 
     def __init__(self, task: Task, channel: Channel) -> None:
         self._server: AppServer | None = None
-        self._report: Callable[[], None] | None = None
+        self._reports: Sequence[Callable[[], None]] = ()
         self._report_at = 0.0
         self.drain_seconds = 0.0
         self.may_go = False
@@ -41,11 +41,11 @@ class ControlThread:
         self.child_stops = ChildStops()
         debugger_of(task.plan).start_hidden_thread(self._listen)
 
-    def serve_with(self, server: AppServer, report: Callable[[], None]) -> None:
-        """From now on there is a server to stop; `report` runs when its first requests have had
-        their chance."""
+    def serve_with(self, server: AppServer, reports: Sequence[Callable[[], None]]) -> None:
+        """From now on there is a server to stop; the reports are made, one after the other, when
+        its first requests have had their chance."""
         self._report_at = time.monotonic() + REPORT_SECONDS
-        self._report = report  # before the server: that is what the thread looks at first
+        self._reports = reports  # before the server: that is what the thread looks at first
         self._server = server
 
     def stopped_at(self) -> str | None:
@@ -68,23 +68,23 @@ class ControlThread:
             if self._channel in readable:
                 self._obey(self._channel.receive())
             elif self._server is not None and time.monotonic() >= self._report_at:
-                self._tell_report()
+                self._make_reports()
             if self._retiring:
                 self._look_on()
 
     def _patience(self) -> float | None:
         if self._retiring:
             return STOP_POLL_SECONDS
-        return REPORT_SECONDS if self._server is None or self._report is not None else None
+        return REPORT_SECONDS if self._server is None or self._reports else None
 
-    def _tell_report(self) -> None:
-        """It looks at objects of the app's, which may raise anything; this thread must live on."""
-        report, self._report = self._report, None
-        try:
-            if report is not None:
+    def _make_reports(self) -> None:
+        """They look at objects of the app's, which may raise anything; this thread must live on."""
+        reports, self._reports = self._reports, ()
+        for report in reports:
+            try:
                 report()
-        except Exception as error:
-            say(f"What the app is made from is not all known: {type(error).__name__}: {error}")
+            except Exception as error:
+                say(f"What the app is made from is not all known: {type(error).__name__}: {error}")
 
     def _obey(self, message: object) -> None:
         if message is None:  # whatever has killed the supervisor: leave no orphan, no port
@@ -97,7 +97,7 @@ class ControlThread:
             if self._server is not None:
                 # Also while a thread is stopped: under load a breakpoint would be hit for ever.
                 self._server.stop()
-                self._tell_report()  # whoever saves so soon has the next worker started by it
+                self._make_reports()  # whoever saves so soon has the next worker started by it
 
     def _look_on(self) -> None:
         """While retiring: say when a stopped thread holds it up."""

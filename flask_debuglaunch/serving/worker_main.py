@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import sleep  # the original: an app may patch the module (gevent)
@@ -121,7 +121,7 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     except _FirstImportFailed:
         channel.tell(Failed(None, 2))
         return 2
-    orders.serve_with(server, lambda: _report(channel, server, loaded, recorder, modules, began))
+    orders.serve_with(server, _reports(channel, server, loaded, recorder, modules, began))
     channel.tell(Ready(loaded.failed))
     if is_patched_for_greenlets():
         _leave_interrupts_to_supervisor()
@@ -246,20 +246,26 @@ def _server(task: Task, inherited: Inheritance, app: WSGIApplication) -> AppServ
     return make_server(inherited.listener, around(app, task.plan), tls, threads=threads)
 
 
-def _report(
+def _reports(
     channel: Channel,
     server: AppServer,
     loaded: Loaded,
     recorder: ImportRecorder,
     modules: ModuleRecorder | None,
     since: float,
-) -> None:
-    """Tell the supervisor what the next worker could have ready, and what to watch."""
-    if not loaded.failed:  # first, for to have it ready takes long
+) -> list[Callable[[], None]]:
+    """What the supervisor is told: what the next worker could have ready, and what to watch."""
+
+    def tell_preloadable() -> None:
         channel.tell(_preloadable(loaded, recorder, modules, since))
-    seen = ImportsSeen(since)
-    _send(channel, seen.news(_folders_to_watch(loaded.app), loaded.mended_by))
-    server.after_request = lambda: _send(channel, seen.news())
+
+    def tell_watched() -> None:
+        seen = ImportsSeen(since)
+        _send(channel, seen.news(_folders_to_watch(loaded.app), loaded.mended_by))
+        server.after_request = lambda: _send(channel, seen.news())
+
+    # The first one first, for to have it ready takes long.
+    return [tell_watched] if loaded.failed else [tell_preloadable, tell_watched]
 
 
 def _preloadable(
