@@ -30,6 +30,7 @@ class ControlThread:
         self._server: AppServer | None = None
         self._reports: Sequence[Callable[[], None]] = ()
         self._report_at = 0.0
+        self.has_reported = False
         self.drain_seconds = 0.0
         self.may_go = False
         """Need we not stay for the IDE once we have cleaned up?"""
@@ -85,6 +86,7 @@ class ControlThread:
                 report()
             except Exception as error:
                 say(f"What the app is made from is not all known: {type(error).__name__}: {error}")
+        self.has_reported = True
 
     def _obey(self, message: object) -> None:
         if message is None:  # whatever has killed the supervisor: leave no orphan, no port

@@ -134,7 +134,17 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
         channel.tell(CleanedUp())
         if task.session is not None and task.session.is_debugpy:
             _stay_for_ide(orders)
+    if is_drained:
+        _await_reports(orders)
     os._exit(0)
+
+
+def _await_reports(orders: ControlThread) -> None:
+    """Who saves as soon as we serve has us end before we have told what the next worker could have
+    ready; so would the next one, and each reload would start a new interpreter."""
+    deadline = time.monotonic() + EXIT_SECONDS
+    while not orders.has_reported and time.monotonic() < deadline:
+        sleep(STAY_POLL_SECONDS)
 
 
 def _stay_for_ide(orders: ControlThread) -> None:
