@@ -406,8 +406,11 @@ def test_a_fork_server_that_does_not_get_ready_keeps_nobody_waiting(
     )
     command = [sys.executable, str(start), *launcher()[3:], "--app", "main"]
     with served_with(project, package, command=command) as served:
-        for _ in range(2):
+
+        def is_said() -> bool:
             assert reloaded(project, served)["parent"] == served.program.pid
-        served.program.wait_for_line("The packages are not imported ahead yet")
+            return "The packages are not imported ahead yet" in served.program.output
+
+        wait_until(is_said)
         package.write_text("")
         wait_until(lambda: reloaded(project, served)["parent"] != served.program.pid)
