@@ -86,6 +86,7 @@ def view():
 """
 
 
+@pytest.mark.slow
 def test_no_two_threads_have_one_name_where_debugpy_needs_one_to_stop(tmp_path: Path) -> None:
     """The request's, and the one that dies of its error for the debugger to stop in."""
     app = tmp_path / "app.py"

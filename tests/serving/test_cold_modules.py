@@ -420,6 +420,7 @@ def test_an_app_that_now_changes_a_module_is_started_anew(shop: Project) -> None
         assert json.loads(served.text())["text"] == "two"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fate", [signal.SIGSTOP, signal.SIGKILL])
 def test_a_process_with_modules_that_hangs_or_has_gone_is_replaced(
     shop: Project, fate: signal.Signals

@@ -132,6 +132,7 @@ def test_it_waits_while_it_is_stopped(project: Project) -> None:
         served.wait_for_text("two")
 
 
+@pytest.mark.slow
 def test_a_debugger_that_was_not_told_of_gevent(project: Project) -> None:
     require_debugger("debugpy")
     project.save("main.py", APP.format(text="one"))

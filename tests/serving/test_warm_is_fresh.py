@@ -368,6 +368,7 @@ def test_names_of_opentelemetrys_keys_may_be_shared(project: Project, package: P
         assert reloaded(project, served)["seen"] == reloaded(project, served)["seen"]
 
 
+@pytest.mark.slow
 def test_a_package_that_replaces_itself(project: Project, package: Path) -> None:
     """As cv2 does: it takes itself out of sys.modules, changes sys.path, and imports its other
     half under the same name."""

@@ -194,6 +194,7 @@ def test_only_a_package_that_starts_a_thread_is_left_out(project: Project, packa
         assert served.text("/threads") == "2"
 
 
+@pytest.mark.slow
 def test_what_is_imported_after_a_change_of_the_environment_is_not_preloaded(
     project: Project, package: Path
 ) -> None:
