@@ -417,8 +417,10 @@ class Editor(Ide[DapSession]):
         self.live_sessions[-1].pause()
 
     def disconnect(self, *, terminate: bool = False) -> None:
-        """In the root session, which the others follow."""
-        root = self.sessions[0]
+        """In the root session, which the others follow; in each of them where the IDE listens."""
+        root, *children = self.sessions
+        for session in children if "listen" in root.configuration else ():
+            session.end("disconnect")
         if root.configuration["request"] == "launch" and terminate:
             root.end("terminate", restart=False)
         elif terminate:
