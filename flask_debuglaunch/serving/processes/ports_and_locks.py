@@ -7,7 +7,7 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -26,22 +26,21 @@ def holds_what_next_may_need(*ours: HasDescriptor) -> bool:
     """
     if sys.platform != "linux":
         return True
-    return _listens_besides(ours) or _has_lock() or has_child()
-
-
-def _listens_besides(ours: Iterable[HasDescriptor]) -> bool:
     inodes = {os.fstat(one.fileno()).st_ino for one in ours}
-    return any(
-        _is_open_to_others(number)
-        for number, status in _descriptors()
-        if stat.S_ISSOCK(status.st_mode) and status.st_ino not in inodes
-    )
+    return any(_is_exclusive(*one, inodes) for one in _descriptors()) or has_child()
 
 
 def _descriptors() -> Iterator[tuple[int, os.stat_result]]:
     for name in os.listdir(_PROC / "fd"):
         with contextlib.suppress(OSError):  # closed meanwhile
             yield int(name), os.fstat(int(name))
+
+
+def _is_exclusive(descriptor: int, status: os.stat_result, ours: Container[int]) -> bool:
+    if stat.S_ISSOCK(status.st_mode):
+        return status.st_ino not in ours and _is_open_to_others(descriptor)
+    may_be_locked = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
+    return may_be_locked and _is_locked(descriptor)
 
 
 def _is_open_to_others(descriptor: int) -> bool:
@@ -62,14 +61,6 @@ def _is_bound_only(datagrams: socket.socket) -> bool:
     except OSError:
         return True
     return False
-
-
-def _has_lock() -> bool:
-    return any(
-        _is_locked(number)
-        for number, status in _descriptors()
-        if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
-    )
 
 
 def _is_locked(descriptor: int) -> bool:
