@@ -285,9 +285,10 @@ def test_what_the_app_forks_holds_neither_port_nor_supervisor(project: Project) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("debugger", "processes"), [("none", 3), ("debugpy", 4)])
+@pytest.mark.parametrize(("debugger", "processes"), [("none", 4), ("debugpy", 5)])
 def test_many_reloads_leave_nothing_behind(project: Project, debugger: str, processes: int) -> None:
-    """There are the supervisor, the worker and the fork server, and debugpy's adapter."""
+    """There are the supervisor, the fork server, the worker and the next one, and debugpy's
+    adapter."""
     flags = ["--debug-with", "off"]
     if debugger == "debugpy":
         pytest.importorskip("debugpy")
@@ -299,8 +300,11 @@ def test_many_reloads_leave_nothing_behind(project: Project, debugger: str, proc
             served.wait_for_text(f"version {number}")
             served.wait_for_reload(number)
             if number in (20, 100):
-                # A fork server is started when the saves pause.
-                wait_until(lambda: _figures(served.program)[0] == processes)
+                # A fork server is started when the saves pause, and forks the next worker.
+                wait_until(
+                    lambda: _figures(served.program)[0] == processes,
+                    message=lambda: f"{processes} of {served.program.family.members()}",
+                )
                 figures.append(_figures(served.program))
     assert figures[1][:2] == figures[0][:2]
     assert figures[1][2] < figures[0][2] * 1.05

@@ -50,6 +50,9 @@ PATIENCE_FACTOR, PATIENCE_SECONDS = 3, 30.0
 beyond: a machine under load is never too slow for it, and one that hangs keeps nobody waiting."""
 
 
+NOT_READY_YET = "The packages are not imported ahead yet: this reload starts a new interpreter"
+
+
 class AwaitedWorker:
     """A worker whose process may yet have to be started: what it is told waits in its channel."""
 
@@ -140,10 +143,12 @@ class WorkerStarter:
             self._ready = None
             if self._coming is None:
                 self._start_again()
-        if self._coming is not None and not _is_overdue(self._coming):  # it has had a start already
-            worker = AwaitedWorker()
-            self._awaiting[worker] = listener
-            return worker
+        if self._coming is not None:
+            if not _is_overdue(self._coming):  # it has had a start already
+                worker = AwaitedWorker()
+                self._awaiting[worker] = listener
+                return worker
+            say(NOT_READY_YET)
         return start_fresh(self._command, environ_of_worker(self._plan, self._environ), listener)
 
     @property
@@ -153,7 +158,7 @@ class WorkerStarter:
 
     def be_late(self) -> None:
         """The deadline has passed: they begin without what they have waited for."""
-        say("The packages are not imported ahead yet: this reload starts a new interpreter")
+        say(NOT_READY_YET)
         self._begin_awaiting()
 
     def follow(self, plan: Plan) -> None:
