@@ -77,6 +77,7 @@ def test_and_in_a_worker(tmp_path: Path, app: str, preload: str) -> None:
     assert ended(tmp_path, *reloading, "--app", app) == ended(tmp_path, *NO_RELOAD, "--app", app)
 
 
+@pytest.mark.slow
 def test_in_a_later_worker_each_request_shows_it_so(tmp_path: Path) -> None:
     """In Werkzeug's page and in the log there is no frame of ours; for sys.exit() neither."""
     main = write(tmp_path, {"main.py": saying("one")}) / "main.py"

@@ -24,6 +24,7 @@ def project(tmp_path: Path) -> Path:
     return write(tmp_path, {"main.py": saying("served") + BUSY})
 
 
+@pytest.mark.slow
 def test_it_ends_by_itself_and_says_so_before(project: Path, mode: tuple[str, ...]) -> None:
     with Program([*LAUNCHER, *mode, "--port", "0", "--for", "4s"], cwd=project) as program:
         program.wait_for_line(r"^ \* Ends by itself in 4s$")

@@ -101,6 +101,7 @@ def test_a_module_that_is_copied_alone_is_mapped_by_its_folder(tmp_path: Path) -
     assert ends == ["=/app", "/package=/app/package"]
 
 
+@pytest.mark.slow
 def test_everything_of_the_service_that_debugging_needs_and_nothing_more(shop: Shop) -> None:
     shop.write(
         {

@@ -167,6 +167,7 @@ def test_where_the_program_calls_its_debugger_itself(shop: Shop, debugger: str) 
         assert len(ide.sessions) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reload", [False, True], ids=["no reload", "reload"])
 @pytest.mark.parametrize("debugger", DEBUGGERS)
 def test_mappings_for_elsewhere_do_not_disturb_an_ide_that_starts_us_here(

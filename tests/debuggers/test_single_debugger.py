@@ -44,6 +44,7 @@ def test_a_debugger_that_is_present_does_not_listen(shop: Shop, present: str) ->
         assert not is_listening(port)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", DEBUGGERS)
 @pytest.mark.parametrize("present", DEBUGGERS)
 def test_explain_names_both(shop: Shop, present: str, asked: str) -> None:

@@ -58,6 +58,7 @@ def test_everything_is_the_accounts(
         wait_until(lambda: not account.processes(), message="all of its processes have ended")
 
 
+@pytest.mark.slow
 def test_a_reload_stays_the_accounts(account: MadeAccount, folder: Path) -> None:
     write(folder, {"app.py": APP})
     flags = (*RELOAD, "--user", account.name)

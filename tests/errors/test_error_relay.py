@@ -122,6 +122,7 @@ def test_pycharms_on_raise() -> None:
         assert {stop.exception_info().break_mode for stop in stops} == {"always"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)
 def test_no_box(debugger: str, connection: str) -> None:
     with debug_app(debugger, connection, APP, filters=()) as session:
@@ -472,6 +473,7 @@ def test_the_end_of_a_websocket(tmp_path: Path) -> None:
 # The import
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("debugger", "connection"), [("debugpy", "present"), ("pydevd", "connect")]
 )
@@ -509,6 +511,7 @@ def test_an_error_of_the_import_after_a_save(tmp_path: Path) -> None:
 # The log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("debug", [True, False])
 @pytest.mark.parametrize(("debugger", "connection"), CONNECTIONS)
 def test_the_traceback_is_logged_once(debugger: str, connection: str, debug: bool) -> None:

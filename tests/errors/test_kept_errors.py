@@ -178,6 +178,7 @@ def test_an_ide_whose_settings_exclude_the_error(
         app.stops_at_once(session.ide, path, token)
 
 
+@pytest.mark.slow
 def test_a_reload_waits_for_the_stop(tmp_path: Path) -> None:
     with served(tmp_path, "debugpy", "--reload") as app:
         path, token = app.fail()

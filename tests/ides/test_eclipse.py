@@ -59,6 +59,7 @@ def test_every_attribute_has_its_key_and_java_type(tmp_path: Path) -> None:
     assert launched.arguments == ["--config", "config.yaml"]
 
 
+@pytest.mark.slow
 def test_its_own_save_leaves_every_byte(tmp_path: Path) -> None:
     project = Workspace.copied("eclipse", tmp_path / "eclipse").folder
     files = sorted(project.glob("*.launch"))
@@ -85,6 +86,7 @@ def test_any_folder_and_any_yaml(tmp_path: Path) -> None:
     assert server.same_bytes
 
 
+@pytest.mark.slow
 def test_what_a_person_changed_in_the_dialog_stays(tmp_path: Path) -> None:
     project = Workspace.copied("eclipse", tmp_path / "eclipse").folder
     launch = project / "eclipse debug.launch"
@@ -215,6 +217,7 @@ def test_a_variable_of_eclipse_in_a_name_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.launch"))
 
 
+@pytest.mark.slow
 def test_it_splits_arguments_as_they_were(tmp_path: Path) -> None:
     """Its parser of arguments is the one that PyDev has copied."""
     project = Workspace.copied("eclipse", tmp_path / "eclipse").folder

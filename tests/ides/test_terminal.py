@@ -65,6 +65,7 @@ def test_only_if_it_is_asked_for(workspace: Workspace, tmp_path: Path) -> None:
     assert not endpoints.exists()
 
 
+@pytest.mark.slow
 def test_a_variable_that_has_outlived_the_extension(workspace: Workspace, tmp_path: Path) -> None:
     with in_terminal(workspace, tmp_path / "gone" / "endpoint-1.txt", ASKED) as program:
         program.wait_for_line("Running on")

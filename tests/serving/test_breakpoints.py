@@ -345,6 +345,7 @@ def test_a_breakpoint_that_is_hit_over_and_over_does_not_hold_a_reload(
         assert len(editor.stops) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reload", [True, False], ids=["reload", "no reload"])
 def test_the_debugger_s_own_log_does_not_take_the_lock_of_the_redirected_stderr(
     project: Project, reload: bool

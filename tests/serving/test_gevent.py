@@ -67,6 +67,7 @@ def debugged(project: Project) -> Iterator[tuple[Served, Editor]]:
         yield served, editor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preload", ["packages", "modules"])
 def test_it_is_reloaded(project: Project, preload: str) -> None:
     project.save("main.py", APP.format(text="one"))

@@ -220,6 +220,7 @@ def test_a_stream_is_waited_for_while_a_thread_is_stopped() -> None:
         assert drained.result(TIMEOUT) is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [[], ["--without-threads"]], ids=["threads", "no threads"])
 def test_reloads_beside_an_open_stream(project: Project, flags: list[str]) -> None:
     """Each would take the 2 seconds that a running view has."""

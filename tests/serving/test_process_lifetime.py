@@ -235,6 +235,7 @@ def test_no_save_is_lost_if_the_process_that_was_started_ahead_is_killed(project
         assert "The next save" not in served.program.output
 
 
+@pytest.mark.slow
 def test_atexit_functions_run_before_the_next_worker_starts(project: Project) -> None:
     log = project.root / "log.txt"
     code = (
@@ -252,6 +253,7 @@ def test_atexit_functions_run_before_the_next_worker_starts(project: Project) ->
     assert log.read_text().split() == ["start", "end"] * 4
 
 
+@pytest.mark.slow
 def test_threads_of_the_app_do_not_keep_it_from_reloading(project: Project) -> None:
     forever = "\n\nimport threading\nthreading.Thread(target=threading.Event().wait).start()\n"
     pool = (
@@ -492,6 +494,7 @@ own = socket.create_server(("127.0.0.1", {port}))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the next worker always waits")
 @pytest.mark.parametrize("has_a_port", [False, True])
 def test_the_next_worker_waits_for_a_long_clean_up_only_where_it_may_need_what_is_held(

@@ -142,6 +142,7 @@ def test_a_touched_file_counts_and_one_that_is_the_same_does_not(project: Projec
     assert served.reloads == 2
 
 
+@pytest.mark.slow
 def test_two_saves_of_one_size_within_a_second(project: Project) -> None:
     """Python would run the first one's bytecode (its time is kept in whole seconds)."""
     with project.served() as served:
@@ -208,6 +209,7 @@ def test_extra_files_and_excluded_ones(project: Project) -> None:
     assert not any("generated/code" in line for line in served.program.lines)
 
 
+@pytest.mark.slow
 def test_patterns_relate_to_the_yaml_and_what_matches_nothing_is_said(project: Project) -> None:
     patterns = ["run/*", "./made/", "parameters.py", "slip/*.py"]
     files = ["run/u1/one.py", "made/two.py", "deep/er/parameters.py"]
@@ -290,6 +292,7 @@ def test_a_syntax_error_is_printed_and_served_and_the_next_save_recovers(project
         served.wait_for_text("three")
 
 
+@pytest.mark.slow
 def test_an_error_on_import_shows_the_app_s_own_lines(project: Project) -> None:
     with project.served() as served:
         project.save(
@@ -475,6 +478,7 @@ def test_the_app_s_environment(project: Project) -> None:
     assert seen["ours"] == []
 
 
+@pytest.mark.slow
 def test_werkzeug_s_debugger_inside_the_app_is_warned_of(project: Project) -> None:
     wrap = "\n\nfrom werkzeug.debug import DebuggedApplication\napp.wsgi_app = DebuggedApplication(app.wsgi_app)\n"
     project.save("main.py", HELLO.format(text="one") + wrap)
@@ -485,6 +489,7 @@ def test_werkzeug_s_debugger_inside_the_app_is_warned_of(project: Project) -> No
     assert "Warning" not in served.program.output
 
 
+@pytest.mark.slow
 def test_standard_input_is_the_app_s(project: Project) -> None:
     project.save("main.py", HELLO.replace('"{text}"', "input()"))
     with project.served(terminal=True) as served:
@@ -496,6 +501,7 @@ def test_standard_input_is_the_app_s(project: Project) -> None:
             served.wait_for_reload(1)
 
 
+@pytest.mark.slow
 def test_a_first_start_that_fails_is_served_where_asked_and_mended_by_a_save(
     project: Project,
 ) -> None:

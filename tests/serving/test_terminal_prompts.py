@@ -36,6 +36,7 @@ PROMPTS = {"pdb": "breakpoint()", "code": "__import__('code').interact(banner='h
 GO_ON = {"pdb": "c\n", "code": "\x04"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_a_reload_waits_while_a_thread_is_at_a_prompt(project: Project, prompt: str) -> None:
     def save(text: str) -> None:

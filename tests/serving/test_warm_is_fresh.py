@@ -337,6 +337,7 @@ def test_what_a_package_that_is_left_out_imports_is_preloaded(
     assert "installed, because it starts a thread while it is imported" in told[0]
 
 
+@pytest.mark.slow
 def test_a_fork_server_that_cannot_fork_becomes_the_next_worker(
     project: Project, package: Path
 ) -> None:

@@ -96,6 +96,7 @@ def test_a_forked_worker_is_like_a_new_interpreter(project: Project) -> None:
         assert forked[key] == fresh[key], key
 
 
+@pytest.mark.slow
 def test_random_numbers_differ_from_worker_to_worker(project: Project) -> None:
     project.save("main.py", LOOK)
     with project.served() as served:
@@ -161,6 +162,7 @@ def test_a_changed_package_is_noticed(project: Project, package: Path) -> None:
         served.wait_for_text("changed")
 
 
+@pytest.mark.slow
 def test_a_newly_installed_package_is_noticed(project: Project, package: Path) -> None:
     project.save(
         "main.py",

@@ -258,6 +258,7 @@ def test_more_events_than_the_kernel_keeps(tmp_path: Path) -> None:
         assert events.wait(0)[str(tmp_path)] is False
 
 
+@pytest.mark.slow
 def test_no_more_watches_are_to_be_had(project: Project) -> None:
     """Then it is looked at the files again and again, and said why. The limit is the namespace's:
     the machine's own is left alone."""
@@ -270,6 +271,7 @@ def test_no_more_watches_are_to_be_had(project: Project) -> None:
     assert served.program.output.count("several times a second") == 1
 
 
+@pytest.mark.slow
 def test_inotify_simple_can_t_be_imported(project: Project, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -371,6 +373,7 @@ import generated, moved
 """
 
 
+@pytest.mark.slow
 def test_an_app_that_writes_code_itself_is_not_restarted_by_it(project: Project) -> None:
     """While it is imported, or in a request."""
     write = "\n\n@app.get('/write')\ndef write():\n    Path('moved.py').write_text('x = 1')\n    return ''\n"

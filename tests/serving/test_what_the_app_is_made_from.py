@@ -100,6 +100,7 @@ def zipped(file: Path, value: int) -> None:
     new.replace(file)
 
 
+@pytest.mark.slow
 def test_a_configmap_whose_data_are_swapped(project: Project) -> None:
     """As the kubelet does it: config.yaml -> ..data/config.yaml, ..data -> ..v1, then ..v2."""
     mount = project.root / "mount"
@@ -116,6 +117,7 @@ def test_a_configmap_whose_data_are_swapped(project: Project) -> None:
         served.wait_for_reload(2)
 
 
+@pytest.mark.slow
 def test_a_broken_package_that_is_elsewhere_is_mended(
     project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
