@@ -363,24 +363,6 @@ def test_a_running_launcher_survives_whatever_the_yaml_says(project: Project) ->
         assert "Traceback" not in served.program.output
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="the limits of another process need Linux")
-def test_a_running_launcher_survives_that_no_worker_can_be_started(project: Project) -> None:
-    import resource
-
-    with project.served() as served:
-        pid = served.program.pid
-        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        open_now = len(os.listdir(f"/proc/{pid}/fd"))
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_now, limits[1]))
-        project.say("two")
-        served.program.wait_for_line("could not be started: .*Too many open files.*The next save")
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
-        project.say("three")
-        served.wait_for_text("three")
-        assert "Traceback" not in served.program.output
-
-
 def test_an_interpreter_that_can_t_be_started_is_named(project: Project) -> None:
     started = (
         "import sys; sys.executable = sys.orig_argv[0] = '/no/python'; del sys.orig_argv[1:3]\n"

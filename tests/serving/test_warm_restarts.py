@@ -280,3 +280,32 @@ def test_a_fork_server_that_hangs_keeps_nobody_from_ending(project: Project) -> 
         served.program.signal(signal.SIGTERM)
         assert served.program.wait_exit(timeout=10) == 143
         served.program.assert_nothing_left(timeout=5)
+
+
+@pytest.mark.slow
+def test_reloads_are_warm_again_when_descriptors_are_no_longer_used_up(project: Project) -> None:
+    import resource
+
+    project.save("main.py", HELLO.format(text="one") + WORKER)
+    with project.served() as served:
+        # For a worker there is no room, nor for the fork server if that is not there yet.
+        pid = served.program.pid
+        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        open_now = len(os.listdir(f"/proc/{pid}/fd"))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_now, limits[1]))
+        project.main.touch()
+        served.program.wait_for_line("could not be started: .*Too many open files.*The next save")
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        wait_for_warm_worker(project, served)
+        assert "Traceback" not in served.program.output
+
+
+@pytest.mark.slow
+def test_reloads_are_warm_again_after_the_fork_server_was_killed(project: Project) -> None:
+    project.save("main.py", HELLO.format(text="one") + WORKER)
+    with project.served() as served:
+        wait_for_warm_worker(project, served)
+        killed = parent_of(int(served.text("/pid")))
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: not command_line(killed))
+        wait_for_warm_worker(project, served)

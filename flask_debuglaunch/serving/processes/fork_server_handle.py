@@ -48,9 +48,13 @@ class NoMoreProcesses(OSError):
 class ForkServerHandle:
     """Ready once it has preloaded; unusable if its packages can't be forked."""
 
-    def __init__(self, process: Stoppable, channel: Channel, patience: float) -> None:
+    def __init__(
+        self, process: Stoppable, channel: Channel, patience: float, preload: Preload | None = None
+    ) -> None:
         self.process = process
         self.channel = channel
+        self.preload = preload
+        """What it was told to have, if that is what installed packages do."""
         self.due = time.monotonic() + patience
         """By then it should be ready; if it is not, no worker waits for it any more."""
         self.is_ready = False
@@ -176,7 +180,7 @@ def start_fork_server(
     with children_left_alone():
         process, channel = spawn(command, environ, listener)
     channel.tell(preload)
-    return ForkServerHandle(process, channel, patience)
+    return ForkServerHandle(process, channel, patience, preload)
 
 
 def _kill(pid: int) -> None:

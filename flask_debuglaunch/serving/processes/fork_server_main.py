@@ -7,6 +7,7 @@ It is this program again, started as a worker is; `run_fork_server` returns in t
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import importlib
 import os
@@ -269,12 +270,12 @@ class _Forks:
 
     def answer(self, exits: _ChildExits) -> Channel | None:
         """Give the supervisor a worker. In a child it returns that one's end of a channel to it."""
-        with _channel_asked_for(self._channel) as of_worker:
+        pid = None
+        with contextlib.suppress(OSError), _channel_asked_for(self._channel) as of_worker:
             pid = self._given_to_spare(of_worker)
             if pid is None:  # there is none, or somebody has killed it
-                with contextlib.suppress(OSError):  # told of with the pid
-                    if (its_end := self._fork()) is not None:
-                        return its_end
+                if (its_end := self._fork()) is not None:
+                    return its_end
                 pid = self._given_to_spare(of_worker)
         if pid is not None:
             exits.pids.add(pid)
@@ -321,11 +322,15 @@ class _Forks:
 
 
 def _channel_asked_for(channel: Channel) -> socket.socket:
-    """The one of the next worker; ends this process if there is to be none."""
+    """The one of the next worker; ends this process if there is to be none. Raises OSError if we
+    have no descriptor left for it."""
     request = channel.receive()
     if not isinstance(request, Fork):  # the supervisor is gone, or needs us no more
         os._exit(0)
-    _, (descriptor,), _, _ = socket.recv_fds(channel.socket, 1, 1)
+    _, descriptors, _, _ = socket.recv_fds(channel.socket, 1, 1)
+    if not descriptors:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    (descriptor,) = descriptors
     os.set_inheritable(descriptor, False)
     return socket.socket(fileno=descriptor)
 

@@ -202,14 +202,11 @@ class ModuleServers:
             self._tell(selection)
             return
         made_from = Made.of(selection.cold)
-        self._tries += 1
-        ours, theirs = socket.socketpair()
         try:
-            with theirs:
-                forked = parent.fork(theirs, becomes_worker=False)
-        except OSError:  # the next save says what is wrong with it
-            ours.close()
+            forked, ours = _forked_from(parent)
+        except OSError:  # the next save says what is wrong
             return
+        self._tries += 1
         self._server = ModuleServer(forked, ours, selection, made_from)
         self._server.channel.tell(PreloadModules(selection.cold))
         heard = partial(self._said, self._server, list(left_out))
@@ -260,6 +257,17 @@ class ModuleServers:
             f" Imported anew: {first}{more}"
         )
         self._notes.say_once(text, about=f"modules that are imported anew: {reasons}")
+
+
+def _forked_from(parent: ForkServerHandle) -> tuple[ForkedWorker, socket.socket]:
+    """With our end of its channel. Raises OSError."""
+    ours, theirs = socket.socketpair()
+    try:
+        with theirs:
+            return parent.fork(theirs, becomes_worker=False), ours
+    except OSError:
+        ours.close()
+        raise
 
 
 def _saved_since(runs: Iterable[ModuleRun], since: float) -> frozenset[str]:

@@ -51,6 +51,7 @@ beyond: a machine under load is never too slow for it, and one that hangs keeps 
 
 
 NOT_READY_YET = "The packages are not imported ahead yet: this reload starts a new interpreter"
+NO_ROOM = "The packages are not imported ahead now, the next reload tries again"
 
 
 class AwaitedWorker:
@@ -122,16 +123,19 @@ class WorkerStarter:
         """A process on its way to become a worker. Raises OSError if there can be none."""
         self._modules.pause()
         if self._spare is not None:
-            spare = self._take_spare()
+            worker, spare = AwaitedWorker(), self._take_spare()
             if spare.is_fresh():
                 with contextlib.suppress(OSError):  # somebody has killed it
-                    return _begun(spare.become_worker)
+                    return _begun(worker, spare.become_worker)
             spare.close()
         if self._ready is not None:
             if self._ready.is_fresh():
                 for server in filter(None, (self._modules.usable(self._ready), self._ready)):
+                    worker = (
+                        AwaitedWorker()
+                    )  # where there is no room for one, no server is to blame
                     try:
-                        return _begun(server.fork)
+                        return _begun(worker, server.fork)
                     except NoMoreProcesses:  # nor is there one for a new interpreter
                         raise
                     except OSError:  # somebody has killed it, or it hangs
@@ -207,7 +211,7 @@ class WorkerStarter:
         preload = Preload(self._with_those_of_left_out(wanted), left_out, plan, session)
         is_known = self._order is not None and preload == self._order.preload
         hangs = self._coming is not None and _is_overdue(self._coming)
-        if preload == self._given_up or (is_known and not hangs):
+        if preload == self._given_up or (is_known and self._has(preload) and not hangs):
             return
         if not learned.was_forked:  # the one at hand has something else than a new interpreter
             self._retire(self._ready)
@@ -215,6 +219,15 @@ class WorkerStarter:
             self._drop_spare()
         self._order = Order(preload, self._environ, listener, seconds)
         self._begin_next()
+
+    def _has(self, preload: Preload) -> bool:
+        """Is there a fork server for that, or one on its way? It may have been killed, or there was
+        no room for it."""
+        return any(one is not None and one.preload == preload for one in self._fork_servers)
+
+    @property
+    def _fork_servers(self) -> tuple[ForkServerHandle | None, ...]:
+        return self._ready, self._coming, self._spare
 
     def ended(self, process: WorkerProcess) -> None:
         """A worker that was started here has ended."""
@@ -234,7 +247,7 @@ class WorkerStarter:
     def close(self) -> None:
         self._modules.close()
         self._notes.close()
-        for fork_server in (self._ready, self._coming, self._spare):
+        for fork_server in self._fork_servers:
             if fork_server is not None:
                 fork_server.close()
 
@@ -275,8 +288,9 @@ class WorkerStarter:
             self._coming = start_fork_server(
                 self._command, order.environ, order.listener, order.preload, order.patience
             )
-        except OSError as error:
-            self._give_up(f"a fork server can't be started: {error}")
+        except OSError as error:  # there may be room for one when the next worker is there
+            self._notes.say_once(f"{NO_ROOM}: {error}")
+            self._begin_awaiting()
             return
         heard = partial(self._fork_server_said, self._coming)
         self._selector.register(self._coming.channel, selectors.EVENT_READ, heard)
@@ -385,8 +399,9 @@ class WorkerStarter:
         self._notes.say_once(f"Not kept imported between reloads: {text.format(*details)}")
 
 
-def _begun(start: Callable[[socket.socket], ForkedWorker | FreshWorker]) -> AwaitedWorker:
-    worker = AwaitedWorker()
+def _begun(
+    worker: AwaitedWorker, start: Callable[[socket.socket], ForkedWorker | FreshWorker]
+) -> AwaitedWorker:
     try:
         worker.begin(start)
     except OSError:
