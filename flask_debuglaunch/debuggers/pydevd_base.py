@@ -19,6 +19,9 @@ from flask_debuglaunch.debuggers.pydevd_suspend_patch import let_threads_stop_al
 from flask_debuglaunch.debuggers.raw_thread import start_raw_thread
 from flask_debuglaunch.errors import DebuggerUnavailable
 
+LEAVE_SECONDS = 5.0
+"""How long a debugger whose IDE has left may take to be gone."""
+
 
 class PydevdBase:
     """Subclasses say what differs."""
@@ -52,6 +55,11 @@ class PydevdBase:
 
     def connect(self, endpoint: Endpoint, seconds: float = 0, *, is_known: bool = False) -> None:
         self._import()
+        if not internals.wait_until_gone(LEAVE_SECONDS):
+            raise DebuggerUnavailable(
+                "The IDE has left this process, but its debug session still holds the debugger: end"
+                " it there too, or save a file, and the next process gets a new one"
+            )
         # A connection of our own, handed over: pydevd's own attempt would print a traceback and
         # leave a half-made debugger behind, and asking first whether somebody listens would look
         # to the IDE like a client that left.

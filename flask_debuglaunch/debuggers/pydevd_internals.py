@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic, sleep  # the originals: an app may patch the module (gevent)
 from types import FrameType, ModuleType, TracebackType
 from typing import Any
 from weakref import WeakSet
@@ -378,6 +379,20 @@ def tell_of_leave(tell: Callable[[], None]) -> None:
         return original(self, debugger, request)
 
     processor.on_disconnect_request = on_disconnect_request
+
+
+def wait_until_gone(seconds: float) -> bool:
+    """Wait until a debugger that has lost its IDE is out of the way; returns whether it is.
+
+    It takes its leave in a thread of its own, for a second or more. Until it has, settrace() makes
+    no new connection: it takes the old debugger for attached.
+    """
+    deadline = monotonic() + seconds
+    while live_debugger() is not None:
+        if monotonic() > deadline:
+            return False
+        sleep(0.02)
+    return True
 
 
 class _StartClient:

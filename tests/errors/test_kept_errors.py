@@ -92,10 +92,12 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, debugger: str, *flags: str, port: int | None = None) -> Iterator[Served]:
+def served(
+    folder: Path, debugger: str, *flags: str, port: int | None = None, more: str = ""
+) -> Iterator[Served]:
     require_debugger(debugger)
     app = folder / "app.py"
-    app.write_text(APP)
+    app.write_text(APP + more)
     debug_port = port or free_port()
     command = ["run", "--debug", "--port", "0", "--debug-with", debugger, *flags]
     with Program(python_m([*command, "--debug-port", str(debug_port)]), cwd=folder) as program:
@@ -160,6 +162,40 @@ def test_the_click_dials_an_ide_that_was_started_again(tmp_path: Path, debugger:
         path, token = app.fail()
         wait_until(lambda: "no IDE listens on" in app.click(path, token).text)
         with listening_ide(debugger, app.debug_port, filters=["uncaught"]) as second:
+            app.stops_at_once(second, path, token)
+
+
+SLOW_TO_LEAVE = """
+
+import pathlib, time
+from pydevd import PyDB
+
+leave = PyDB.dispose_and_kill_all_pydevd_threads
+
+
+def leave_slowly(*how, **more):
+    while not pathlib.Path("second-ide-listens").exists():
+        time.sleep(0.01)
+    time.sleep(0.5)
+    return leave(*how, **more)
+
+
+PyDB.dispose_and_kill_all_pydevd_threads = leave_slowly
+"""
+
+
+def test_a_click_while_the_debugger_still_takes_leave_of_the_ide_before(tmp_path: Path) -> None:
+    with ExitStack() as running:
+        with listening_ide("debugpy") as first:
+            connect = ["--debug-connection", "connect", "--no-reload"]
+            app = running.enter_context(
+                served(tmp_path, "debugpy", *connect, port=first.port, more=SLOW_TO_LEAVE)
+            )
+            first.disconnect()
+        wait_until(lambda: BUTTON.search(http_get(f"{app.url}/view").text) is not None)
+        path, token = app.fail()
+        with listening_ide("debugpy", app.debug_port, filters=["uncaught"]) as second:
+            (tmp_path / "second-ide-listens").touch()
             app.stops_at_once(second, path, token)
 
 
