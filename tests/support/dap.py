@@ -70,6 +70,16 @@ class Streams:
     """Ends the connection without a word, as the end of the editor's process does."""
 
 
+def _streams_over(connection: socket.socket) -> Streams:
+    streams = Streams(
+        connection.makefile("rb"),
+        connection.makefile("wb"),
+        lambda: connection.shutdown(socket.SHUT_RDWR),
+    )
+    connection.close()  # the streams keep it open
+    return streams
+
+
 class Connection:
     """Messages over one pair of streams: answers go to whoever asked, the rest to a handler."""
 
@@ -183,9 +193,9 @@ class DapSession(Session):
         if self.is_initialized:  # else it failed, or has gone before it could be attached
             self.arm()
             self.request("configurationDone")
+            self._connection.request("threads")  # VS Code does not wait for what comes in between
         started.result(TIMEOUT)
         self.is_armed = self.is_initialized
-        self._connection.request("threads")
         self._editor.note(f"{self}: armed")
 
     def arm(self) -> None:
@@ -352,25 +362,21 @@ class Editor(Ide[DapSession]):
         connection = socket.create_connection((connect["host"], connect["port"]), TIMEOUT)
         connection.settimeout(None)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        streams = Streams(
-            connection.makefile("rb"),
-            connection.makefile("wb"),
-            lambda: connection.shutdown(socket.SHUT_RDWR),
-        )
-        connection.close()  # the streams keep it open
+        streams = _streams_over(connection)
         self._add_session(configuration, streams).start()
 
     def _start_adapter(self, configuration: Message) -> DapSession:
         adapter_of = self._bundled and str(self._bundled / "debugpy" / "adapter")
-        adapter = self._adapter = subprocess.Popen(
+        # As node has it: a socket for both, which the end of the editor's process ends.
+        ours, theirs = socket.socketpair()
+        self._adapter = subprocess.Popen(
             [sys.executable, *([adapter_of] if adapter_of else ["-m", "debugpy.adapter"])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdin=theirs,
+            stdout=theirs,
             env=self.family.environment(),
         )
-        assert adapter.stdout
-        assert adapter.stdin
-        streams = Streams(adapter.stdout, adapter.stdin, adapter.terminate)
+        theirs.close()
+        streams = _streams_over(ours)
         return self._add_session(configuration, streams)
 
     def _add_session(self, configuration: Message, streams: Streams) -> DapSession:
