@@ -131,9 +131,7 @@ class WorkerStarter:
         if self._ready is not None:
             if self._ready.is_fresh():
                 for server in filter(None, (self._modules.usable(self._ready), self._ready)):
-                    worker = (
-                        AwaitedWorker()
-                    )  # where there is no room for one, no server is to blame
+                    worker = AwaitedWorker()  # no server is to blame if there is no room for one
                     try:
                         return _begun(worker, server.fork)
                     except NoMoreProcesses:  # nor is there one for a new interpreter
