@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -85,11 +86,7 @@ def test_it_debugs_with_a_save_and_reload_in_between(vscode: VSCode, workspace: 
 
 @pytest.mark.slow
 def test_it_attaches(vscode: VSCode, workspace: Workspace) -> None:
-    argv = [sys.executable, "-m", "flask_debuglaunch", *workspace.flags]
-    with Program(argv, cwd=workspace.folder) as program:
-        program.wait_for_line("Running on")
-        assert vscode.ask("start", name="debuglaunch: attach") is True
-        vscode.ask("armed", count=2)
+    with app_attached_to(vscode, workspace):
         stops_and_goes_on(vscode, workspace, "Hello, World!")
         vscode.ask("stop")
         assert http_get(workspace.url("/hello/World")).status == 200
@@ -117,6 +114,59 @@ def test_it_listens_before_the_app_starts(vscode: VSCode, workspace: Workspace) 
 
 
 @pytest.mark.slow
+def test_it_debugs_a_gevent_app(vscode: VSCode, workspace: Workspace) -> None:
+    pytest.importorskip("gevent")
+    file = workspace.folder / ".vscode" / "launch.json"
+    ours = file.read_text()
+    gevent = workspace.configuration("debuglaunch: debug") | {"name": "gevent", "gevent": True}
+    file.write_text(json.dumps({"version": "0.2.0", "configurations": [gevent]}))
+    patch = "import gevent.monkey; gevent.monkey.patch_all(); import yaml"
+    vscode.ask("edit", file=str(workspace.main), find="import yaml", text=patch)
+    try:
+        assert vscode.ask("start", name="gevent") is True
+        vscode.ask("armed", count=2)
+        stops_and_goes_on(vscode, workspace, "Hello, World!")
+        change = {"find": 'greeting = f"{', "text": 'greeting = f"Again {'}
+        vscode.ask("edit", file=str(workspace.main), **change)
+        vscode.ask("armed", count=3)
+        stops_and_goes_on(vscode, workspace, "Again Hello, World!")
+        vscode.ask("stop")
+        wait_until(lambda: not is_listening(workspace.port), message="the server ends with Stop")
+        vscode.ask("edit", file=str(workspace.main), find=change["text"], text=change["find"])
+    finally:
+        file.write_text(ours)
+        vscode.ask("edit", file=str(workspace.main), find=patch, text="import yaml")
+
+
+CHILD = """\
+answer = "from the child"
+print(answer)
+"""
+RUN_CHILD = "import subprocess, sys; return subprocess.check_output([sys.executable, 'child.py'])"
+
+
+@pytest.mark.slow
+def test_a_save_while_it_stops_in_a_child_of_the_app(vscode: VSCode, workspace: Workspace) -> None:
+    child = workspace.folder / "child.py"
+    child.write_text(CHILD)
+    vscode.ask("breakpoint", file=str(child), line=2)
+    vscode.ask("edit", file=str(workspace.main), find="abort(404)", text=RUN_CHILD)
+    with app_attached_to(vscode, workspace) as program:
+        response = in_background(http_get, workspace.url("/missing"))
+        stop = vscode.ask("stopped")
+        assert (Path(stop["file"]), stop["line"]) == (child, 2)
+        assert stop["variables"]["answer"] == "'from the child'"
+        vscode.ask("edit", file=str(workspace.main), find=RUN_CHILD, text="abort(404)")
+        program.wait_for_line(r"reload waits: stopped at child\.py:2")
+        vscode.ask("continue")
+        assert response.result(TIMEOUT).text == "from the child\n"
+        program.wait_for_line("Reloaded in")
+        vscode.ask("armed", count=4)  # the supervisor's, the worker's, the child's, the new one's
+        stops_and_goes_on(vscode, workspace, "Hello, World!")
+        vscode.ask("stop")
+
+
+@pytest.mark.slow
 def test_it_stops_at_an_earlier_error_for_a_click(
     vscode: VSCode, workspace: Workspace, tmp_path: Path
 ) -> None:
@@ -135,6 +185,16 @@ def test_it_stops_at_an_earlier_error_for_a_click(
         assert page.text("p") == "The debugger stops at KeyError in GET /error: see the IDE."
         stops_at_the_error(vscode, workspace)
         vscode.ask("stop")
+
+
+@contextmanager
+def app_attached_to(vscode: VSCode, workspace: Workspace) -> Iterator[Program]:
+    argv = [sys.executable, "-m", "flask_debuglaunch", *workspace.flags]
+    with Program(argv, cwd=workspace.folder) as program:
+        program.wait_for_line("Running on")
+        assert vscode.ask("start", name="debuglaunch: attach") is True
+        vscode.ask("armed", count=2)
+        yield program
 
 
 def stops_at_the_error(vscode: VSCode, workspace: Workspace) -> None:
