@@ -8,6 +8,7 @@ from __future__ import annotations
 import dis
 import sys
 from types import FrameType
+from typing import Any
 
 from flask_debuglaunch.serving.app.installed_code import IMPORTLIB, OUR_FOLDER
 
@@ -33,11 +34,13 @@ class ImportStatements:
         self._code = b""
         self._at = 0
         """The import instruction that was reached last."""
+        self._passed_over: list[dict[str, Any]] = []
+        """Namespaces of modules in which no code of the app runs."""
 
     def others_ran(self) -> bool:
         """To be asked while a statement imports something: may the app have done anything else than
         import since the last call?"""
-        frame = _importing_frame()
+        frame = self._importing_frame()
         if frame is self._frame and frame is not None:
             before, self._at = self._at, frame.f_lasti
             between = self._code[before + INSTRUCTION_BYTES : self._at : INSTRUCTION_BYTES]
@@ -52,10 +55,23 @@ class ImportStatements:
         """One whose code may do anything."""
         self._frame = None
 
+    def _importing_frame(self) -> FrameType | None:
+        """The one whose statement asks; without our frames, importlib's, and those that pass for
+        it."""
+        frame: FrameType | None = sys._getframe()
+        while frame is not None and self._is_passed_over(frame):
+            frame = frame.f_back
+        return frame
 
-def _importing_frame() -> FrameType | None:
-    """The one whose statement asks; without our frames, importlib's, and those that pass for it."""
-    frame: FrameType | None = sys._getframe()
-    while frame is not None and frame.f_code.co_filename.startswith((IMPORTLIB, OUR_FOLDER)):
-        frame = frame.f_back
-    return frame
+    def _is_passed_over(self, frame: FrameType) -> bool:
+        # Without f_code and id() where it can be: for these Python calls all audit hooks, which
+        # takes longer than all else here.
+        if frame is self._frame:
+            return False
+        for namespace in self._passed_over:
+            if frame.f_globals is namespace:
+                return True
+        if not frame.f_code.co_filename.startswith((IMPORTLIB, OUR_FOLDER)):
+            return False
+        self._passed_over.append(frame.f_globals)
+        return True
