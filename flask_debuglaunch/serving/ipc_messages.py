@@ -131,6 +131,8 @@ class Import:
     module: str
     changes: Changes
     """What had changed by then since the import of the app began."""
+    by_us: bool = False
+    """Did we make it, for the server? What the app has changed does not matter to that."""
 
 
 @dataclass(frozen=True)

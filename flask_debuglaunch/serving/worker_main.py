@@ -113,7 +113,7 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
         loaded = _imported(task, recorder, modules) if app is None else _given(task, app)
         if task.is_first:
             warn_of_conflicts(loaded.app, task.plan)
-        with recorder:
+        with recorder.making_server():
             server = _server(task, inherited, loaded.app)
     except LaunchError as error:
         channel.tell(Failed(str(error), error.exit_status))

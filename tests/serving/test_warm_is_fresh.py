@@ -161,6 +161,19 @@ def test_a_change_that_a_save_puts_before_an_import(
         assert [line for line in served.program.lines if "Started anew" in line] == started
 
 
+def test_a_change_that_a_save_puts_after_all_imports(project: Project, package: Path) -> None:
+    """As most apps set their logging up; numpy, which a save adds, changes the warnings filters."""
+    project.save("main.py", "look = int\n" + SERVE)
+    with served_warm(project, package) as served:
+        before = served.reloads
+        project.save("main.py", "import logging\nlook = int\n" + SERVE + "logging.basicConfig()\n")
+        served.wait_for_reload(before + 1)
+        assert json.loads(served.text())["parent"] != served.program.pid
+        reloaded(project, served)
+        assert "Started anew" not in served.program.output
+        assert "Not kept" not in served.program.output
+
+
 DRAWN = """
 import random, secrets, tempfile
 generator = random.Random()

@@ -77,6 +77,7 @@ class ImportRecorder:
         self._not_asked_for = {one for all_of in preloaded.brought.values() for one in all_of}
         self._start_afresh = start_afresh
         self._begun: InterpreterState | None = None
+        self._makes_server = False
         self._noted = ""
         """The module whose import was noted last."""
         self._spec: object = None
@@ -119,6 +120,13 @@ class ImportRecorder:
         sys.meta_path.remove(self)
         self._patches.close()
 
+    @contextlib.contextmanager
+    def making_server(self) -> Iterator[None]:
+        """As entered, and what is imported is imported by us."""
+        self._makes_server = True
+        with self:
+            yield
+
     def _patch(self, module: ModuleType, name: str, function: Callable[..., ModuleType]) -> None:
         self._patches.callback(setattr, module, name, getattr(module, name))
         setattr(module, name, function)
@@ -133,7 +141,7 @@ class ImportRecorder:
         if not self._is_within_package():
             self._noted, self._spec = name, None
             if package_of(name) not in self._preloaded.left_out:
-                self.imports.append(Import(name, self._changes()))
+                self.imports.append(Import(name, self._changes(), self._is_ours(name)))
         return None
 
     def _reveal(self, hidden: HiddenModules, name: str) -> None:
@@ -179,6 +187,10 @@ class ImportRecorder:
             return False
         return bool(namespace_of(self._spec).get("_initializing")) and is_of_a_package(self._spec)
 
+    def _is_ours(self, module: str) -> bool:
+        """Does it look at nothing that the app may have changed?"""
+        return self._makes_server or package_of(module) == OUR_NAME
+
     def _changes(self) -> Changes:
         assert self._begun is not None
         return merged(self._preloaded.changes, look().changes_since(self._begun))
@@ -191,8 +203,7 @@ class ImportRecorder:
             self._not_asked_for -= {one, *self._preloaded.brought.get(one, ())}
             assert self._begun is not None
             changed = {what for what, _ in look().changes_since(self._begun)}
-            # Our own modules look at nothing while they are imported.
-            if (of_app := changed - self._made_by_others) and package_of(one) != OUR_NAME:
+            if (of_app := changed - self._made_by_others) and not self._is_ours(one):
                 self._start_afresh(one, min(of_app))
         hidden = self._preloaded.hidden
         if hidden is not None:

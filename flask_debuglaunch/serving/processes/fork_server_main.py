@@ -29,7 +29,6 @@ from flask_debuglaunch.serving.app.environ_for_app import set_for_app
 from flask_debuglaunch.serving.app.imported_files import ImportsSeen, files_and_folders_of_imports
 from flask_debuglaunch.serving.app.interpreter_state import look
 from flask_debuglaunch.serving.app.preloadable_modules import (
-    OUR_NAME,
     PreloadedModules,
     installed_imports,
     package_of,
@@ -196,9 +195,9 @@ class Preloading:
                 continue
             self._changes = look().changes_since(begun)
             difference = dict(set(one.changes) ^ set(self._changes)).keys() - self._made_by_others
-            if difference and package_of(one.module) != OUR_NAME:
+            if difference and not one.by_us:
                 self.rest = self.rest or (one.module, min(difference))
-            elif self.rest is None or package_of(one.module) == OUR_NAME:
+            elif self.rest is None or one.by_us:
                 self._import(one.module, effects)
         self._changes = look().changes_since(begun)
 

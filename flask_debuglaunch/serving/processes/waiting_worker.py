@@ -81,7 +81,7 @@ def _import_ahead(prepare: Prepare) -> PreloadedModules | None:
         importlib.import_module("flask_debuglaunch.serving.worker_main")
         begun = look()
         for one in prepare.imports:
-            if set(one.changes) != set(look().changes_since(begun)):
+            if not one.by_us and set(one.changes) != set(look().changes_since(begun)):
                 break  # the app changes something before
             before = set(sys.modules)
             # What fails here fails, or not, in the worker, where the app can handle it.
