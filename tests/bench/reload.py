@@ -138,7 +138,7 @@ class Server:
         command = [part.replace(DEBUG_PORT, str(self.debug_port)) for part in self.kind.command]
         argv = [sys.executable, *command, str(self.port)]
         self.program = cleanup.enter_context(Program(argv, cwd=self.folder, env=env))
-        wait_for_port(self.port)
+        wait_for_port(self.port, START_SECONDS)
         self.wait_until_served()
         return self
 
@@ -232,6 +232,7 @@ OWN = [
     Kind("uvicorn-hmr", ("-m", "uvicorn_hmr", "asgi:app", "--port")),
 ]
 OWN_SIZES = "10,100,300,1000"
+START_SECONDS = 120.0
 SETTLE_SECONDS = 0.02
 """For each module: until a server has done what it does between two saves."""
 
@@ -636,6 +637,13 @@ def summary(rows: Rows, unit: str) -> dict[str, dict[str, float]]:
     }
 
 
+def print_rows(name: str, unit: str, rows: Rows) -> None:
+    print(f"{name}{f' ({unit})' if unit else ''}")
+    for server, figures in summary(rows, unit).items():
+        spread = f"({figures['least']} to {figures['most']})"
+        print(f"  {server:32} {figures['median']:>10} {spread:24} ratio {figures['ratio']}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--saves", type=int, default=10)
@@ -648,10 +656,7 @@ def main() -> None:
     for name, unit, rows in measure(options.only.split(","), options.saves, sizes):
         results[name] = {"unit": unit, "figures": summary(rows, unit)}
         if not options.json:
-            print(f"{name}{f' ({unit})' if unit else ''}")
-            for server, figures in results[name]["figures"].items():  # type: ignore[attr-defined]
-                spread = f"({figures['least']} to {figures['most']})"
-                print(f"  {server:32} {figures['median']:>10} {spread:24} ratio {figures['ratio']}")
+            print_rows(name, unit, rows)
     if options.json:
         print(json.dumps(results, indent=2))
 
