@@ -408,7 +408,7 @@ def echo(connection):
 
 @sock.route("/bye")
 def bye(connection):
-    connection.send("bye")
+    connection.send(connection.receive())
 """
 
 
@@ -425,6 +425,7 @@ def test_whoever_ends_a_websocket(tmp_path: Path) -> None:
         assert closed.receive(TIMEOUT) == "hello"
         closed.close()
         ended = websocket.Client(f"ws://{address}/bye")
+        ended.send("bye")  # the client loses what comes together with the answer to its handshake
         assert ended.receive(TIMEOUT) == "bye"
         with pytest.raises(websocket.ConnectionClosed):
             ended.receive(TIMEOUT)
