@@ -31,7 +31,9 @@ def show_note(text: str) -> None:
 
 def _print(line: str) -> None:
     with contextlib.suppress(OSError):  # nobody reads it any more
-        print(line, file=sys.stderr, flush=True)
+        # In one write, also where Python does not buffer (PYTHONUNBUFFERED): a worker's log must
+        # not come in between.
+        print(f"{line}\n", end="", file=sys.stderr, flush=True)
 
 
 def _styled(text: str, style: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -226,6 +227,15 @@ def first_lines(folder: Path, *arguments: str, program: list[str] = MODULE) -> l
     with Program([*program, *arguments], cwd=folder) as started:
         started.wait_for_line("Press CTRL")
         return [line for line in started.lines if line.startswith(" * ")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tells writes apart by a packet for each")
+def test_nothing_of_another_process_comes_into_a_line() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    code = "from flask_debuglaunch.terminal import say; say('it')"
+    with ours, theirs:
+        subprocess.run([sys.executable, "-u", "-c", code], stderr=theirs, check=True)
+        assert ours.recv(100) == b" * it\n"
 
 
 def test_who_gave_nothing_is_told_what_to_give(tmp_path: Path) -> None:
