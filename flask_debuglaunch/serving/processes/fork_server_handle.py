@@ -54,7 +54,7 @@ class ForkServerHandle:
         self.process = process
         self.channel = channel
         self.preload = preload
-        """What it was told to have, if that is what installed packages do."""
+        """The packages that it was told to have; None if it has modules of the project."""
         self.due = time.monotonic() + patience
         """By then it should be ready; if it is not, no worker waits for it any more."""
         self.is_ready = False

@@ -123,11 +123,14 @@ class WorkerStarter:
         """A process on its way to become a worker. Raises OSError if there can be none."""
         self._modules.pause()
         if self._spare is not None:
-            worker, spare = AwaitedWorker(), self._take_spare()
-            if spare.is_fresh():
+            if self._spare.is_fresh():
+                worker = AwaitedWorker()  # the spare stays if there is no room for one
+                spare = self._take_spare()
                 with contextlib.suppress(OSError):  # somebody has killed it
                     return _begun(worker, spare.become_worker)
-            spare.close()
+                spare.close()
+            else:
+                self._drop_spare()
         if self._ready is not None:
             if self._ready.is_fresh():
                 for server in filter(None, (self._modules.usable(self._ready), self._ready)):
