@@ -11,7 +11,6 @@ The docs' recipe, without its last six lines::
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +44,7 @@ def run(app: WSGIApplication, config: str | os.PathLike[str] | None = None, **op
     """
     from flask_debuglaunch.serving.child_process_main import is_child, run_child
     from flask_debuglaunch.serving.serve import is_only_imported, refuse_inside_server, serve
+    from flask_debuglaunch.terminal import show_error
 
     if is_only_imported():
         return
@@ -55,7 +55,7 @@ def run(app: WSGIApplication, config: str | os.PathLike[str] | None = None, **op
         plan = _planner(config, options, app_is_given=True)
         status = serve(plan(), app, resolve=plan)
     except LaunchError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        show_error(str(error))
         raise SystemExit(error.exit_status) from None
     if status:
         raise SystemExit(status)
