@@ -12,20 +12,24 @@ Each server gets a copy of the source, which comes first on PYTHONPATH, as an ed
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from reload import OURS, STAT, Kind, Rows, Server, folder, print_rows, take_turns
-
-KINDS = [
+from reload import (
     OURS,
+    OURS_AUTO,
     STAT,
-    Kind("ours, PRELOAD: auto", (*OURS.command[:-1], "--preload", "auto", "--port")),
-]
+    Rows,
+    Server,
+    first_and_later,
+    folder,
+    print_rows,
+    replace_text,
+)
+
+KINDS = [OURS, STAT, OURS_AUTO]
 MAIN = """\
 {app}
 import {edited} as edited
@@ -58,12 +62,8 @@ class EditedApp(Server):
         self.text = self.file.read_text()
         return self
 
-    def save(self) -> float:
-        self.version += 1
-        new = self.file.with_suffix(".new")
-        new.write_text(f'{self.text}\nVERSION_OF_THE_BENCH = "{self.version}"\n')
-        os.replace(new, self.file)
-        return time.perf_counter()
+    def write_version(self) -> None:
+        replace_text(self.file, f'{self.text}\nVERSION_OF_THE_BENCH = "{self.version}"\n')
 
 
 def time_saves(options: argparse.Namespace) -> tuple[Rows, Rows]:
@@ -77,10 +77,7 @@ def time_saves(options: argparse.Namespace) -> tuple[Rows, Rows]:
         ]
         for server in servers:
             server.start(cleanup)
-        time.sleep(options.settle)
-        first = take_turns(servers, 1, Server.time_a_save)
-        time.sleep(options.settle)
-        return first, take_turns(servers, options.saves, Server.time_a_save)
+        return first_and_later(servers, options.saves, options.settle)
 
 
 def main() -> None:

@@ -92,6 +92,7 @@ class Kind:
 
 
 OURS = Kind("ours", LAUNCHER)
+OURS_AUTO = Kind("ours, PRELOAD: auto", (*LAUNCHER[:-1], "--preload", "auto", "--port"))
 STAT = Kind("flask run --debug (stat)", FLASK)
 PLAIN = [
     OURS,
@@ -109,6 +110,10 @@ OURS_DEBUGPY = Kind(
 BARE_DEBUGPY = Kind(
     "debugpy -m flask run --debug", ("-m", "debugpy", "--listen", DEBUG_PORT, *FLASK)
 )
+
+
+START_SECONDS = 120.0
+"""A large app may take so long until it listens."""
 
 
 @dataclass
@@ -145,10 +150,12 @@ class Server:
     def save(self) -> float:
         """Save the next version of the app; returns when."""
         self.version += 1
-        new = self.folder / ".main.py"
-        new.write_text(APP.format(imports=self.imports, version=self.version) + self.views)
-        os.replace(new, self.folder / "main.py")
+        self.write_version()
         return time.perf_counter()
+
+    def write_version(self) -> None:
+        text = APP.format(imports=self.imports, version=self.version) + self.views
+        replace_text(self.folder / "main.py", text)
 
     def wait_until_served(self) -> None:
         while get(self.port, self.tls) != str(self.version):
@@ -158,6 +165,13 @@ class Server:
         start = self.save()
         self.wait_until_served()
         return time.perf_counter() - start
+
+
+def replace_text(file: Path, text: str) -> None:
+    """At once, as editors do."""
+    new = file.with_name(".new")
+    new.write_text(text)
+    os.replace(new, file)
 
 
 TRUSTING = ssl._create_unverified_context()
@@ -228,11 +242,10 @@ OWN_ASGI = (
 OWN = [
     OURS,
     STAT,
-    Kind("ours, PRELOAD: auto", (*LAUNCHER[:-1], "--preload", "auto", "--port")),
+    OURS_AUTO,
     Kind("uvicorn-hmr", ("-m", "uvicorn_hmr", "asgi:app", "--port")),
 ]
 OWN_SIZES = "10,100,300,1000"
-START_SECONDS = 120.0
 SETTLE_SECONDS = 0.02
 """For each module: until a server has done what it does between two saves."""
 
@@ -259,14 +272,10 @@ class OwnServer(Server):
         # Features of ten modules, each of which imports the one before.
         imports = f"from own import m{number - 1}" if number % 10 else ""
         text = OWN_MODULE.format(imports=imports, version=self.version, number=number)
-        new = self.folder / ".new"
-        new.write_text(text)
-        os.replace(new, self.folder / "own" / f"m{number}.py")
+        replace_text(self.folder / "own" / f"m{number}.py", text)
 
-    def save(self) -> float:
-        self.version += 1
+    def write_version(self) -> None:
         self.write(self.edited)
-        return time.perf_counter()
 
 
 def time_own(modules: int, edited: int, saves: int) -> tuple[Rows, Rows]:
@@ -277,10 +286,15 @@ def time_own(modules: int, edited: int, saves: int) -> tuple[Rows, Rows]:
             for kind in OWN
             if kind.name != "uvicorn-hmr" or importlib.util.find_spec("uvicorn_hmr")
         ]
-        time.sleep(2 + modules * SETTLE_SECONDS)
-        first = take_turns(servers, 1, Server.time_a_save)
-        time.sleep(2 + modules * SETTLE_SECONDS)
-        return first, take_turns(servers, saves, Server.time_a_save)
+        return first_and_later(servers, saves, 2 + modules * SETTLE_SECONDS)
+
+
+def first_and_later(servers: Sequence[Server], saves: int, settle: float) -> tuple[Rows, Rows]:
+    """settle: the seconds until a server has done what it does between two saves."""
+    time.sleep(settle)
+    first = take_turns(servers, 1, Server.time_a_save)
+    time.sleep(settle)
+    return first, take_turns(servers, saves, Server.time_a_save)
 
 
 def take_turns(servers: Sequence[Server], rounds: int, measure: Callable[[Server], float]) -> Rows:

@@ -197,6 +197,7 @@ def test_both_spellings_of_one_debugger_agree() -> None:
         (b"FLASK:\n  DEBUG: \xff\n", r"config\.yaml:2: not UTF-8 text\..*"),
         (b"\0\1\2binary", r"config\.yaml: not a text file: .*"),
         ("[" * 700, r"config\.yaml: nested too deeply.*"),
+        pytest.param("[" * 100_000, r"config\.yaml: nested too deeply.*", marks=pytest.mark.slow),
         ("#" * (128 * 1024 + 1), r"config\.yaml: cannot be read: it is larger than 128 KiB\. Name .* --config"),
     ],
 )  # fmt: skip

@@ -6,8 +6,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -109,6 +109,15 @@ def test_random_numbers_differ_from_worker_to_worker(project: Project) -> None:
             served.wait_for_reload(before + 1)
     for kind in zip(*draws, strict=True):
         assert len(set(kind)) == 3
+
+
+@contextmanager
+def warm(project: Project) -> Iterator[tuple[Served, int]]:
+    """The app in a worker that was forked, and its fork server."""
+    project.save("main.py", HELLO.format(text="one") + WORKER)
+    with project.served() as served:
+        wait_for_warm_worker(project, served)
+        yield served, parent_of(int(served.text("/pid")))
 
 
 def wait_for_warm_worker_of(project: Project, served: Served) -> None:
@@ -236,10 +245,7 @@ def test_numpy_can_be_preloaded(project: Project) -> None:
 
 
 def test_the_next_worker_is_forked_ahead(project: Project) -> None:
-    project.save("main.py", HELLO.format(text="one") + WORKER)
-    with project.served() as served:
-        wait_for_warm_worker(project, served)
-        fork_server = parent_of(int(served.text("/pid")))
+    with warm(project) as (served, fork_server):
 
         def forked_ahead() -> list[int]:
             return [one for one in children_of(fork_server) if str(one) != served.text("/pid")]
@@ -257,10 +263,7 @@ def test_the_next_worker_is_forked_ahead(project: Project) -> None:
 
 @pytest.mark.slow
 def test_a_fork_server_that_hangs_does_not_keep_anybody_waiting(project: Project) -> None:
-    project.save("main.py", HELLO.format(text="one") + WORKER)
-    with project.served() as served:
-        wait_for_warm_worker(project, served)
-        fork_server = parent_of(int(served.text("/pid")))
+    with warm(project) as (served, fork_server):
         os.kill(fork_server, signal.SIGSTOP)
         for text in ("two", "three"):
             project.save("main.py", HELLO.format(text=text) + WORKER)
@@ -273,10 +276,8 @@ def test_a_fork_server_that_hangs_does_not_keep_anybody_waiting(project: Project
 
 @pytest.mark.slow
 def test_a_fork_server_that_hangs_keeps_nobody_from_ending(project: Project) -> None:
-    project.save("main.py", HELLO.format(text="one") + WORKER)
-    with project.served() as served:
-        wait_for_warm_worker(project, served)
-        os.kill(parent_of(int(served.text("/pid"))), signal.SIGSTOP)
+    with warm(project) as (served, fork_server):
+        os.kill(fork_server, signal.SIGSTOP)
         served.program.signal(signal.SIGTERM)
         assert served.program.wait_exit(timeout=10) == 143
         served.program.assert_nothing_left(timeout=5)
@@ -302,10 +303,7 @@ def test_reloads_are_warm_again_when_descriptors_are_no_longer_used_up(project: 
 
 @pytest.mark.slow
 def test_reloads_are_warm_again_after_the_fork_server_was_killed(project: Project) -> None:
-    project.save("main.py", HELLO.format(text="one") + WORKER)
-    with project.served() as served:
-        wait_for_warm_worker(project, served)
-        killed = parent_of(int(served.text("/pid")))
-        os.kill(killed, signal.SIGKILL)
-        wait_until(lambda: not command_line(killed))
+    with warm(project) as (served, fork_server):
+        os.kill(fork_server, signal.SIGKILL)
+        wait_until(lambda: not command_line(fork_server))
         wait_for_warm_worker(project, served)
