@@ -18,8 +18,8 @@ from typing import NoReturn
 
 import flask_debuglaunch
 from flask_debuglaunch.configuration.value_origins import Origin, Value
-from flask_debuglaunch.deployment.accounts import Account, account_of, with_groups
 from flask_debuglaunch.deployment.service_settings import Deployed
+from flask_debuglaunch.deployment.unix_accounts import Account, account_of, become, with_groups
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.json_dataclasses import decode, encode
 
@@ -102,9 +102,7 @@ def _become(account: Account, where: Origin) -> None:
             return
         command = shlex.join(["sudo", sys.executable, *sys.orig_argv[1:]])
         raise LaunchError(f"{where}: only root can run it as {account.name}. Type: {command}")
-    os.setgroups(account.groups)
-    os.setresgid(account.gid, account.gid, account.gid)
-    os.setresuid(account.uid, account.uid, account.uid)
+    become(account)
 
 
 def _enter(deployed: Deployed) -> None:

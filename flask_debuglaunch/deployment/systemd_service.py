@@ -163,7 +163,7 @@ def _working_directory(
 
 
 def _home(unit: _Unit, line: _Line) -> Path:
-    from flask_debuglaunch.deployment.accounts import account_of
+    from flask_debuglaunch.deployment.unix_accounts import account_of
 
     user = unit.last("User")
     return account_of(Value(user.value if user else "root", line.origin)).home

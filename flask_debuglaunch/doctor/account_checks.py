@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flask_debuglaunch.configuration.value_origins import shown
-from flask_debuglaunch.deployment.access import access_of
-from flask_debuglaunch.deployment.accounts import Account
 from flask_debuglaunch.deployment.change_account import account_for
+from flask_debuglaunch.deployment.unix_accounts import Account, access_of
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.doctor.named_paths import named_paths
