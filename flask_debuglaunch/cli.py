@@ -261,7 +261,7 @@ def _planner(
     environ = _environ_of_user(ctx)
     facts, deployed = observe(environ), None
     if given.keys() & NAMES_OF_DEPLOYED:
-        from flask_debuglaunch.deployment.user_and_service_flags import as_deployed
+        from flask_debuglaunch.deployment.run_as_account import as_deployed
 
         there = as_deployed(given, environ, facts, start_again=start_again)
         facts, deployed, environ = there.facts, there.deployed, _environ_of_user(ctx)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flask_debuglaunch.configuration.value_origins import shown
-from flask_debuglaunch.deployment.change_account import account_for
+from flask_debuglaunch.deployment.run_as_account import account_for
 from flask_debuglaunch.deployment.unix_accounts import Account, access_of
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
