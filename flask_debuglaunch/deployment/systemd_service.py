@@ -11,18 +11,17 @@ from pathlib import Path
 
 from flask_debuglaunch.configuration.value_origins import Origin, Value
 from flask_debuglaunch.deployment.service_settings import DEFAULT_UMASK, UNKNOWN, Deployed
-from flask_debuglaunch.deployment.systemd_specifiers import specifier_values, with_specifiers
 from flask_debuglaunch.deployment.systemd_unit_files import (
-    UnitName,
-    of_path,
-    read_unit_file,
-    unit_files,
-    unit_name,
-)
-from flask_debuglaunch.deployment.systemd_unit_parser import (
     Assignment,
+    UnitName,
     assignments,
     environment_file,
+    read_unit_file,
+    specifier_values,
+    unit_files,
+    unit_files_of_path,
+    unit_name,
+    with_specifiers,
     words_of,
 )
 from flask_debuglaunch.errors import LaunchError
@@ -78,7 +77,7 @@ def read_service(named: Value[str]) -> Deployed:
         raise LaunchError(
             f"{named.origin}: {name.full} is a template: name an instance, {name.prefix}@NAME"
         )
-    files = of_path(path) if path else unit_files(name, named.origin)
+    files = unit_files_of_path(path) if path else unit_files(name, named.origin)
     unit = _Unit()
     for file in files:
         for one in assignments(read_unit_file(file, named.origin)):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from flask_debuglaunch.deployment.systemd_specifiers import with_specifiers
-from flask_debuglaunch.deployment.systemd_unit_parser import (
+from flask_debuglaunch.deployment.systemd_unit_files import (
     assignments,
     environment_file,
+    with_specifiers,
     words_of,
 )
 
