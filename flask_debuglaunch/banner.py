@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from flask_debuglaunch.configuration.settings import values_of
 from flask_debuglaunch.configuration.value_types import Duration
-from flask_debuglaunch.deployment.service_settings import Deployed
+from flask_debuglaunch.deployment.deployed_app import Deployed
 from flask_debuglaunch.plan import Plan
 
 

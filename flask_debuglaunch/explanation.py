@@ -8,7 +8,7 @@ from typing import Any
 
 from flask_debuglaunch.configuration.settings import DECLARATIONS, Declaration, values_of
 from flask_debuglaunch.configuration.value_origins import DEFAULT, shown
-from flask_debuglaunch.deployment.service_settings import shown_values
+from flask_debuglaunch.deployment.deployed_app import shown_values
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.launcher_notes import NotesOfLauncher
 from flask_debuglaunch.plan import DECISIONS, Plan, decisions_of

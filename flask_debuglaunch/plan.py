@@ -16,7 +16,7 @@ from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.configuration.value_origins import Value
 from flask_debuglaunch.configuration.value_types import split_address
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS, debugger_of
-from flask_debuglaunch.deployment.service_settings import Deployed
+from flask_debuglaunch.deployment.deployed_app import Deployed
 from flask_debuglaunch.detect_environment import Facts
 from flask_debuglaunch.errors import LaunchError
 

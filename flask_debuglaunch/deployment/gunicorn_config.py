@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from flask_debuglaunch.configuration.value_origins import Origin, Value, found, shown
-from flask_debuglaunch.deployment.service_settings import DEFAULT_UMASK, UNKNOWN, Deployed
+from flask_debuglaunch.deployment.deployed_app import DEFAULT_UMASK, UNKNOWN, Deployed
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.terminal import say
 

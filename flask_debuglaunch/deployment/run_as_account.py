@@ -21,7 +21,7 @@ from typing import NoReturn
 import flask_debuglaunch
 from flask_debuglaunch.configuration.command_line_flags import Given, read_argv
 from flask_debuglaunch.configuration.value_origins import Origin, Value
-from flask_debuglaunch.deployment.service_settings import NAMES_OF_DEPLOYED, UNKNOWN, Deployed
+from flask_debuglaunch.deployment.deployed_app import NAMES_OF_DEPLOYED, UNKNOWN, Deployed
 from flask_debuglaunch.deployment.unix_accounts import Account, account_of, become, with_groups
 from flask_debuglaunch.detect_environment import Facts
 from flask_debuglaunch.errors import LaunchError

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flask_debuglaunch.configuration.value_origins import Origin, Value
-from flask_debuglaunch.deployment.service_settings import DEFAULT_UMASK, UNKNOWN, Deployed
+from flask_debuglaunch.deployment.deployed_app import DEFAULT_UMASK, UNKNOWN, Deployed
 from flask_debuglaunch.deployment.systemd_unit_files import (
     Assignment,
     UnitName,
