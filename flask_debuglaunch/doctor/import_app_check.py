@@ -62,7 +62,7 @@ def _imported_files(plan: Plan) -> frozenset[Path] | None:
 def _import(plan: Plan, channel: Connection) -> None:
     os.dup2(2, 1)  # what the app prints must not come between our own lines
     from flask_debuglaunch.serving.app.app_import import import_app, print_error
-    from flask_debuglaunch.serving.app.imported_files import namespace_of
+    from flask_debuglaunch.serving.app.module_origins import namespace_of
 
     try:
         import_app(plan, supervised=False, first=True)

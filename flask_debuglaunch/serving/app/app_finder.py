@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flask_debuglaunch.configuration.value_origins import found, shown
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.app.installed_code import IMPORTLIB, OUR_FOLDER
+from flask_debuglaunch.serving.app.module_origins import IMPORTLIB, OUR_FOLDER
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

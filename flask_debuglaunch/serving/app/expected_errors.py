@@ -12,7 +12,7 @@ from types import FrameType
 
 from werkzeug.exceptions import ClientDisconnected
 
-from flask_debuglaunch.serving.app.installed_code import is_installed
+from flask_debuglaunch.serving.app.module_origins import is_installed
 
 ENDS_OF_A_CONNECTION = (ConnectionError, TimeoutError, StopIteration)
 

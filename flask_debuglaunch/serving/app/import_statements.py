@@ -10,7 +10,7 @@ import sys
 from types import FrameType
 from typing import Any
 
-from flask_debuglaunch.serving.app.installed_code import IMPORTLIB, OUR_FOLDER
+from flask_debuglaunch.serving.app.module_origins import IMPORTLIB, OUR_FOLDER
 
 # What import statements are made of, and assignments of constants, in any version of Python. Not
 # that of a star, which later versions have for other things, too.

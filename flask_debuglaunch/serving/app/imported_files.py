@@ -6,10 +6,10 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_debuglaunch.debuggers.join_debug_session import debugger_folders
-from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER, is_installed
+from flask_debuglaunch.serving.app.module_origins import OUR_FOLDER, is_installed, namespace_of
 from flask_debuglaunch.serving.ipc_messages import Watch
 
 if TYPE_CHECKING:
@@ -45,17 +45,6 @@ class ImportsSeen:
         new = files - self._seen
         self._seen |= files
         return new
-
-
-def namespace_of(module: object) -> dict[str, Any]:
-    """The names of what stands in sys.modules. A program may put anything there: what fails when it
-    is looked at has none."""
-    try:
-        # Not getattr for each name: a lazy module would import what it stands for.
-        names = module.__dict__
-    except Exception:
-        return {}
-    return names if isinstance(names, dict) else {}
 
 
 def _file_of(module: object) -> str | None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask_debuglaunch.serving.app.installed_code import IMPORTLIB
+from flask_debuglaunch.serving.app.module_origins import IMPORTLIB
 from flask_debuglaunch.serving.ipc_messages import Changes
 
 # Set by us, the first while the app is imported, the other beside that, by a thread of the app's

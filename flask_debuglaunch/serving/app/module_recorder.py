@@ -18,21 +18,22 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from flask_debuglaunch.debuggers.join_debug_session import debugger_folders
-from flask_debuglaunch.serving.app.imported_files import namespace_of
-from flask_debuglaunch.serving.app.installed_code import (
-    IMPORTLIB,
-    OUR_FOLDER,
-    as_importlib,
-    is_installed,
-)
 from flask_debuglaunch.serving.app.interpreter_state import InterpreterState, look
 from flask_debuglaunch.serving.app.module_graph import with_parents
-from flask_debuglaunch.serving.app.module_search_paths import places_before
+from flask_debuglaunch.serving.app.module_origins import (
+    IMPORTLIB,
+    OUR_FOLDER,
+    is_installed,
+    is_of_a_package,
+    is_of_the_project,
+    namespace_of,
+    places_before,
+)
 from flask_debuglaunch.serving.app.object_snapshot import Snapshot, foreign_objects, same
 from flask_debuglaunch.serving.app.preloadable_modules import (
     MOST_LOOKS,
     absolute_name,
-    is_of_a_package,
+    as_importlib,
     passed_over,
 )
 from flask_debuglaunch.serving.app.preloadable_modules import (
@@ -205,7 +206,7 @@ class ModuleRecorder:
         runs = [self._run_of(one) for one in self._modules.values() if one.is_own]
         known = {run.name for run in runs}
         for name, module in list(sys.modules.items()):
-            if name not in (*known, "__main__") and _is_own(module):
+            if name not in (*known, "__main__") and is_of_the_project(module):
                 effect, file = "is imported by a loader of its own, or a thread", module.__file__
                 runs.append(ModuleRun(name, file, (), frozenset(), frozenset(), {}, (), effect))
         return (*self._folders(runs), *runs)
@@ -338,7 +339,7 @@ class ModuleRecorder:
     def _begins(self, module: ModuleType) -> None:
         spec = namespace_of(module).get("__spec__")
         name = getattr(spec, "name", module.__name__)
-        file, is_own = namespace_of(module).get("__file__"), _is_own(module)
+        file, is_own = namespace_of(module).get("__file__"), is_of_the_project(module)
         self._boundary(is_own)
         one = _Running(name, os.path.abspath(file) if isinstance(file, str) else None, is_own)
         if is_own:
@@ -425,7 +426,7 @@ class ModuleRecorder:
         """The installed modules among those that were asked for, as soon as they are there."""
         there = {name: one for name in self._asked if (one := sys.modules.get(name)) is not None}
         self._asked -= there.keys()
-        new = {name: one for name, one in there.items() if not _is_own(one)}
+        new = {name: one for name, one in there.items() if not is_of_the_project(one)}
         self._packages |= new
         return {name: namespace_of(module).copy() for name, module in new.items()}
 
@@ -480,11 +481,6 @@ class ModuleRecorder:
             by.reads.add(found)
         else:
             by.asked.setdefault(found, os.path.lexists(found))
-
-
-def _is_own(module: object) -> bool:
-    file = namespace_of(module).get("__file__")
-    return isinstance(file, str) and not is_installed(file)
 
 
 def _is_for_writing(mode: object, flags: object) -> bool:

@@ -10,8 +10,7 @@ from collections.abc import Collection, Iterable
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
-from flask_debuglaunch.serving.app.imported_files import namespace_of
-from flask_debuglaunch.serving.app.installed_code import is_installed
+from flask_debuglaunch.serving.app.module_origins import is_of_the_project, namespace_of
 
 # What cannot change, or is looked at elsewhere (interpreter_state.py looks at logging).
 PLAIN = (
@@ -83,12 +82,7 @@ def _is_anothers(one: Any) -> bool:
     if not isinstance(one, (type, FunctionType)):
         return False
     module = sys.modules.get(getattr(one, "__module__", None) or "")
-    return namespace_of(module).get(one.__name__) is one and not _is_projects(module)
-
-
-def _is_projects(module: object) -> bool:
-    file = namespace_of(module).get("__file__")
-    return isinstance(file, str) and not is_installed(file)
+    return namespace_of(module).get(one.__name__) is one and not is_of_the_project(module)
 
 
 def foreign_objects(modules: Iterable[object]) -> frozenset[int]:

@@ -17,14 +17,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from flask_debuglaunch.serving.app.hidden_modules import HiddenModules
 from flask_debuglaunch.serving.app.import_statements import ImportStatements
-from flask_debuglaunch.serving.app.imported_files import namespace_of
-from flask_debuglaunch.serving.app.installed_code import as_importlib, is_installed
 from flask_debuglaunch.serving.app.interpreter_state import InterpreterState, look
 from flask_debuglaunch.serving.app.module_graph import OrderDiffers, with_parents
+from flask_debuglaunch.serving.app.module_origins import (
+    IMPORTLIB,
+    is_installed,
+    is_of_a_package,
+    namespace_of,
+)
 from flask_debuglaunch.serving.ipc_messages import Changes, Import
 
 
@@ -34,6 +38,7 @@ def package_of(module: str) -> str:
 
 
 OUR_NAME = package_of(__name__)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -243,6 +248,16 @@ def passed_over_import_module(
     return as_importlib(_call_with_frames_removed)
 
 
+def as_importlib(function: F) -> F:
+    """By the name of its file Python takes a function for importlib's own: no warning is blamed on
+    it (warnings.py), no debugger steps into it, and no traceback shows it, if it is called as
+    importlib's `_call_with_frames_removed` or from there (Python/import.c,
+    remove_importlib_frames)."""
+    own: Any = function
+    own.__code__ = own.__code__.replace(co_filename=f"{IMPORTLIB}._bootstrap>")
+    return function
+
+
 def absolute_name(name: str, names: Mapping[str, Any] | None, level: int) -> str:
     if level == 0:
         return name
@@ -272,11 +287,6 @@ def own_files(imports: Iterable[Import]) -> frozenset[str]:
 
 def _spec_of(module: str) -> object:
     return namespace_of(sys.modules.get(module)).get("__spec__")
-
-
-def is_of_a_package(spec: object) -> bool:
-    origin = namespace_of(spec).get("origin")
-    return origin in ("built-in", "frozen") or is_installed(str(origin))
 
 
 def why_not_fork(*, was_given: bool) -> str | None:

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from flask_debuglaunch.serving.app.environ_for_app import set_here_only
-from flask_debuglaunch.serving.app.installed_code import OUR_FOLDER, is_installed
+from flask_debuglaunch.serving.app.module_origins import OUR_FOLDER, is_installed
 
 Tell = Callable[[str, str], None]
 """Is given where, and what is called there."""

@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
 from typing import Any
 
-from flask_debuglaunch.serving.app.imported_files import namespace_of
+from flask_debuglaunch.serving.app.module_origins import namespace_of
 from flask_debuglaunch.serving.processes.ports_and_locks import has_child
 
 FORK_SAFE_THREADS = (

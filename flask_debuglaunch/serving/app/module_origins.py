@@ -1,0 +1,119 @@
+"""Where a module comes from: ours, an installed package or the project, and where Python looks.
+
+The folders end with a separator: one whose name begins with another's is not below it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import site
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from importlib.machinery import all_suffixes
+from pathlib import Path
+from typing import Any
+
+import flask_debuglaunch
+from flask_debuglaunch.debuggers.join_debug_session import debugger_folders
+
+OUR_FOLDER = str(Path(flask_debuglaunch.__file__).parent) + os.sep
+IMPORTLIB = "<frozen importlib"
+"""What the names of its files begin with."""
+PACKAGES_FOLDERS = ("site-packages", "dist-packages")
+
+
+def is_installed(file: str) -> bool:
+    """Does the file belong to the interpreter, to an installed package, to this one, or to a
+    debugger, which an IDE may bring along from anywhere? It does not change by a save then."""
+    if not os.path.isabs(file):  # no file ("<string>"); and the working folder may be gone
+        return False
+    # Its folder's links, not its own: installers (uv) link single files to their cache, people
+    # link the folder of a package that they work on.
+    folder = _real_folder(os.path.dirname(file))
+    if any(f"{os.sep}{name}{os.sep}" in folder for name in PACKAGES_FOLDERS):
+        return True  # another environment's: a .pth, PYTHONPATH
+    return folder.startswith((*_installed_folders(), *debugger_folders()))
+
+
+def is_of_a_package(spec: object) -> bool:
+    """Is the module of this spec built in, or installed?"""
+    origin = namespace_of(spec).get("origin")
+    return origin in ("built-in", "frozen") or is_installed(str(origin))
+
+
+def is_of_the_project(module: object) -> bool:
+    """Is the module made from a file that is not installed?"""
+    file = namespace_of(module).get("__file__")
+    return isinstance(file, str) and not is_installed(file)
+
+
+def namespace_of(module: object) -> dict[str, Any]:
+    """The names of what stands in sys.modules. A program may put anything there: what fails when it
+    is looked at has none."""
+    try:
+        # Not getattr for each name: a lazy module would import what it stands for.
+        names = module.__dict__
+    except Exception:
+        return {}
+    return names if isinstance(names, dict) else {}
+
+
+@functools.cache
+def _installed_folders() -> tuple[str, ...]:
+    """Links are resolved: interpreters and virtual environments are often behind one."""
+    paths = sysconfig.get_paths()
+    folders = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+    folders |= {*site.getsitepackages(), site.getusersitepackages(), sys.base_prefix + "/lib"}
+    return tuple(_real_folder(one) for one in (*folders, OUR_FOLDER))
+
+
+@functools.cache
+def _real_folder(path: str) -> str:
+    return os.path.join(os.path.realpath(path), "")
+
+
+# Where Python looks: a file that comes to be there is another module.
+
+
+def places_before(name: str, folders: Iterable[object], origin: str | None) -> Iterator[str]:
+    """The paths at which nothing was found before the module's file, in Python's order
+    (importlib.machinery.FileFinder); without a file, all of them.
+
+    folders: what is looked through, sys.path or a package's __path__. origin: the file.
+    """
+    suffixes = all_suffixes()
+    for folder in folders:
+        if not isinstance(folder, str):
+            continue
+        base = os.path.join(os.path.abspath(folder), name.rpartition(".")[2])
+        is_folder = os.path.isdir(base)
+        inside = [os.path.join(base, f"__init__{one}") for one in suffixes] if is_folder else [base]
+        for place in (*inside, *(base + one for one in suffixes)):
+            if place == origin:
+                return
+            yield place
+
+
+def are_there(paths: Iterable[str]) -> dict[str, bool]:
+    """Is each of them there? Quick for many in one folder."""
+    names: dict[str, frozenset[str] | None] = {}
+    return {path: _is_there(path, names) for path in paths}
+
+
+def _is_there(path: str, names: dict[str, frozenset[str] | None]) -> bool:
+    folder, name = os.path.split(path)
+    if folder not in names:
+        names[folder] = _names_in(folder)
+    known = names[folder]
+    return name in known if known is not None and name else os.path.lexists(path)
+
+
+def _names_in(folder: str) -> frozenset[str] | None:
+    try:
+        return frozenset(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+    except (OSError, ValueError):  # it may be entered, but not read
+        return None
