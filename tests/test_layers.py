@@ -47,7 +47,7 @@ LAYERS = [
 SERVING_LAYERS = [
     ["__init__", "serve", "child_process_main"],
     ["supervisor", "worker_main", "single_process"],
-    ["control_thread", "reloadable_plan", "supervisor_states"],
+    ["reloadable_plan", "supervisor_states"],
     ["processes"],
     ["watching"],
     ["app"],

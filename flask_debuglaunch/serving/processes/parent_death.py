@@ -5,7 +5,7 @@ supervisor is gone, however that came, the kernel sends SIGKILL to each process 
 it on a reading end of its own (fcntl(2), F_SETSIG; Linux). PR_SET_PDEATHSIG would not do: the
 parent of a forked worker is the fork server, which may end before it.
 
-Elsewhere a child notices as soon as its interpreter lets it (control_thread.py).
+Elsewhere a child notices as soon as its interpreter lets it (worker_main.py).
 """
 
 from __future__ import annotations
