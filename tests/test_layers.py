@@ -50,6 +50,7 @@ SERVING_LAYERS = [
     ["reloadable_plan", "supervisor_states"],
     ["processes"],
     ["watching"],
+    ["preloading"],
     ["app"],
     ["time_limit"],
     ["attach_debugger"],

@@ -3,7 +3,7 @@
 serve -> single_process                                                      no reload
 serve -> supervisor -> (starts this program again) child_process_main -> worker_main   reload
 
-server/ has the socket and the HTTP server, app/ the user's app and what stands around it, watching/
-the files, processes/ how supervisor, fork server and workers start and end; they speak in
-ipc_messages.py.
+server/ has the socket and the HTTP server, app/ the user's app and what stands around it,
+preloading/ the modules that are imported ahead of it, watching/ the files, processes/ how
+supervisor, fork server and workers start and end; they speak in ipc_messages.py.
 """

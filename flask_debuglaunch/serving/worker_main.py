@@ -27,8 +27,6 @@ from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.main_thread import is_main_thread
 from flask_debuglaunch.serving.app.app_finder import failing_app
 from flask_debuglaunch.serving.app.app_import import import_app, print_error, take_over
-from flask_debuglaunch.serving.app.hidden_modules import HiddenModules
-from flask_debuglaunch.serving.app.import_time_source import lines_run_on_import
 from flask_debuglaunch.serving.app.imported_files import (
     ImportsSeen,
     files_of_error,
@@ -38,13 +36,6 @@ from flask_debuglaunch.serving.app.middleware import (
     around,
     is_patched_for_greenlets,
     warn_of_conflicts,
-)
-from flask_debuglaunch.serving.app.module_recorder import ModuleRecorder
-from flask_debuglaunch.serving.app.preloadable_modules import (
-    ImportRecorder,
-    installed_imports,
-    own_files,
-    why_not_fork,
 )
 from flask_debuglaunch.serving.attach_debugger import (
     asks_ide,
@@ -69,6 +60,15 @@ from flask_debuglaunch.serving.ipc_messages import (
     Task,
     Watch,
     Writes,
+)
+from flask_debuglaunch.serving.preloading.hidden_modules import HiddenModules
+from flask_debuglaunch.serving.preloading.import_time_source import lines_run_on_import
+from flask_debuglaunch.serving.preloading.module_recorder import ModuleRecorder
+from flask_debuglaunch.serving.preloading.preloadable_modules import (
+    ImportRecorder,
+    installed_imports,
+    own_files,
+    why_not_fork,
 )
 from flask_debuglaunch.serving.processes.exec_new_interpreter import start_afresh
 from flask_debuglaunch.serving.processes.ipc_channel import Channel

@@ -15,11 +15,14 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from flask_debuglaunch.json_dataclasses import decode, encode
-from flask_debuglaunch.serving.app.hidden_modules import HiddenModules
-from flask_debuglaunch.serving.app.module_graph import merged, select
-from flask_debuglaunch.serving.app.module_recorder import ModuleRecorder
-from flask_debuglaunch.serving.app.preloadable_modules import ImportRecorder, PreloadedModules
 from flask_debuglaunch.serving.ipc_messages import ModuleRun, ModulesPreloaded
+from flask_debuglaunch.serving.preloading.hidden_modules import HiddenModules
+from flask_debuglaunch.serving.preloading.module_graph import merged, select
+from flask_debuglaunch.serving.preloading.module_recorder import ModuleRecorder
+from flask_debuglaunch.serving.preloading.preloadable_modules import (
+    ImportRecorder,
+    PreloadedModules,
+)
 from flask_debuglaunch.serving.processes.module_server_main import run_again
 from flask_debuglaunch.serving.processes.module_servers import Made
 

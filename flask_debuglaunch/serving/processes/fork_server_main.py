@@ -27,12 +27,6 @@ from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
 from flask_debuglaunch.serving.app.environ_for_app import set_for_app
 from flask_debuglaunch.serving.app.imported_files import ImportsSeen, files_and_folders_of_imports
-from flask_debuglaunch.serving.app.interpreter_state import look
-from flask_debuglaunch.serving.app.preloadable_modules import (
-    PreloadedModules,
-    installed_imports,
-    package_of,
-)
 from flask_debuglaunch.serving.app.server_calls_in_app import let_others_serve
 from flask_debuglaunch.serving.installed_flask import require_flask
 from flask_debuglaunch.serving.ipc_messages import (
@@ -46,6 +40,12 @@ from flask_debuglaunch.serving.ipc_messages import (
     Preloaded,
     Spoiled,
     Unsafe,
+)
+from flask_debuglaunch.serving.preloading.interpreter_state import look
+from flask_debuglaunch.serving.preloading.preloadable_modules import (
+    PreloadedModules,
+    installed_imports,
+    package_of,
 )
 from flask_debuglaunch.serving.processes.import_effects import (
     CHANGES_OF_UNSAFE_SETTINGS,

@@ -16,16 +16,16 @@ import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from flask_debuglaunch.serving.app.hidden_modules import HiddenModules
-from flask_debuglaunch.serving.app.import_time_source import Source, parse, reasons
-from flask_debuglaunch.serving.app.module_recorder import ModuleRecorder
-from flask_debuglaunch.serving.app.object_snapshot import Snapshot
 from flask_debuglaunch.serving.ipc_messages import (
     Changes,
     ModuleRun,
     ModulesPreloaded,
     PreloadModules,
 )
+from flask_debuglaunch.serving.preloading.hidden_modules import HiddenModules
+from flask_debuglaunch.serving.preloading.import_time_source import Source, parse, reasons
+from flask_debuglaunch.serving.preloading.module_recorder import ModuleRecorder
+from flask_debuglaunch.serving.preloading.object_snapshot import Snapshot
 from flask_debuglaunch.serving.processes.fork_server_main import serve_forks
 from flask_debuglaunch.serving.processes.import_effects import ImportEffects
 from flask_debuglaunch.serving.processes.silenced_output import silenced_output

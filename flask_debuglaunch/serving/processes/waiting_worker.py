@@ -23,8 +23,6 @@ from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker, set_for_app
 from flask_debuglaunch.serving.app.imported_files import ImportsSeen, files_and_folders_of_imports
-from flask_debuglaunch.serving.app.interpreter_state import look
-from flask_debuglaunch.serving.app.preloadable_modules import PreloadedModules
 from flask_debuglaunch.serving.app.server_calls_in_app import let_others_serve
 from flask_debuglaunch.serving.ipc_messages import (
     Import,
@@ -34,6 +32,8 @@ from flask_debuglaunch.serving.ipc_messages import (
     Prepare,
     Unsafe,
 )
+from flask_debuglaunch.serving.preloading.interpreter_state import look
+from flask_debuglaunch.serving.preloading.preloadable_modules import PreloadedModules
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.own_command_line import own_command
 from flask_debuglaunch.serving.processes.silenced_output import silenced_output

@@ -18,8 +18,6 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from flask_debuglaunch.debuggers.join_debug_session import debugger_folders
-from flask_debuglaunch.serving.app.interpreter_state import InterpreterState, look
-from flask_debuglaunch.serving.app.module_graph import with_parents
 from flask_debuglaunch.serving.app.module_origins import (
     IMPORTLIB,
     OUR_FOLDER,
@@ -29,17 +27,19 @@ from flask_debuglaunch.serving.app.module_origins import (
     namespace_of,
     places_before,
 )
-from flask_debuglaunch.serving.app.object_snapshot import Snapshot, foreign_objects, same
-from flask_debuglaunch.serving.app.preloadable_modules import (
+from flask_debuglaunch.serving.ipc_messages import Changes, ModuleRun
+from flask_debuglaunch.serving.preloading.interpreter_state import InterpreterState, look
+from flask_debuglaunch.serving.preloading.module_graph import with_parents
+from flask_debuglaunch.serving.preloading.object_snapshot import Snapshot, foreign_objects, same
+from flask_debuglaunch.serving.preloading.preloadable_modules import (
     MOST_LOOKS,
     absolute_name,
     as_importlib,
     passed_over,
 )
-from flask_debuglaunch.serving.app.preloadable_modules import (
+from flask_debuglaunch.serving.preloading.preloadable_modules import (
     merged as merged_changes,
 )
-from flask_debuglaunch.serving.ipc_messages import Changes, ModuleRun
 
 # Audit events (docs.python.org/3/library/audit_events.html) of what a fork can't share, or must
 # not do twice.

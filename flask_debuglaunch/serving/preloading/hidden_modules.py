@@ -12,10 +12,10 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from flask_debuglaunch.serving.app.module_graph import Replay
 from flask_debuglaunch.serving.app.module_origins import namespace_of
-from flask_debuglaunch.serving.app.object_snapshot import Snapshot
 from flask_debuglaunch.serving.ipc_messages import ModuleRun
+from flask_debuglaunch.serving.preloading.module_graph import Replay
+from flask_debuglaunch.serving.preloading.object_snapshot import Snapshot
 
 
 class HiddenModules:

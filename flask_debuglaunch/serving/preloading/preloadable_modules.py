@@ -19,10 +19,6 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, TypeVar
 
-from flask_debuglaunch.serving.app.hidden_modules import HiddenModules
-from flask_debuglaunch.serving.app.import_statements import ImportStatements
-from flask_debuglaunch.serving.app.interpreter_state import InterpreterState, look
-from flask_debuglaunch.serving.app.module_graph import OrderDiffers, with_parents
 from flask_debuglaunch.serving.app.module_origins import (
     IMPORTLIB,
     is_installed,
@@ -30,6 +26,10 @@ from flask_debuglaunch.serving.app.module_origins import (
     namespace_of,
 )
 from flask_debuglaunch.serving.ipc_messages import Changes, Import
+from flask_debuglaunch.serving.preloading.hidden_modules import HiddenModules
+from flask_debuglaunch.serving.preloading.import_statements import ImportStatements
+from flask_debuglaunch.serving.preloading.interpreter_state import InterpreterState, look
+from flask_debuglaunch.serving.preloading.module_graph import OrderDiffers, with_parents
 
 
 def package_of(module: str) -> str:
