@@ -28,9 +28,7 @@ from flask_debuglaunch.serving.app.module_origins import (
     places_before,
 )
 from flask_debuglaunch.serving.ipc_messages import Changes, ModuleRun
-from flask_debuglaunch.serving.preloading.interpreter_state import InterpreterState, look
 from flask_debuglaunch.serving.preloading.module_graph import with_parents
-from flask_debuglaunch.serving.preloading.object_snapshot import Snapshot, foreign_objects, same
 from flask_debuglaunch.serving.preloading.preloadable_modules import (
     MOST_LOOKS,
     absolute_name,
@@ -39,6 +37,13 @@ from flask_debuglaunch.serving.preloading.preloadable_modules import (
 )
 from flask_debuglaunch.serving.preloading.preloadable_modules import (
     merged as merged_changes,
+)
+from flask_debuglaunch.serving.preloading.state_snapshots import (
+    InterpreterState,
+    Snapshot,
+    foreign_objects,
+    look,
+    same,
 )
 
 # Audit events (docs.python.org/3/library/audit_events.html) of what a fork can't share, or must

@@ -41,12 +41,12 @@ from flask_debuglaunch.serving.ipc_messages import (
     Spoiled,
     Unsafe,
 )
-from flask_debuglaunch.serving.preloading.interpreter_state import look
 from flask_debuglaunch.serving.preloading.preloadable_modules import (
     PreloadedModules,
     installed_imports,
     package_of,
 )
+from flask_debuglaunch.serving.preloading.state_snapshots import look
 from flask_debuglaunch.serving.processes.import_effects import (
     CHANGES_OF_UNSAFE_SETTINGS,
     ImportEffects,

@@ -25,7 +25,7 @@ from flask_debuglaunch.serving.ipc_messages import (
 from flask_debuglaunch.serving.preloading.hidden_modules import HiddenModules
 from flask_debuglaunch.serving.preloading.import_time_source import Source, parse, reasons
 from flask_debuglaunch.serving.preloading.module_recorder import ModuleRecorder
-from flask_debuglaunch.serving.preloading.object_snapshot import Snapshot
+from flask_debuglaunch.serving.preloading.state_snapshots import Snapshot
 from flask_debuglaunch.serving.processes.fork_server_main import serve_forks
 from flask_debuglaunch.serving.processes.import_effects import ImportEffects
 from flask_debuglaunch.serving.processes.silenced_output import silenced_output

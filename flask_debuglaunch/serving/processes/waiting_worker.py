@@ -32,8 +32,8 @@ from flask_debuglaunch.serving.ipc_messages import (
     Prepare,
     Unsafe,
 )
-from flask_debuglaunch.serving.preloading.interpreter_state import look
 from flask_debuglaunch.serving.preloading.preloadable_modules import PreloadedModules
+from flask_debuglaunch.serving.preloading.state_snapshots import look
 from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.own_command_line import own_command
 from flask_debuglaunch.serving.processes.silenced_output import silenced_output
