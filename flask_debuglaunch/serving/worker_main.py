@@ -62,7 +62,7 @@ from flask_debuglaunch.serving.ipc_messages import (
     Writes,
 )
 from flask_debuglaunch.serving.preloading.hidden_modules import HiddenModules
-from flask_debuglaunch.serving.preloading.import_time_source import lines_run_on_import
+from flask_debuglaunch.serving.preloading.import_time_code import lines_run_on_import
 from flask_debuglaunch.serving.preloading.module_recorder import ModuleRecorder
 from flask_debuglaunch.serving.preloading.preloadable_modules import (
     ImportRecorder,

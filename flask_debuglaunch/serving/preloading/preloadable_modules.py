@@ -27,7 +27,7 @@ from flask_debuglaunch.serving.app.module_origins import (
 )
 from flask_debuglaunch.serving.ipc_messages import Changes, Import
 from flask_debuglaunch.serving.preloading.hidden_modules import HiddenModules
-from flask_debuglaunch.serving.preloading.import_statements import ImportStatements
+from flask_debuglaunch.serving.preloading.import_time_code import ImportStatements
 from flask_debuglaunch.serving.preloading.module_graph import OrderDiffers, with_parents
 from flask_debuglaunch.serving.preloading.state_snapshots import InterpreterState, look
 

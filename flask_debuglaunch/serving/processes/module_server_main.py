@@ -23,7 +23,7 @@ from flask_debuglaunch.serving.ipc_messages import (
     PreloadModules,
 )
 from flask_debuglaunch.serving.preloading.hidden_modules import HiddenModules
-from flask_debuglaunch.serving.preloading.import_time_source import Source, parse, reasons
+from flask_debuglaunch.serving.preloading.import_time_code import Source, parse, reasons_to_run_anew
 from flask_debuglaunch.serving.preloading.module_recorder import ModuleRecorder
 from flask_debuglaunch.serving.preloading.state_snapshots import Snapshot
 from flask_debuglaunch.serving.processes.fork_server_main import serve_forks
@@ -53,7 +53,7 @@ def run_again(
 ) -> tuple[tuple[ModuleRun, ...], Mapping[str, Snapshot]]:
     """What was seen of the modules now, and how they are after that. changes: of the packages."""
     recorder = ModuleRecorder(changes, _bytes_written)
-    found = reasons(_sources(runs))
+    found = reasons_to_run_anew(_sources(runs))
     with silenced_output(), ImportEffects() as effects, recorder, _no_bytecode_written():
         for run in runs:
             # What fails here has failed in the worker, or is found not to be as it was there.
