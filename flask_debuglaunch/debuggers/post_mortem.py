@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from flask_debuglaunch.debuggers.pydevd_suspend_patch import is_suspended_alone, suspend_alone
+from flask_debuglaunch.debuggers.pydevd_internals import is_suspended_alone, suspend_alone
 
 # Kept before the app is imported: tools like Sentry's SDK put their own in this place, to report
 # what a thread dies of; this error they have already.

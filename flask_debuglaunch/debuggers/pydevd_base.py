@@ -14,8 +14,6 @@ from flask_debuglaunch.debuggers.debugger_interface import Endpoint, PathMapping
 from flask_debuglaunch.debuggers.ide_connection import SILENCE_SECONDS, IdeServer, dial
 from flask_debuglaunch.debuggers.pdb_patch import let_pdb_trace
 from flask_debuglaunch.debuggers.post_mortem import stop_post_mortem
-from flask_debuglaunch.debuggers.pydevd_resume_patch import wake_at_once
-from flask_debuglaunch.debuggers.pydevd_suspend_patch import let_threads_stop_alone, suspend_alone
 from flask_debuglaunch.debuggers.raw_thread import start_raw_thread
 from flask_debuglaunch.errors import DebuggerUnavailable
 
@@ -101,7 +99,7 @@ class PydevdBase:
         internals.hide_thread(thread)
 
     def suspend_alone(self, thread: threading.Thread) -> None:
-        suspend_alone(thread)
+        internals.suspend_alone(thread)
 
     def start_hidden_thread(self, function: Callable[[], None]) -> None:
         if internals.lives_with_gevent():
@@ -119,8 +117,8 @@ class PydevdBase:
         internals.let_exit()
         internals.hide_unlisted_threads()
         internals.keep_log_off_the_ide()
-        wake_at_once()
-        let_threads_stop_alone()
+        internals.wake_at_once()
+        internals.let_threads_stop_alone()
         let_pdb_trace()
 
     def _attach(self, endpoint: Endpoint) -> None:

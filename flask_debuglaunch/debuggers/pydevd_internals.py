@@ -8,11 +8,13 @@ missing, what it is for does not happen, and the debugger works as it does witho
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
 from time import monotonic, sleep  # the originals: an app may patch the module (gevent)
 from types import FrameType, ModuleType, TracebackType
@@ -29,6 +31,17 @@ OUR_FOLDER = str(Path(__file__).parents[1]) + os.sep
 CMD_THREAD_SUSPEND = 105
 """The stop reason of a thread that was only suspended along with the one that stopped."""
 
+# Where pydevd looks each function up when it is called.
+CHANGE_A_THREADS_STATE = (
+    ("_pydevd_bundle.pydevd_thread_lifecycle", "internal_run_thread"),
+    ("_pydevd_bundle.pydevd_api", "internal_step_in_thread"),
+    ("_pydevd_bundle.pydevd_api", "internal_smart_step_into"),
+)
+
+# Where pydevd looks suspend_all_threads(py_db, except_thread) up when a thread stops, and when an
+# expression that had to let the others run has been evaluated.
+SUSPENDING_MODULES = ("pydevd", "_pydevd_bundle.pydevd_vars")
+
 _stopped: deque[tuple[BaseException, TracebackType | None]] = deque(maxlen=8)
 """The latest errors that the debugger has stopped at, each with its innermost traceback entry."""
 
@@ -37,6 +50,9 @@ _shown_frames: list[FrameType] = []
 
 _let_go: WeakSet[Any] = WeakSet()
 """The debugger, while nobody but its adapter has attached to it."""
+
+_alone: WeakSet[threading.Thread] = WeakSet()
+"""Threads whose stops suspend no other."""
 
 
 def live_debugger() -> Any | None:
@@ -312,6 +328,74 @@ def _place_of(wait: dict[str, Any]) -> str:
         lines = [one.tb_lineno for one in _entries(wait["arg"][2]) if one.tb_frame is frame]
         line = lines[-1] if lines else line
     return place_of(file, line)
+
+
+def suspend_alone(thread: threading.Thread) -> None:
+    """From now on, have no stop of this thread suspend any other: the server goes on while a kept
+    error is shown.
+
+    debugpy suspends all threads along with the one that stops. On Python 3.12 and later that takes
+    effect as soon as the thread that accepts requests has the next one: nobody would be answered
+    until Continue. So here is looked at who it is that suspends the others: a thread of the
+    launcher's that only shows an error leaves them running, each time that it stops; every other
+    stop (a breakpoint, also one hit meanwhile) suspends all, as always.
+
+    The IDE is told that all threads are stopped, as of every stop, so Continue has all go on.
+
+    Tried with debugpy 1.8.0 to 1.8.22 on Python 3.10 to 3.15.
+    """
+    _alone.add(thread)
+
+
+def is_suspended_alone(thread: threading.Thread) -> bool:
+    return thread in _alone
+
+
+def let_threads_stop_alone() -> None:
+    """Have pydevd ask who suspends the others. Needs pydevd to be imported."""
+    for name in SUSPENDING_MODULES:
+        module: Any = sys.modules.get(name)
+        suspend_all = getattr(module, "suspend_all_threads", None)
+        if suspend_all is not None and not hasattr(suspend_all, "__wrapped__"):
+            module.suspend_all_threads = _unless_alone(suspend_all)
+
+
+def _unless_alone(suspend_all: Callable[..., None]) -> Callable[..., None]:
+    @wraps(suspend_all)
+    def suspend_all_threads(py_db: Any, except_thread: Any) -> None:
+        if except_thread not in _alone:
+            suspend_all(py_db, except_thread)
+
+    return suspend_all_threads
+
+
+def wake_at_once() -> None:
+    """From now on every change of a thread's state wakes all that wait for one: a suspended thread
+    goes on as soon as the IDE says so.
+
+    pydevd 3.5 (debugpy 1.8.22 too) changes the state of a suspended thread and then wakes another
+    one: _update_stepping_info in pydevd_additional_thread_info uses the name of its argument for
+    its loops as well. The right thread looks again after up to 0.2 s: at every step, and at every
+    Continue, from about the second request on.
+    """
+    if "_pydevd_bundle.pydevd_thread_lifecycle" not in sys.modules:
+        return  # another pydevd, or none
+    for module_name, name in CHANGE_A_THREADS_STATE:
+        module = importlib.import_module(module_name)
+        function = getattr(module, name, None)
+        if function is not None and not hasattr(function, "__wrapped__"):
+            setattr(module, name, _then_waking_all(function))
+
+
+def _then_waking_all(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def changing(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        for event in list(getattr(live_debugger(), "_thread_events", {}).values()):
+            event.set()
+        return result
+
+    return changing
 
 
 # The connection to the IDE
