@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from flask_debuglaunch import fix_commands
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, PathMappings, Presence
 from flask_debuglaunch.debuggers.ide_connection import SILENCE_SECONDS, IdeServer, dial
 from flask_debuglaunch.debuggers.pdb_patch import let_pdb_trace
-from flask_debuglaunch.debuggers.post_mortem import stop_post_mortem
 from flask_debuglaunch.debuggers.raw_thread import start_raw_thread
 from flask_debuglaunch.errors import DebuggerUnavailable
 
@@ -125,7 +126,7 @@ class PydevdBase:
         raise NotImplementedError
 
     def _stop_on(self, error: BaseException) -> None:
-        stop_post_mortem(error)
+        _stop_post_mortem(error)
 
     def _import(self) -> None:
         """Load the debugger's library. Raises DebuggerUnavailable if it can't be had."""
@@ -160,3 +161,81 @@ def is_installed(module: str) -> bool:
 
     spec = PathFinder.find_spec(module)
     return spec is not None and "_vendored" not in (spec.origin or "")
+
+
+# The post-mortem stop
+#
+# Every pydevd knows it: a thread that dies of the error. debugpy 1.8.22 has a public function for
+# it; in pydevd, pydevd-pycharm and older debugpys there is none, and the private one they have
+# stops twice or in its own frame on Python 3.12. But each of them stops where an error leaves a
+# thread, with the raising line on top and the frames of the error's traceback below it, and honours
+# the boxes of the IDE. So the caught error is raised once more in a thread of its own, which dies
+# of it while the request's thread waits.
+
+# Kept before the app is imported: tools like Sentry's SDK put their own in this place, to report
+# what a thread dies of; this error they have already.
+_start_thread = threading.Thread.start
+
+
+def _stop_post_mortem(error: BaseException) -> None:
+    """Come back when the person at the IDE continues; the error is as it was."""
+    trace = error.__traceback__
+    thread = PostMortemThread(error)
+    _keep_dying_threads_quiet()
+    if internals.is_suspended_alone(threading.current_thread()):
+        internals.suspend_alone(thread)
+    program_hook = sys.excepthook
+    _start_thread(thread)
+    thread.join()
+    thread.let_go()
+    sys.excepthook = program_hook  # pydevd-pycharm has turned it off
+    error.__traceback__ = trace
+
+
+class PostMortemThread(threading.Thread):
+    """Dies of an error that is not its own, which nobody but the debugger need know."""
+
+    def __init__(self, error: BaseException) -> None:
+        from concurrent.futures import Future  # takes a while to import: not at the top
+
+        context = contextvars.copy_context()
+        # From Python 3.14 on a thread calls its function in a context of its own.
+        given: dict[str, Any] = {"context": context} if sys.version_info >= (3, 14) else {}
+        # The request's thread is in the IDE's list as well; it waits for this one. That of a late
+        # stop is named so already.
+        waiting, kind = threading.current_thread().name, type(error).__name__
+        name = waiting if waiting.startswith(f"{kind} in ") else f"{kind} in {waiting}"
+        super().__init__(name=name, daemon=True, **given)
+        self._request_context = context.copy()
+        self._failed: Future[None] = Future()
+        self._failed.set_exception(error)
+
+    @property
+    def run(self) -> Callable[[], None]:
+        """What the thread calls, with the request's context, so that `request` and `g` evaluate.
+
+        A function of the standard library raises the error: our own frames are hidden from the
+        debugger, and on Python 3.12 it looks for no error in a thread that begins in a hidden one.
+        The context is entered before, and never left: some stop when the function has ended.
+        """
+        for variable, value in self._request_context.items():
+            variable.set(value)
+        return self._failed.result
+
+    def let_go(self) -> None:
+        """Of the error and its request, when it has ended: pydevd remembers threads."""
+        del self._failed, self._request_context
+
+
+def _keep_dying_threads_quiet() -> None:
+    """Let no dying thread print its traceback: the server logs the error, once."""
+    hook = threading.excepthook
+    if getattr(hook, "spares_dying_threads", False):
+        return
+
+    def excepthook(args: threading.ExceptHookArgs) -> None:
+        if not isinstance(args.thread, PostMortemThread):
+            hook(args)
+
+    excepthook.spares_dying_threads = True  # type: ignore[attr-defined]
+    threading.excepthook = excepthook

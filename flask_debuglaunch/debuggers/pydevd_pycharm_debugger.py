@@ -11,8 +11,7 @@ import threading
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint
 from flask_debuglaunch.debuggers.ide_connection import IdeServer
-from flask_debuglaunch.debuggers.post_mortem import PostMortemThread
-from flask_debuglaunch.debuggers.pydevd_base import PydevdBase
+from flask_debuglaunch.debuggers.pydevd_base import PostMortemThread, PydevdBase
 
 
 class PydevdPycharm(PydevdBase):

@@ -49,7 +49,7 @@ BUTTON = Markup("""\
 <form method=post action="{path}/{key}"><input type=hidden name=token value="{token}">\
 <button>Stop here in the debugger</button></form>""")
 
-_start_thread = threading.Thread.start  # kept before the app is imported, as in post_mortem.py
+_start_thread = threading.Thread.start  # kept before the app is imported, as in pydevd_base.py
 
 
 @dataclass(frozen=True)
