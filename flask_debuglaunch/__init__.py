@@ -100,8 +100,7 @@ def _planner(
     config: str | os.PathLike[str] | None, options: dict[str, Any], *, app_is_given: bool = False
 ) -> Callable[[], Plan]:
     """What reads the files and decides: again whenever it is called, by the facts of now."""
-    from flask_debuglaunch.configuration.keyword_arguments import read_arguments
-    from flask_debuglaunch.configuration.load_settings import load_settings
+    from flask_debuglaunch.configuration.load_settings import load_settings, read_arguments
     from flask_debuglaunch.deployment.deployed_app import NAMES_OF_DEPLOYED
     from flask_debuglaunch.detect_environment import observe
     from flask_debuglaunch.plan import resolve

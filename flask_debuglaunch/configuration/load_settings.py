@@ -1,4 +1,7 @@
-"""All sources together, by precedence: argv > environment > env files > YAML > default."""
+"""All sources together, by precedence: argv > environment > env files > YAML > default.
+
+Keyword arguments of the Python API, as in ``run(app, port=8000)``, count like flags.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,10 @@ from flask_debuglaunch.configuration.env_files import (
     load_env_files,
 )
 from flask_debuglaunch.configuration.environment_variables import CONFIG_ENV, read_environment
-from flask_debuglaunch.configuration.settings import FileLookup, Settings
+from flask_debuglaunch.configuration.settings import DECLARATIONS, FileLookup, Settings
 from flask_debuglaunch.configuration.value_origins import Origin, Value, shown
-from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.configuration.value_types import not_fitting
+from flask_debuglaunch.errors import LaunchError, did_you_mean
 
 CONFIG_NAMES = ("flask-debuglaunch.yaml", "config.yaml", "config.yml")
 Values = dict[str, Value[Any]]
@@ -34,9 +38,9 @@ def load_settings(
     """Read every source.
 
     config: the YAML that the user named, else DEBUGLAUNCH_CONFIG or a CONFIG_NAMES in ``folder``
-    (the working directory). given: the flags. called_with: the Python API's arguments, which
-    count like flags. origins: of variables that are not the environment's own. Raises LaunchError
-    for whatever a source has wrong.
+    (the working directory). given: the flags. called_with: what `read_arguments` gives. origins: of
+    variables that are not the environment's own. Raises LaunchError for whatever a source has
+    wrong.
     """
     from_argv = {**read_argv(given, folder), **(called_with or {})}
     from_environment = read_environment(environ, folder, origins=origins)
@@ -158,3 +162,26 @@ def _from_env_files(by_file: Mapping[Path, Mapping[str, str]]) -> Values:
     for file, variables in by_file.items():
         values = {**read_environment(variables, file.parent, file), **values}
     return values
+
+
+# The arguments of the Python API
+
+
+def read_arguments(options: Mapping[str, Any], base: Path) -> dict[str, Value[Any]]:
+    """The settings that a call such as ``run(app, port=8000)`` gives; values as YAML has them.
+
+    Raises LaunchError, naming the argument, for an unknown one or a value that does not fit.
+    """
+    return {name: _value_of_argument(name, raw, base) for name, raw in options.items()}
+
+
+def _value_of_argument(name: str, raw: Any, base: Path) -> Value[Any]:
+    declaration = DECLARATIONS.get(name)
+    origin = Origin.call(name)
+    if declaration is None:
+        raise LaunchError(f"{origin}: no such setting{did_you_mean(name, DECLARATIONS)}")
+    plain = list(raw) if isinstance(raw, tuple) else str(raw) if isinstance(raw, Path) else raw
+    try:
+        return Value(declaration.kind.from_yaml(plain, base), origin)
+    except ValueError:
+        raise LaunchError(f"{origin}: {not_fitting(declaration.kind, raw)}") from None
