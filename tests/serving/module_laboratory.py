@@ -23,7 +23,7 @@ from flask_debuglaunch.serving.preloading.preloadable_modules import (
     ImportRecorder,
     PreloadedModules,
 )
-from flask_debuglaunch.serving.processes.module_server_main import run_again
+from flask_debuglaunch.serving.processes.fork_server_main import run_again
 from flask_debuglaunch.serving.processes.module_servers import Made
 
 

@@ -2,21 +2,28 @@
 project, that forks each new worker.
 
 It is this program again, started as a worker is; `run_fork_server` returns in the workers only.
+
+A fork of it may become a fork server that has modules of the project, too. It runs only those that
+a worker was seen to run without any effect, and looks on once more; the supervisor has the last
+word on whether it may fork.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import errno
 import gc
 import importlib
 import os
 import random
+import re
 import selectors
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import tokenize
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,17 +43,23 @@ from flask_debuglaunch.serving.ipc_messages import (
     Forked,
     Import,
     LeftOut,
+    ModuleRun,
+    ModulesPreloaded,
     Preload,
     Preloaded,
+    PreloadModules,
     Spoiled,
     Unsafe,
 )
+from flask_debuglaunch.serving.preloading.hidden_modules import HiddenModules
+from flask_debuglaunch.serving.preloading.import_time_code import Source, parse, reasons_to_run_anew
+from flask_debuglaunch.serving.preloading.module_recorder import ModuleRecorder
 from flask_debuglaunch.serving.preloading.preloadable_modules import (
     PreloadedModules,
     installed_imports,
     package_of,
 )
-from flask_debuglaunch.serving.preloading.state_snapshots import look
+from flask_debuglaunch.serving.preloading.state_snapshots import Snapshot, look
 from flask_debuglaunch.serving.processes.import_effects import (
     CHANGES_OF_UNSAFE_SETTINGS,
     ImportEffects,
@@ -61,6 +74,8 @@ from flask_debuglaunch.serving.self_pipe import SelfPipe
 SPARE_SECONDS = 0.3
 """So long after a worker was forked, which has the processor first, the next one is: ahead of the
 save, which would wait for that."""
+PROJECT_IMPORT_SECONDS = 120
+"""Nobody waits for the project's modules: the server without them serves meanwhile."""
 
 
 def run_fork_server(preload: Preload, inherited: Inheritance) -> Inheritance:
@@ -83,6 +98,20 @@ def run_fork_server(preload: Preload, inherited: Inheritance) -> Inheritance:
     return serve_forks(replace(ready, draw_anew=preloading.draw_anew), interrupt)
 
 
+def run_module_server(order: PreloadModules, inherited: Inheritance) -> Inheritance:
+    """In a fork: import the modules, too, then fork whenever the supervisor asks; returns in each
+    forked worker."""
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.alarm(PROJECT_IMPORT_SECONDS)
+    runs, snapshots = run_again(order.runs, inherited.preloaded.changes)
+    there = [run for run in order.runs if run.name in sys.modules]
+    hidden = HiddenModules(there, snapshots)
+    inherited.channel.tell(ModulesPreloaded(runs))
+    signal.alarm(0)
+    preloaded = replace(inherited.preloaded, hidden=hidden)
+    return serve_forks(replace(inherited, preloaded=preloaded), interrupt)
+
+
 def serve_forks(ready: Inheritance, interrupt: Any) -> Inheritance:
     """Fork whenever the supervisor asks; returns in each fork. interrupt: its handler of Ctrl-C."""
     # What is there now is never garbage: left alone by the collector, it stays shared memory.
@@ -102,6 +131,9 @@ def _become_worker(ready: Inheritance, interrupt: Any) -> Inheritance:
     signal.signal(signal.SIGINT, interrupt)
     importlib.invalidate_caches()
     return replace(ready, channel=Channel(channel))
+
+
+# The installed packages
 
 
 class CannotFork(Exception):
@@ -237,6 +269,68 @@ class Preloading:
         for multiprocessing in ("multiprocessing.process", "billiard.process"):
             if process := sys.modules.get(multiprocessing):
                 process.current_process().authkey = os.urandom(32)
+
+
+# The modules of the project
+
+
+def run_again(
+    runs: Sequence[ModuleRun], changes: Changes
+) -> tuple[tuple[ModuleRun, ...], Mapping[str, Snapshot]]:
+    """What was seen of the modules now, and how they are after that. changes: of the packages."""
+    recorder = ModuleRecorder(changes, _bytes_written)
+    found = reasons_to_run_anew(_sources(runs))
+    with silenced_output(), ImportEffects() as effects, recorder, _no_bytecode_written():
+        for run in runs:
+            # What fails here has failed in the worker, or is found not to be as it was there.
+            with contextlib.suppress(Exception):
+                importlib.import_module(run.name)
+            for _, effect in effects.found(run.name):
+                found.setdefault(run.name, effect)
+    seen = recorder.runs()
+    judged = tuple(replace(run, effect=run.effect or found.get(run.name)) for run in seen)
+    return judged, recorder.snapshots()
+
+
+def _sources(runs: Sequence[ModuleRun]) -> dict[str, Source]:
+    projects = frozenset(run.name.partition(".")[0] for run in runs)
+    texts = {run.name: text for run in runs if (text := _text_of(run.file)) is not None}
+    return {name: parse(text, projects) for name, text in texts.items()}
+
+
+def _text_of(file: str | None) -> str | None:
+    """None for what can't be read or parsed: it shows when it is imported."""
+    if file is None:
+        return None
+    try:
+        with tokenize.open(file) as source:
+            text = source.read()
+        ast.parse(text)
+    except (OSError, SyntaxError, ValueError):
+        return None
+    return text
+
+
+@contextlib.contextmanager
+def _no_bytecode_written() -> Iterator[None]:
+    """It would look as if the modules wrote."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
+
+
+def _bytes_written() -> int:
+    """By this process, to whatever (proc_pid_io(5)). Raises OSError where the kernel keeps it."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    with open("/proc/self/io", encoding="ascii") as file:
+        return int(re.findall(r"^wchar: (\d+)", file.read(), re.MULTILINE)[0])
+
+
+# The forks
 
 
 def _fork_on_demand(channel: Channel) -> Channel:
