@@ -54,7 +54,7 @@ SERVING_LAYERS = [
     ["app"],
     ["time_limit"],
     ["attach_debugger"],
-    ["ipc_messages"],
+    ["ipc_protocol"],
     ["server"],
     ["installed_flask", "self_pipe", "terminal_modes", "working_directory"],
 ]

@@ -5,5 +5,5 @@ serve -> supervisor -> (starts this program again) child_process_main -> worker_
 
 server/ has the socket and the HTTP server, app/ the user's app and what stands around it,
 preloading/ the modules that are imported ahead of it, watching/ the files, processes/ how
-supervisor, fork server and workers start and end; they speak in ipc_messages.py.
+supervisor, fork server and workers start and end; they speak in ipc_protocol.py.
 """

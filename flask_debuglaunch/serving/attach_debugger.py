@@ -14,7 +14,7 @@ from flask_debuglaunch.debuggers.join_debug_session import Session
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS, present_debugger
 from flask_debuglaunch.errors import DebuggerUnavailable, LaunchError
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.ipc_messages import Task
+from flask_debuglaunch.serving.ipc_protocol import Task
 from flask_debuglaunch.terminal import say
 
 ATTACH_SECONDS = 300.0

@@ -20,7 +20,7 @@ from flask_debuglaunch.serving.attach_debugger import (
     current_session,
     debugger_of,
 )
-from flask_debuglaunch.serving.ipc_messages import (
+from flask_debuglaunch.serving.ipc_protocol import (
     Go,
     ModulesUnfit,
     Preloadable,

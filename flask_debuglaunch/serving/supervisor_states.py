@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from flask_debuglaunch.configuration.value_origins import shown
-from flask_debuglaunch.serving.ipc_messages import (
+from flask_debuglaunch.serving.ipc_protocol import (
     Attached,
     Attaching,
     CleanedUp,

@@ -43,9 +43,10 @@ from flask_debuglaunch.serving.attach_debugger import (
     debugger_of,
     session_to_join,
 )
-from flask_debuglaunch.serving.ipc_messages import (
+from flask_debuglaunch.serving.ipc_protocol import (
     Attached,
     Attaching,
+    Channel,
     CleanedUp,
     Failed,
     Go,
@@ -71,7 +72,6 @@ from flask_debuglaunch.serving.preloading.preloadable_modules import (
     why_not_fork,
 )
 from flask_debuglaunch.serving.processes.exec_new_interpreter import start_afresh
-from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.ports_and_locks import holds_what_next_may_need
 from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance
 from flask_debuglaunch.serving.server.http_server import AppServer, make_server

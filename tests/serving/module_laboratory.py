@@ -15,7 +15,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from flask_debuglaunch.json_dataclasses import decode, encode
-from flask_debuglaunch.serving.ipc_messages import ModuleRun, ModulesPreloaded
+from flask_debuglaunch.serving.ipc_protocol import ModuleRun, ModulesPreloaded
 from flask_debuglaunch.serving.preloading.hidden_modules import HiddenModules
 from flask_debuglaunch.serving.preloading.module_graph import merged, select
 from flask_debuglaunch.serving.preloading.module_recorder import ModuleRecorder

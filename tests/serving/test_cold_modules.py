@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_debuglaunch.plan import OWN_SECONDS
-from flask_debuglaunch.serving.ipc_messages import ModuleRun
+from flask_debuglaunch.serving.ipc_protocol import ModuleRun
 from flask_debuglaunch.serving.preloading.module_graph import OrderDiffers, Replay, select
 from flask_debuglaunch.serving.processes.edited_files import (
     LEFT_ALONE,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from flask_debuglaunch.serving import supervisor_states as states
-from flask_debuglaunch.serving.ipc_messages import (
+from flask_debuglaunch.serving.ipc_protocol import (
     REPORTS,
     Attached,
     Attaching,

@@ -18,7 +18,7 @@ from typing import IO
 import pytest
 
 from flask_debuglaunch.configuration.env_files import env_file_lookups
-from flask_debuglaunch.serving.ipc_messages import Watch
+from flask_debuglaunch.serving.ipc_protocol import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching import polling_backend
 from flask_debuglaunch.serving.watching.folder_scan import MAX_DEPTH, scan

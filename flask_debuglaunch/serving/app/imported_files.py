@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from flask_debuglaunch.debuggers.join_debug_session import debugger_folders
 from flask_debuglaunch.serving.app.module_origins import OUR_FOLDER, is_installed, namespace_of
-from flask_debuglaunch.serving.ipc_messages import Watch
+from flask_debuglaunch.serving.ipc_protocol import Watch
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from flask_debuglaunch.serving.app.module_origins import namespace_of
-from flask_debuglaunch.serving.ipc_messages import ModuleRun
+from flask_debuglaunch.serving.ipc_protocol import ModuleRun
 from flask_debuglaunch.serving.preloading.module_graph import Replay
 from flask_debuglaunch.serving.preloading.state_snapshots import Snapshot
 

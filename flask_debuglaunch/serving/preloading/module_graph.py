@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from flask_debuglaunch.serving.ipc_messages import ModuleRun
+from flask_debuglaunch.serving.ipc_protocol import ModuleRun
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from flask_debuglaunch.serving.app.module_origins import (
     namespace_of,
     places_before,
 )
-from flask_debuglaunch.serving.ipc_messages import Changes, ModuleRun
+from flask_debuglaunch.serving.ipc_protocol import Changes, ModuleRun
 from flask_debuglaunch.serving.preloading.module_graph import with_parents
 from flask_debuglaunch.serving.preloading.preloadable_modules import (
     MOST_LOOKS,

@@ -25,7 +25,7 @@ from flask_debuglaunch.serving.app.module_origins import (
     is_of_a_package,
     namespace_of,
 )
-from flask_debuglaunch.serving.ipc_messages import Changes, Import
+from flask_debuglaunch.serving.ipc_protocol import Changes, Import
 from flask_debuglaunch.serving.preloading.hidden_modules import HiddenModules
 from flask_debuglaunch.serving.preloading.import_time_code import ImportStatements
 from flask_debuglaunch.serving.preloading.module_graph import OrderDiffers, with_parents

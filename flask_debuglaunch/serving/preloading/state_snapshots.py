@@ -23,7 +23,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 from flask_debuglaunch.serving.app.module_origins import IMPORTLIB, is_of_the_project, namespace_of
-from flask_debuglaunch.serving.ipc_messages import Changes
+from flask_debuglaunch.serving.ipc_protocol import Changes
 
 # Set by us, the first while the app is imported, the other beside that, by a thread of the app's
 # (server_calls_in_app.py).

@@ -13,8 +13,7 @@ from typing import NoReturn
 
 from flask_debuglaunch.debuggers.join_debug_session import children_left_alone
 from flask_debuglaunch.serving.app.environ_for_app import CHILD_MARKER, environ_of_worker
-from flask_debuglaunch.serving.ipc_messages import Misfit, ModulesUnfit, Preloadable, Task
-from flask_debuglaunch.serving.processes.ipc_channel import Channel
+from flask_debuglaunch.serving.ipc_protocol import Channel, Misfit, ModulesUnfit, Preloadable, Task
 from flask_debuglaunch.serving.processes.own_command_line import own_command
 from flask_debuglaunch.serving.processes.socket_inheritance import (
     Inheritance,

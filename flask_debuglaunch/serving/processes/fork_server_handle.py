@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from flask_debuglaunch.debuggers.join_debug_session import children_left_alone
-from flask_debuglaunch.serving.ipc_messages import (
+from flask_debuglaunch.serving.ipc_protocol import (
+    Channel,
     Exited,
     Fork,
     Forked,
@@ -24,7 +25,6 @@ from flask_debuglaunch.serving.ipc_messages import (
     Spoiled,
     Unsafe,
 )
-from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.socket_inheritance import spawn
 from flask_debuglaunch.serving.processes.worker_handle import END_SECONDS, FreshWorker
 from flask_debuglaunch.serving.watching.file_signature import Signature, changed_since, signatures

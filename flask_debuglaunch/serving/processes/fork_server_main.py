@@ -36,8 +36,9 @@ from flask_debuglaunch.serving.app.environ_for_app import set_for_app
 from flask_debuglaunch.serving.app.imported_files import ImportsSeen, files_and_folders_of_imports
 from flask_debuglaunch.serving.app.server_calls_in_app import let_others_serve
 from flask_debuglaunch.serving.installed_flask import require_flask
-from flask_debuglaunch.serving.ipc_messages import (
+from flask_debuglaunch.serving.ipc_protocol import (
     Changes,
+    Channel,
     Exited,
     Fork,
     Forked,
@@ -65,7 +66,6 @@ from flask_debuglaunch.serving.processes.import_effects import (
     ImportEffects,
     fork_safe_settings,
 )
-from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.parent_death import tie_to
 from flask_debuglaunch.serving.processes.silenced_output import silenced_output
 from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance

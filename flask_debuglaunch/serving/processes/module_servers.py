@@ -17,14 +17,18 @@ from functools import partial
 
 from flask_debuglaunch.launcher_notes import LauncherNotes
 from flask_debuglaunch.serving.app.module_origins import are_there
-from flask_debuglaunch.serving.ipc_messages import ModuleRun, Preloadable, PreloadModules
+from flask_debuglaunch.serving.ipc_protocol import (
+    ModuleRun,
+    Preloadable,
+    PreloadModules,
+    channel_to_child,
+)
 from flask_debuglaunch.serving.preloading.module_graph import Selection, merged, select
 from flask_debuglaunch.serving.processes.edited_files import EditedFiles
 from flask_debuglaunch.serving.processes.fork_server_handle import (
     ForkedWorker,
     ForkServerHandle,
 )
-from flask_debuglaunch.serving.processes.ipc_channel import channel_to_child
 from flask_debuglaunch.serving.watching.file_signature import Signature, changed_since, signatures
 
 MOST_TOLD = 3

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flask_debuglaunch.serving.app.environ_for_app import CHILD_MARKER
-from flask_debuglaunch.serving.ipc_messages import SharedListener, Task
+from flask_debuglaunch.serving.ipc_protocol import Channel, SharedListener, Task, channel_to_child
 from flask_debuglaunch.serving.preloading.preloadable_modules import PreloadedModules
 from flask_debuglaunch.serving.processes import windows_socket_handover
-from flask_debuglaunch.serving.processes.ipc_channel import Channel, channel_to_child
 from flask_debuglaunch.serving.processes.parent_death import lifeline, tie_to
 from flask_debuglaunch.start_directory import START_DIRECTORY
 

@@ -24,7 +24,8 @@ from flask_debuglaunch.serving.app.app_finder import find_target, make_importabl
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker, set_for_app
 from flask_debuglaunch.serving.app.imported_files import ImportsSeen, files_and_folders_of_imports
 from flask_debuglaunch.serving.app.server_calls_in_app import let_others_serve
-from flask_debuglaunch.serving.ipc_messages import (
+from flask_debuglaunch.serving.ipc_protocol import (
+    Channel,
     Import,
     Misfit,
     Preloadable,
@@ -34,7 +35,6 @@ from flask_debuglaunch.serving.ipc_messages import (
 )
 from flask_debuglaunch.serving.preloading.preloadable_modules import PreloadedModules
 from flask_debuglaunch.serving.preloading.state_snapshots import look
-from flask_debuglaunch.serving.processes.ipc_channel import Channel
 from flask_debuglaunch.serving.processes.own_command_line import own_command
 from flask_debuglaunch.serving.processes.silenced_output import silenced_output
 from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance, spawn

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from flask_debuglaunch.debuggers.join_debug_session import children_left_alone
-from flask_debuglaunch.serving.processes.ipc_channel import Channel
+from flask_debuglaunch.serving.ipc_protocol import Channel
 from flask_debuglaunch.serving.processes.socket_inheritance import spawn, spawn_with
 
 END_SECONDS = 2.0

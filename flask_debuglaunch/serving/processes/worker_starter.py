@@ -15,13 +15,14 @@ from flask_debuglaunch.debuggers.join_debug_session import Session
 from flask_debuglaunch.launcher_notes import LauncherNotes
 from flask_debuglaunch.plan import Plan, seconds_worth_keeping
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker
-from flask_debuglaunch.serving.ipc_messages import (
+from flask_debuglaunch.serving.ipc_protocol import (
     Import,
     LeftOut,
     Preload,
     Preloadable,
     Spoiled,
     Unsafe,
+    channel_to_child,
 )
 from flask_debuglaunch.serving.processes.fork_server_handle import (
     ForkedWorker,
@@ -29,7 +30,6 @@ from flask_debuglaunch.serving.processes.fork_server_handle import (
     NoMoreProcesses,
     start_fork_server,
 )
-from flask_debuglaunch.serving.processes.ipc_channel import channel_to_child
 from flask_debuglaunch.serving.processes.module_servers import ModuleServers
 from flask_debuglaunch.serving.processes.own_command_line import own_command
 from flask_debuglaunch.serving.processes.worker_handle import (

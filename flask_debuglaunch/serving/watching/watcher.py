@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from flask_debuglaunch.configuration.value_origins import shown
-from flask_debuglaunch.serving.ipc_messages import Watch
+from flask_debuglaunch.serving.ipc_protocol import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching.backend_interface import Events
 from flask_debuglaunch.serving.watching.choose_backend import BestEvents

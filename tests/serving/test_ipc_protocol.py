@@ -23,10 +23,11 @@ from flask_debuglaunch.debuggers.join_debug_session import Session
 from flask_debuglaunch.detect_environment import observe
 from flask_debuglaunch.json_dataclasses import decode, encode
 from flask_debuglaunch.plan import Plan, resolve
-from flask_debuglaunch.serving import ipc_messages
-from flask_debuglaunch.serving.ipc_messages import (
+from flask_debuglaunch.serving import ipc_protocol
+from flask_debuglaunch.serving.ipc_protocol import (
     ORDERS,
     REPORTS,
+    Channel,
     Import,
     LeftOut,
     ModuleRun,
@@ -35,8 +36,8 @@ from flask_debuglaunch.serving.ipc_messages import (
     Stopped,
     Task,
     Watch,
+    channel_to_child,
 )
-from flask_debuglaunch.serving.processes.ipc_channel import Channel, channel_to_child
 
 from .project import Project
 
@@ -71,10 +72,10 @@ def test_a_whole_plan_arrives(plan: Plan) -> None:
 def test_every_message_is_for_one_side() -> None:
     declared = {
         one
-        for one in vars(ipc_messages).values()
-        if isinstance(one, type) and one.__module__ == ipc_messages.__name__
+        for one in vars(ipc_protocol).values()
+        if isinstance(one, type) and one.__module__ == ipc_protocol.__name__
     }
-    assert declared - {Import, LeftOut, ModuleRun} == {*ORDERS, *REPORTS}
+    assert declared - {Channel, Import, LeftOut, ModuleRun} == {*ORDERS, *REPORTS}
     assert not {*ORDERS} & {*REPORTS}
 
 
