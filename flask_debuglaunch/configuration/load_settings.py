@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from flask_debuglaunch.configuration.command_line_flags import Given, read_argv
-from flask_debuglaunch.configuration.env_files import (
+from flask_debuglaunch.configuration.environment_and_env_files import (
+    CONFIG_ENV,
     env_file_lookups,
     flask_combines_env_files,
     load_env_files,
+    read_environment,
 )
-from flask_debuglaunch.configuration.environment_variables import CONFIG_ENV, read_environment
 from flask_debuglaunch.configuration.settings import DECLARATIONS, FileLookup, Settings
 from flask_debuglaunch.configuration.value_origins import Origin, Value, shown
 from flask_debuglaunch.configuration.value_types import not_fitting

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from flask_debuglaunch.configuration.command_line_flags import Given
-from flask_debuglaunch.configuration.environment_variables import CONFIG_ENV
+from flask_debuglaunch.configuration.environment_and_env_files import CONFIG_ENV
 from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
 from flask_debuglaunch.editor_links import editor_of_terminal

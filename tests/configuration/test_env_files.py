@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_debuglaunch.configuration.env_files import load_env_files
+from flask_debuglaunch.configuration.environment_and_env_files import load_env_files
 from flask_debuglaunch.configuration.load_settings import load_settings
 
 from ..support.processes import TIMEOUT

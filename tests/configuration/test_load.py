@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from flask.helpers import get_debug_flag, get_load_dotenv
 
-from flask_debuglaunch.configuration.env_files import flask_combines_env_files
+from flask_debuglaunch.configuration.environment_and_env_files import flask_combines_env_files
 from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.detect_environment import observe

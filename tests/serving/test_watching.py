@@ -17,7 +17,7 @@ from typing import IO
 
 import pytest
 
-from flask_debuglaunch.configuration.env_files import env_file_lookups
+from flask_debuglaunch.configuration.environment_and_env_files import env_file_lookups
 from flask_debuglaunch.serving.ipc_protocol import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching import polling_backend

@@ -1,23 +1,116 @@
-"""The env files: where they are looked for, and what they give, as the installed Flask has it."""
+"""Settings from variables, of the environment and of env files (.env, .flaskenv, --env-file).
+
+DEBUGLAUNCH_* and Flask's own FLASK_* are settings, whichever source they are of. Env files are
+looked for, and give variables, as the installed Flask has it.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from flask_debuglaunch.configuration.settings import FileLookup
-from flask_debuglaunch.configuration.value_origins import found, shown
-from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.configuration.settings import (
+    DECLARATIONS,
+    ENV_PREFIX,
+    Declaration,
+    FileLookup,
+)
+from flask_debuglaunch.configuration.value_origins import Origin, Value, found, shown
+from flask_debuglaunch.configuration.value_types import not_fitting
+from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.installed_versions import installed_version
 from flask_debuglaunch.regular_file import read_regular_file
 
+ENV_NAMES = {one.env: one for one in DECLARATIONS.values() if one.in_files}
+OriginOf = Callable[[str], Origin]
+CONFIG_ENV = ENV_PREFIX + "CONFIG"  # the config file's path: a name, not a setting
 MOST_FOLDERS = 64
 """How far up env files are looked for; each step costs a look at all the folders above."""
 COMBINED_SINCE = (3, 1)
 """Since this version Flask combines the files before it sets a variable. Before, it loaded .env,
 .flaskenv and the named file into the environment one after the other, what was there first winning
 (flask.cli.load_dotenv)."""
+
+
+def read_environment(
+    environ: Mapping[str, str],
+    base: Path,
+    file: Path | None = None,
+    origins: Mapping[str, Origin] | None = None,
+) -> dict[str, Value[Any]]:
+    """The settings that these variables give, by name.
+
+    file: the env file they stand in. origins: of those that somebody else has set, where there is
+    no such file. Raises LaunchError for an unknown DEBUGLAUNCH_ variable or a value that does not
+    fit.
+    """
+
+    def origin_of(name: str) -> Origin:
+        if file is not None:
+            return Origin(f"{shown(file)}:{name}", file)
+        return (origins or {}).get(name) or Origin.environment(name)
+
+    return {
+        **dict(_flask_values(environ, base, origin_of)),
+        **dict(_launcher_values(environ, base, origin_of)),
+    }
+
+
+def _launcher_values(
+    environ: Mapping[str, str], base: Path, origin_of: OriginOf
+) -> Iterator[tuple[str, Value[Any]]]:
+    for name, text in environ.items():
+        if not name.startswith(ENV_PREFIX) or name == CONFIG_ENV:
+            continue
+        declaration = ENV_NAMES.get(name)
+        if declaration is None:
+            raise LaunchError(f"{origin_of(name)}: {_unknown(name)}")
+        yield declaration.name, _value(declaration, name, text, base, origin_of)
+
+
+def _flask_values(
+    environ: Mapping[str, str], base: Path, origin_of: OriginOf
+) -> Iterator[tuple[str, Value[Any]]]:
+    if environ.get("FLASK_ENV"):
+        yield "flask_env", Value(environ["FLASK_ENV"], origin_of("FLASK_ENV"))
+    for declaration in DECLARATIONS.values():
+        name = declaration.flask_env
+        if name is not None and environ.get(name):
+            yield declaration.name, _value(declaration, name, environ[name], base, origin_of)
+
+
+def _value(
+    declaration: Declaration, name: str, text: str, base: Path, origin_of: OriginOf
+) -> Value[Any]:
+    try:
+        value = declaration.kind.from_text(text, base)
+        if name == "FLASK_DEBUG" and value is not _as_flask_reads_debug(text):
+            raise LaunchError(
+                f"{origin_of(name)}: must be 0, 1, true or false, not {found(text)}:"
+                " Flask takes every other word, off too, for true"
+            )
+        return Value(value, origin_of(name))
+    except ValueError:
+        raise LaunchError(f"{origin_of(name)}: {not_fitting(declaration.kind, text)}") from None
+
+
+def _as_flask_reads_debug(text: str) -> bool:
+    """flask.helpers.get_debug_flag, which the app may ask as well."""
+    return text.lower() not in ("0", "false", "no")
+
+
+def _unknown(name: str) -> str:
+    if name == ENV_PREFIX + "DEBUG":
+        return "debug mode is Flask's own variable: set FLASK_DEBUG"
+    argv_only = next((d for d in DECLARATIONS.values() if d.argv_only and d.env == name), None)
+    if argv_only:
+        return f"can't be set by a variable: give {argv_only.flag} on the command line"
+    return "no such setting" + did_you_mean(name, ENV_NAMES, ". Unset it")
+
+
+# Env files
 
 
 def env_file_lookups(
@@ -113,10 +206,10 @@ def _read_assignments(file: Path) -> list[tuple[str, str | None]]:
 
 
 def _look_upwards(folders: Sequence[Path], name: str) -> FileLookup:
-    found = next((one / name for one in folders if os.path.isfile(one / name)), None)
-    if found is None:
+    file = next((one / name for one in folders if os.path.isfile(one / name)), None)
+    if file is None:
         return FileLookup(folders[0] / name, False)
-    return FileLookup(found, True, passed_over=_why_foreign(found, folders[0]))
+    return FileLookup(file, True, passed_over=_why_foreign(file, folders[0]))
 
 
 def _why_foreign(file: Path, folder: Path) -> str | None:
