@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flask_debuglaunch.configuration.setting_types import Duration
 from flask_debuglaunch.configuration.settings import values_of
-from flask_debuglaunch.configuration.value_types import Duration
 from flask_debuglaunch.deployment.deployed_app import Deployed
 from flask_debuglaunch.plan import Plan
 

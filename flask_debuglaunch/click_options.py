@@ -10,8 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from flask_debuglaunch.configuration.command_line_flags import is_repeatable
-from flask_debuglaunch.configuration.settings import DECLARATIONS, Declaration
-from flask_debuglaunch.configuration.value_types import (
+from flask_debuglaunch.configuration.setting_types import (
     AppImport,
     Certificate,
     Editor,
@@ -20,6 +19,7 @@ from flask_debuglaunch.configuration.value_types import (
     Paths,
     Seconds,
 )
+from flask_debuglaunch.configuration.settings import DECLARATIONS, Declaration
 from flask_debuglaunch.editor_links import EDITORS
 
 Command = Callable[..., Any]

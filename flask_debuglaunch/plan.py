@@ -12,9 +12,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from flask_debuglaunch.configuration.setting_types import split_address
 from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.configuration.value_origins import Value
-from flask_debuglaunch.configuration.value_types import split_address
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS, debugger_of
 from flask_debuglaunch.deployment.deployed_app import Deployed
 from flask_debuglaunch.detect_environment import Facts

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flask_debuglaunch.configuration.setting_types import PathMappings, Paths, not_fitting
 from flask_debuglaunch.configuration.settings import (
     DECLARATIONS,
     Declaration,
@@ -13,7 +14,6 @@ from flask_debuglaunch.configuration.settings import (
     values_of,
 )
 from flask_debuglaunch.configuration.value_origins import Origin, Value
-from flask_debuglaunch.configuration.value_types import PathMappings, Paths, not_fitting
 from flask_debuglaunch.errors import LaunchError
 
 Given = bool | str | tuple[str, ...]

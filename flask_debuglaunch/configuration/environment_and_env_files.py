@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flask_debuglaunch.configuration.setting_types import not_fitting
 from flask_debuglaunch.configuration.settings import (
     DECLARATIONS,
     ENV_PREFIX,
@@ -18,7 +19,6 @@ from flask_debuglaunch.configuration.settings import (
     FileLookup,
 )
 from flask_debuglaunch.configuration.value_origins import Origin, Value, found, shown
-from flask_debuglaunch.configuration.value_types import not_fitting
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.installed_versions import installed_version
 from flask_debuglaunch.regular_file import read_regular_file

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from flask_debuglaunch.configuration.setting_types import Boolean
 from flask_debuglaunch.configuration.settings import DECLARATIONS, YAML_BLOCK, Settings
-from flask_debuglaunch.configuration.value_types import Boolean
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
 
 DRAFT = "http://json-schema.org/draft-07/schema#"

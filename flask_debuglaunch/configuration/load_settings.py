@@ -19,9 +19,9 @@ from flask_debuglaunch.configuration.environment_and_env_files import (
     load_env_files,
     read_environment,
 )
+from flask_debuglaunch.configuration.setting_types import not_fitting
 from flask_debuglaunch.configuration.settings import DECLARATIONS, FileLookup, Settings
 from flask_debuglaunch.configuration.value_origins import Origin, Value, shown
-from flask_debuglaunch.configuration.value_types import not_fitting
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 
 CONFIG_NAMES = ("flask-debuglaunch.yaml", "config.yaml", "config.yml")

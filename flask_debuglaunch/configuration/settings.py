@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flask_debuglaunch.configuration.value_origins import Value
-from flask_debuglaunch.configuration.value_types import (
+from flask_debuglaunch.configuration.setting_types import (
     AppImport,
     AutoBoolean,
     Boolean,
@@ -32,6 +31,7 @@ from flask_debuglaunch.configuration.value_types import (
     Seconds,
     Text,
 )
+from flask_debuglaunch.configuration.value_origins import Value
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
 
 T = TypeVar("T")

@@ -13,9 +13,9 @@ from typing import Any
 
 from flask_debuglaunch.configuration.json_schema import SCHEMA_NAME, schema_text, yaml_schema
 from flask_debuglaunch.configuration.load_settings import CONFIG_NAMES, load_settings
+from flask_debuglaunch.configuration.setting_types import FALSE_WORDS, TRUE_WORDS
 from flask_debuglaunch.configuration.settings import DECLARATIONS, YAML_BLOCK, Declaration
 from flask_debuglaunch.configuration.value_origins import Value
-from flask_debuglaunch.configuration.value_types import FALSE_WORDS, TRUE_WORDS
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.regular_file import read_regular_file
 

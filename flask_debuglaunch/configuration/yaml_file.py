@@ -17,9 +17,9 @@ import yaml
 import yaml.reader
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from flask_debuglaunch.configuration.setting_types import Boolean, Kind, not_fitting
 from flask_debuglaunch.configuration.settings import DECLARATIONS, YAML_BLOCK
 from flask_debuglaunch.configuration.value_origins import Origin, Value, found, shown
-from flask_debuglaunch.configuration.value_types import Boolean, Kind, not_fitting
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
 from flask_debuglaunch.errors import LaunchError, did_you_mean, nearest
 from flask_debuglaunch.regular_file import read_regular_file

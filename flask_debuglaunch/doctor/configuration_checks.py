@@ -8,8 +8,8 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from flask_debuglaunch.configuration.setting_types import Patterns
 from flask_debuglaunch.configuration.value_origins import shown
-from flask_debuglaunch.configuration.value_types import Patterns
 from flask_debuglaunch.doctor.evidence import Evidence, files_of_app
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.doctor.spelling_on_disk import MINDS_CASE, spelt_on_disk

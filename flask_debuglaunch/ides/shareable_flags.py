@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flask_debuglaunch.configuration.command_line_flags import Given, read_argv, to_argv
-from flask_debuglaunch.configuration.settings import DECLARATIONS, Settings
-from flask_debuglaunch.configuration.value_types import (
+from flask_debuglaunch.configuration.setting_types import (
     AppImport,
     Certificate,
     FilePath,
@@ -19,6 +18,7 @@ from flask_debuglaunch.configuration.value_types import (
     Paths,
     Patterns,
 )
+from flask_debuglaunch.configuration.settings import DECLARATIONS, Settings
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.redaction import holds_secret
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from flask_debuglaunch.configuration.setting_types import Patterns
 from flask_debuglaunch.configuration.value_origins import Value, shown
-from flask_debuglaunch.configuration.value_types import Patterns
 from flask_debuglaunch.serving.watching.folder_scan import scan
 from flask_debuglaunch.serving.watching.watch_rules import WatchRules
 

@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from flask_debuglaunch.configuration.value_types import Patterns
+from flask_debuglaunch.configuration.setting_types import Patterns
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_finder import source_folder
 
