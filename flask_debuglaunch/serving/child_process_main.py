@@ -23,7 +23,7 @@ def run_child(app: WSGIApplication | None = None) -> int:
     """Do what the supervisor says; returns the exit status. app: one that is there already."""
     # Not for each program that asks whether it is one.
     from flask_debuglaunch.serving.ipc_protocol import Failed, Preload, PreloadModules, Prepare
-    from flask_debuglaunch.serving.processes.socket_inheritance import (
+    from flask_debuglaunch.serving.processes.spawn_interpreter import (
         inherit,
         let_interrupts_through,
     )

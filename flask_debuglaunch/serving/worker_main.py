@@ -71,9 +71,8 @@ from flask_debuglaunch.serving.preloading.preloadable_modules import (
     own_files,
     why_not_fork,
 )
-from flask_debuglaunch.serving.processes.exec_new_interpreter import start_afresh
 from flask_debuglaunch.serving.processes.ports_and_locks import holds_what_next_may_need
-from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance
+from flask_debuglaunch.serving.processes.spawn_interpreter import Inheritance, start_afresh
 from flask_debuglaunch.serving.server.http_server import AppServer, make_server
 from flask_debuglaunch.serving.server.tls import ssl_context_of
 from flask_debuglaunch.serving.watching.files_written_by_app import tell_of_writes

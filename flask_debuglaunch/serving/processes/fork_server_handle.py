@@ -25,7 +25,7 @@ from flask_debuglaunch.serving.ipc_protocol import (
     Spoiled,
     Unsafe,
 )
-from flask_debuglaunch.serving.processes.socket_inheritance import spawn
+from flask_debuglaunch.serving.processes.spawn_interpreter import spawn
 from flask_debuglaunch.serving.processes.worker_handle import END_SECONDS, FreshWorker
 from flask_debuglaunch.serving.watching.file_signature import Signature, changed_since, signatures
 

@@ -68,7 +68,7 @@ from flask_debuglaunch.serving.processes.import_effects import (
 )
 from flask_debuglaunch.serving.processes.parent_death import tie_to
 from flask_debuglaunch.serving.processes.silenced_output import silenced_output
-from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance
+from flask_debuglaunch.serving.processes.spawn_interpreter import Inheritance
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 
 SPARE_SECONDS = 0.3

@@ -35,9 +35,8 @@ from flask_debuglaunch.serving.ipc_protocol import (
 )
 from flask_debuglaunch.serving.preloading.preloadable_modules import PreloadedModules
 from flask_debuglaunch.serving.preloading.state_snapshots import look
-from flask_debuglaunch.serving.processes.own_command_line import own_command
 from flask_debuglaunch.serving.processes.silenced_output import silenced_output
-from flask_debuglaunch.serving.processes.socket_inheritance import Inheritance, spawn
+from flask_debuglaunch.serving.processes.spawn_interpreter import Inheritance, own_command, spawn
 from flask_debuglaunch.serving.processes.worker_handle import (
     FreshWorker,
     WorkerProcess,

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from flask_debuglaunch.debuggers.join_debug_session import children_left_alone
 from flask_debuglaunch.serving.ipc_protocol import Channel
-from flask_debuglaunch.serving.processes.socket_inheritance import spawn, spawn_with
+from flask_debuglaunch.serving.processes.spawn_interpreter import spawn, spawn_with
 
 END_SECONDS = 2.0
 

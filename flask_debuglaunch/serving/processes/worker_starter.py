@@ -31,7 +31,7 @@ from flask_debuglaunch.serving.processes.fork_server_handle import (
     start_fork_server,
 )
 from flask_debuglaunch.serving.processes.module_servers import ModuleServers
-from flask_debuglaunch.serving.processes.own_command_line import own_command
+from flask_debuglaunch.serving.processes.spawn_interpreter import own_command
 from flask_debuglaunch.serving.processes.worker_handle import (
     FreshWorker,
     WorkerProcess,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flask_debuglaunch.serving.processes.windows_socket_handover import SECRET_BYTES, admit, ask
+from flask_debuglaunch.serving.processes.spawn_interpreter import SECRET_BYTES, admit, dial
 
 from ..support.processes import TIMEOUT, in_background
 
@@ -28,11 +28,11 @@ def test_the_child_comes_in_after_strangers(door: socket.socket) -> None:
     with (
         socket.create_connection(("127.0.0.1", port)),  # says nothing
         socket.create_connection(("127.0.0.1", port)) as gone,
-        ask(port, secrets.token_bytes(SECRET_BYTES)) as liar,
+        dial(port, secrets.token_bytes(SECRET_BYTES)) as liar,
     ):
         gone.close()
         admitted = in_background(admit, door, SECRET, is_there=lambda: True)
-        with ask(port, SECRET) as child:
+        with dial(port, SECRET) as child:
             connection, pid = admitted.result(TIMEOUT)
             with connection:
                 connection.sendall(b"the port")
