@@ -11,7 +11,7 @@ from pathlib import Path
 from flask_debuglaunch.container import Container, observe_container
 from flask_debuglaunch.debuggers.debugger_interface import Presence
 from flask_debuglaunch.debuggers.known_debuggers import present_debugger
-from flask_debuglaunch.main_thread import is_main_thread
+from flask_debuglaunch.native_threads import is_main_thread
 
 # A worker of some other Werkzeug server left them behind: with WERKZEUG_SERVER_FD the server would
 # serve on a descriptor that is not there; FLASK_RUN_FROM_CLI makes app.run() return at once.

@@ -32,7 +32,7 @@ LAYERS = [
         "fix_commands",
         "json_dataclasses",
         "installed_versions",
-        "main_thread",
+        "native_threads",
         "port_owner",
         "regular_file",
         "server_command",

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, PathMappings, Presence
-from flask_debuglaunch.debuggers.raw_thread import start_raw_thread
+from flask_debuglaunch.native_threads import start_raw_thread
 
 
 class NoDebugger:

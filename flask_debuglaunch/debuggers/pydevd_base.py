@@ -15,8 +15,8 @@ from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, PathMappings, Presence
 from flask_debuglaunch.debuggers.ide_connection import SILENCE_SECONDS, IdeServer, dial
 from flask_debuglaunch.debuggers.pdb_patch import let_pdb_trace
-from flask_debuglaunch.debuggers.raw_thread import start_raw_thread
 from flask_debuglaunch.errors import DebuggerUnavailable
+from flask_debuglaunch.native_threads import start_raw_thread
 
 LEAVE_SECONDS = 5.0
 """How long a debugger whose IDE has left may take to be gone."""

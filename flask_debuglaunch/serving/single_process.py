@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.main_thread import is_main_thread
+from flask_debuglaunch.native_threads import is_main_thread
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_import import import_app, print_error, take_over
 from flask_debuglaunch.serving.app.middleware import (

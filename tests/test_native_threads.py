@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from flask_debuglaunch.main_thread import is_main_thread
+from flask_debuglaunch.native_threads import is_main_thread
 
 from .support.processes import TIMEOUT, in_background
 
@@ -25,7 +25,7 @@ def test_the_main_thread_and_another_one() -> None:
 def test_eventlet_puts_another_one_in_its_place() -> None:
     program = (
         "import os, threading; threading._main_thread = threading.Thread();"
-        "from flask_debuglaunch.main_thread import is_main_thread;"
+        "from flask_debuglaunch.native_threads import is_main_thread;"
         "print(is_main_thread(), flush=True); os._exit(0)"
     )
     argv = [sys.executable, "-c", program]
