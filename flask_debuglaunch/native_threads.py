@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 
 raw_threads: set[int] = set()
-"""The identifiers of those that were started: hidden from the app, and not yet from a debugger."""
+"""Identifiers of those started raw: hidden from the app, and not yet from a debugger."""
 
 
 def is_main_thread() -> bool:

@@ -21,12 +21,11 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
-from flask_debuglaunch.debuggers.debugger_interface import Endpoint
+from flask_debuglaunch.debuggers.debugger_interface import Endpoint, place_of
 from flask_debuglaunch.debuggers.debugpy_debugger import Debugpy
 from flask_debuglaunch.debuggers.ide_connection import IdeServer, dial
 from flask_debuglaunch.debuggers.join_debug_session import debugger_folders
 from flask_debuglaunch.debuggers.pydevd_debugger import Pydevd
-from flask_debuglaunch.debuggers.source_location import place_of
 from flask_debuglaunch.errors import DebuggerUnavailable
 
 PORT_SECONDS = 5.0

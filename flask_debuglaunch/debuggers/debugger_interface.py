@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +38,13 @@ class Presence:
 
     attached: bool
     follows_children: bool
+
+
+def place_of(file: str, line: int) -> str:
+    """Where code stands, as people write it: "shop/views.py:12"; the file relative to the working
+    directory if it is below it."""
+    relative = os.path.relpath(file)
+    return f"{file if relative.startswith(os.pardir) else relative}:{line}"
 
 
 class Debugger(Protocol):
@@ -110,7 +118,7 @@ class Debugger(Protocol):
         """The error is over. Should the same object be raised again, that is another one."""
 
     def stopped_at(self) -> str | None:
-        """Where a thread is stopped now, as "shop/views.py:12"."""
+        """Where a thread is stopped now, as place_of() writes it."""
 
     def when_ide_leaves(self, tell: Callable[[], None]) -> None:
         """Call this when the IDE leaves this process by a button, before stopped threads go on."""

@@ -21,8 +21,7 @@ from types import FrameType, ModuleType, TracebackType
 from typing import Any
 from weakref import WeakSet
 
-from flask_debuglaunch.debuggers.debugger_interface import PathMappings
-from flask_debuglaunch.debuggers.source_location import place_of
+from flask_debuglaunch.debuggers.debugger_interface import PathMappings, place_of
 from flask_debuglaunch.native_threads import raw_threads
 
 OUR_FOLDER = str(Path(__file__).parents[1]) + os.sep

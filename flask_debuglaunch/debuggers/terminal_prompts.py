@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from types import FrameType
 
-from flask_debuglaunch.debuggers.source_location import place_of
+from flask_debuglaunch.debuggers.debugger_interface import place_of
 
 # All of them are bdb.Bdb at heart, which calls these with the frame that is looked at.
 _BDB_CALLS = ("interaction", "user_line", "user_call", "user_return", "user_exception")
