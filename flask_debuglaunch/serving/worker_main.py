@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from flask_debuglaunch.debuggers import join_debug_session, pydevd_internals
 from flask_debuglaunch.debuggers.stops_in_child_processes import ChildStops
-from flask_debuglaunch.debuggers.terminal_prompts import prompting_at
+from flask_debuglaunch.debuggers.terminal_debuggers import prompting_at
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.native_threads import is_main_thread
 from flask_debuglaunch.serving.app.app_finder import failing_app

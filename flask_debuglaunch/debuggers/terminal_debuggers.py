@@ -1,9 +1,10 @@
-"""Threads that are stopped at a prompt in the terminal: pdb's, where no IDE takes `breakpoint()`,
-ipdb's, pudb's, and that of `code.interact()`."""
+"""Debuggers that ask in the terminal: pdb, where no IDE takes `breakpoint()`, ipdb, pudb, and
+`code.interact()`. Where they wait for an answer, and how pdb works beside an attached debugger."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from types import FrameType
 
 from flask_debuglaunch.debuggers.debugger_interface import place_of
@@ -13,7 +14,7 @@ _BDB_CALLS = ("interaction", "user_line", "user_call", "user_return", "user_exce
 
 
 def prompting_at() -> str | None:
-    """Where a thread is stopped at a prompt now, as "shop/views.py:12"."""
+    """Where a thread is stopped at a prompt now, as place_of() writes it."""
     if "bdb" not in sys.modules and "code" not in sys.modules:
         return None
     found = (_place_in(frame) for frame in sys._current_frames().values())
@@ -45,3 +46,28 @@ def _looked_at(frame: FrameType) -> FrameType | None:
 def _is_instance(frame: FrameType, module: str, name: str) -> bool:
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(frame.f_locals.get("self"), kind)
+
+
+def let_pdb_trace_beside() -> None:
+    """From now on, where the place for debuggers is taken, let pdb trace in its older way.
+
+    From Python 3.14 on `pdb.set_trace()` takes the one place that `sys.monitoring` has for
+    debuggers, and raises ValueError where another one has it already. Its older way,
+    `sys.settrace`, works beside that: as it does by itself on Python 3.12 and 3.13.
+    """
+    if sys.version_info < (3, 14):
+        return
+    import bdb
+
+    begin = bdb.Bdb.__init__
+    if hasattr(begin, "is_ours"):
+        return
+
+    def begin_beside(
+        pdb: bdb.Bdb, skip: Iterable[str] | None = None, backend: str = "settrace"
+    ) -> None:
+        is_taken = sys.monitoring.get_tool(sys.monitoring.DEBUGGER_ID) is not None
+        begin(pdb, skip, "settrace" if is_taken else backend)
+
+    vars(begin_beside)["is_ours"] = True
+    setattr(bdb.Bdb, "__init__", begin_beside)  # noqa: B010 - mypy takes no other
