@@ -22,9 +22,12 @@ from flask_debuglaunch.errors import DebuggerUnavailable
 from flask_debuglaunch.port_owner import owner_of_port
 
 if TYPE_CHECKING:
-    from flask_debuglaunch.debuggers.debugpy_lifeline import Lifeline
+    import socket
 
 ADAPTER_SITE = Path(__file__).with_name("debugpy_adapter_site")
+LIFELINE_VARIABLE = "FLASK_DEBUGLAUNCH_LIFELINE"
+"""Tells the adapter where to connect to, and the word by which we know it."""
+HANDSHAKE_SECONDS = 30.0
 
 
 class Debugpy(PydevdBase):
@@ -53,11 +56,8 @@ class Debugpy(PydevdBase):
         self._import()
         import debugpy
 
-        # Here, because its cryptography is a tenth of a light command's start.
-        from flask_debuglaunch.debuggers.debugpy_lifeline import Lifeline
-
         internals.no_delay()
-        lifeline = Lifeline()
+        lifeline = AdapterLifeline()
         with self._refused_if_too_old():
             debugpy.configure(pythonEnv=_adapter_environment(endpoint, lifeline))
         # It says so itself once it has; an adapter that it has lost since is no reason to refuse.
@@ -110,7 +110,7 @@ def _is_listened_by_program() -> bool:
     return has_adapter and "debugpy.server.cli" not in sys.modules
 
 
-def _adapter_environment(endpoint: Endpoint, lifeline: Lifeline) -> dict[str, str]:
+def _adapter_environment(endpoint: Endpoint, lifeline: AdapterLifeline) -> dict[str, str]:
     """The environment of the adapter process that listen() starts: ours, our sitecustomize and its
     lifeline, and the file that it is to write its address into.
 
@@ -125,3 +125,56 @@ def _adapter_environment(endpoint: Endpoint, lifeline: Lifeline) -> dict[str, st
         **lifeline.environment(),
         **(announced if endpoint.announced_in else {}),
     }
+
+
+class AdapterLifeline:
+    """A connection between this process and debugpy's adapter, by which each notices the other's
+    end: it closes when a process ends, in whatever way. The adapter's part is in
+    debugpy_adapter_site/sitecustomize.py.
+
+    The adapter is the process that holds the debug port. By itself it outlives us as long as it
+    takes some client for its own (a browser that asked the port for a page is enough), and nothing
+    tells us when it has been killed.
+    """
+
+    def __init__(self) -> None:
+        # Here: the cryptography of secrets is a tenth of a light command's start.
+        import secrets
+        import socket
+
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(HANDSHAKE_SECONDS)
+        self._word = secrets.token_hex(16)
+        self._connection: socket.socket | None = None
+        if hasattr(os, "register_at_fork"):  # a child of ours must not keep the adapter alive
+            os.register_at_fork(after_in_child=self.close)
+
+    def environment(self) -> dict[str, str]:
+        """What the adapter is to be started with."""
+        return {LIFELINE_VARIABLE: f"{self._listener.getsockname()[1]}:{self._word}"}
+
+    def watch(self, when_ended: Callable[[], None]) -> None:
+        """Wait for the adapter's end; to be run in a thread of its own."""
+        try:
+            connection = self._connection = self._accept()
+            while connection.recv(1):
+                pass
+        except OSError:  # closed by us, reset, or the adapter has never got as far as this
+            pass
+        when_ended()
+
+    def close(self) -> None:
+        """Let go: the adapter ends."""
+        self._listener.close()
+        if self._connection is not None:
+            self._connection.close()
+
+    def _accept(self) -> socket.socket:
+        with self._listener:
+            while True:
+                connection, _ = self._listener.accept()
+                connection.settimeout(HANDSHAKE_SECONDS)
+                if connection.recv(len(self._word)).decode(errors="replace") == self._word:
+                    connection.settimeout(None)
+                    return connection
+                connection.close()  # some other program of this machine

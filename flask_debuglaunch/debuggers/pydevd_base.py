@@ -14,7 +14,7 @@ from flask_debuglaunch import fix_commands
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, PathMappings, Presence
 from flask_debuglaunch.debuggers.ide_connection import SILENCE_SECONDS, IdeServer, dial
-from flask_debuglaunch.debuggers.terminal_debuggers import let_pdb_trace_beside
+from flask_debuglaunch.debuggers.terminal_debuggers import let_pdb_trace
 from flask_debuglaunch.errors import DebuggerUnavailable
 from flask_debuglaunch.native_threads import start_raw_thread
 
@@ -120,7 +120,7 @@ class PydevdBase:
         internals.keep_log_off_the_ide()
         internals.wake_at_once()
         internals.let_threads_stop_alone()
-        let_pdb_trace_beside()
+        let_pdb_trace()
 
     def _attach(self, endpoint: Endpoint) -> None:
         raise NotImplementedError

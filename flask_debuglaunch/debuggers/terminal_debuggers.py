@@ -48,7 +48,7 @@ def _is_instance(frame: FrameType, module: str, name: str) -> bool:
     return kind is not None and isinstance(frame.f_locals.get("self"), kind)
 
 
-def let_pdb_trace_beside() -> None:
+def let_pdb_trace() -> None:
     """From now on, where the place for debuggers is taken, let pdb trace in its older way.
 
     From Python 3.14 on `pdb.set_trace()` takes the one place that `sys.monitoring` has for

@@ -78,7 +78,7 @@ def _leave_with_all_sessions():  # type: ignore[no-untyped-def]
 
 
 # The adapter waits for every client to say goodbye before it ends, however long that takes; the
-# launcher that it was started by has ended meanwhile (debuggers/debugpy_lifeline.py).
+# launcher that it was started by has ended meanwhile (AdapterLifeline of debugpy_debugger.py).
 
 
 def _end_with_the_launcher():  # type: ignore[no-untyped-def]
