@@ -23,7 +23,7 @@ from typing import Any
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, place_of
 from flask_debuglaunch.debuggers.debugpy_debugger import Debugpy
-from flask_debuglaunch.debuggers.ide_connection import IdeServer, dial
+from flask_debuglaunch.debuggers.ide_debug_server import IdeServer, dial
 from flask_debuglaunch.debuggers.join_debug_session import debugger_folders
 from flask_debuglaunch.debuggers.pydevd_debugger import Pydevd
 from flask_debuglaunch.errors import DebuggerUnavailable

@@ -13,7 +13,7 @@ from typing import Any
 from flask_debuglaunch import fix_commands
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, PathMappings, Presence
-from flask_debuglaunch.debuggers.ide_connection import SILENCE_SECONDS, IdeServer, dial
+from flask_debuglaunch.debuggers.ide_debug_server import SILENCE_SECONDS, IdeServer, dial
 from flask_debuglaunch.debuggers.terminal_debuggers import let_pdb_trace
 from flask_debuglaunch.errors import DebuggerUnavailable
 from flask_debuglaunch.native_threads import start_raw_thread

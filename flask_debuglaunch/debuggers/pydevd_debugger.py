@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint
-from flask_debuglaunch.debuggers.ide_connection import IdeServer
+from flask_debuglaunch.debuggers.ide_debug_server import IdeServer
 from flask_debuglaunch.debuggers.pydevd_base import PydevdBase, is_installed
 
 

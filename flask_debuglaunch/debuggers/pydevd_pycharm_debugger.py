@@ -10,7 +10,7 @@ import threading
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint
-from flask_debuglaunch.debuggers.ide_connection import IdeServer
+from flask_debuglaunch.debuggers.ide_debug_server import IdeServer
 from flask_debuglaunch.debuggers.pydevd_base import PostMortemThread, PydevdBase
 
 
