@@ -62,10 +62,10 @@ from flask_debuglaunch.serving.ipc_protocol import (
     Watch,
     Writes,
 )
-from flask_debuglaunch.serving.preloading.hidden_modules import HiddenModules
 from flask_debuglaunch.serving.preloading.import_time_code import lines_run_on_import
 from flask_debuglaunch.serving.preloading.module_recorder import ModuleRecorder
-from flask_debuglaunch.serving.preloading.preloadable_modules import (
+from flask_debuglaunch.serving.preloading.preloaded_modules import (
+    HiddenModules,
     ImportRecorder,
     installed_imports,
     own_files,

@@ -16,10 +16,10 @@ from typing import Any
 
 from flask_debuglaunch.json_dataclasses import decode, encode
 from flask_debuglaunch.serving.ipc_protocol import ModuleRun, ModulesPreloaded
-from flask_debuglaunch.serving.preloading.hidden_modules import HiddenModules
-from flask_debuglaunch.serving.preloading.module_graph import merged, select
+from flask_debuglaunch.serving.preloading.module_graph import merged_runs, select
 from flask_debuglaunch.serving.preloading.module_recorder import ModuleRecorder
-from flask_debuglaunch.serving.preloading.preloadable_modules import (
+from flask_debuglaunch.serving.preloading.preloaded_modules import (
+    HiddenModules,
     ImportRecorder,
     PreloadedModules,
 )
@@ -142,7 +142,7 @@ def both_ways(folder: Path, edited: dict[str, str]) -> Any:
     while True:
         selection = select(runs, paths, left_out)
         again = in_fork(lambda cold=selection.cold: looked_at_again(cold))
-        runs = merged(runs, heard(again))
+        runs = merged_runs(runs, heard(again))
         left_out |= {run.name: run.effect for run in runs if run.effect is not None}
         if select(runs, paths, left_out).cold == tuple(
             run for run in runs if run.name in {one.name for one in selection.cold}

@@ -37,6 +37,11 @@ def is_installed(file: str) -> bool:
     return folder.startswith((*_installed_folders(), *debugger_folders()))
 
 
+def package_of(module: str) -> str:
+    """The top-level name."""
+    return module.partition(".")[0]
+
+
 def is_of_a_package(spec: object) -> bool:
     """Is the module of this spec built in, or installed?"""
     origin = namespace_of(spec).get("origin")

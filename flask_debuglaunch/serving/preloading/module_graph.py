@@ -79,15 +79,15 @@ def with_parents(names: Iterable[str]) -> Iterator[str]:
                 yield one
 
 
-def merged(runs: Sequence[ModuleRun], seen: Iterable[ModuleRun]) -> tuple[ModuleRun, ...]:
+def merged_runs(runs: Sequence[ModuleRun], seen: Iterable[ModuleRun]) -> tuple[ModuleRun, ...]:
     """The runs, with what was seen when some of them were made once more: one that was not the same
     gets that as its effect."""
     again = {run.name: run for run in seen}
     modules = {run.name for run in runs} | again.keys()
-    return tuple(_merged(run, again.get(run.name, run), modules) for run in runs)
+    return tuple(_merged_run(run, again.get(run.name, run), modules) for run in runs)
 
 
-def _merged(run: ModuleRun, again: ModuleRun, modules: Collection[str]) -> ModuleRun:
+def _merged_run(run: ModuleRun, again: ModuleRun, modules: Collection[str]) -> ModuleRun:
     effect = run.effect or again.effect
     if effect is None and _edges(run, modules) != _edges(again, modules):
         effect = "does not always import the same"

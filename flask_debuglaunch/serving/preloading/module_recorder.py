@@ -29,14 +29,12 @@ from flask_debuglaunch.serving.app.module_origins import (
 )
 from flask_debuglaunch.serving.ipc_protocol import Changes, ModuleRun
 from flask_debuglaunch.serving.preloading.module_graph import with_parents
-from flask_debuglaunch.serving.preloading.preloadable_modules import (
+from flask_debuglaunch.serving.preloading.preloaded_modules import (
     MOST_LOOKS,
     absolute_name,
     as_importlib,
+    merged_changes,
     passed_over,
-)
-from flask_debuglaunch.serving.preloading.preloadable_modules import (
-    merged as merged_changes,
 )
 from flask_debuglaunch.serving.preloading.state_snapshots import (
     InterpreterState,

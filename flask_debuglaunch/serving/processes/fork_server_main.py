@@ -34,6 +34,7 @@ from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
 from flask_debuglaunch.serving.app.environ_for_app import set_for_app
 from flask_debuglaunch.serving.app.imported_files import ImportsSeen, files_and_folders_of_imports
+from flask_debuglaunch.serving.app.module_origins import package_of
 from flask_debuglaunch.serving.app.server_calls_in_app import let_others_serve
 from flask_debuglaunch.serving.installed_flask import require_flask
 from flask_debuglaunch.serving.ipc_protocol import (
@@ -52,16 +53,15 @@ from flask_debuglaunch.serving.ipc_protocol import (
     Spoiled,
     Unsafe,
 )
-from flask_debuglaunch.serving.preloading.hidden_modules import HiddenModules
 from flask_debuglaunch.serving.preloading.import_time_code import Source, parse, reasons_to_run_anew
 from flask_debuglaunch.serving.preloading.module_recorder import ModuleRecorder
-from flask_debuglaunch.serving.preloading.preloadable_modules import (
+from flask_debuglaunch.serving.preloading.preloaded_modules import (
+    HiddenModules,
     PreloadedModules,
     installed_imports,
-    package_of,
 )
 from flask_debuglaunch.serving.preloading.state_snapshots import Snapshot, look
-from flask_debuglaunch.serving.processes.import_effects import (
+from flask_debuglaunch.serving.processes.fork_safety import (
     CHANGES_OF_UNSAFE_SETTINGS,
     ImportEffects,
     fork_safe_settings,

@@ -23,7 +23,7 @@ from flask_debuglaunch.serving.ipc_protocol import (
     PreloadModules,
     channel_to_child,
 )
-from flask_debuglaunch.serving.preloading.module_graph import Selection, merged, select
+from flask_debuglaunch.serving.preloading.module_graph import Selection, merged_runs, select
 from flask_debuglaunch.serving.processes.edited_files import EditedFiles
 from flask_debuglaunch.serving.processes.fork_server_handle import (
     ForkedWorker,
@@ -231,7 +231,7 @@ class ModuleServers:
         self, server: ModuleServer, seen: tuple[ModuleRun, ...], left_out: Iterable[str]
     ) -> None:
         """Was it as the worker had seen it? Else once more, without what was not."""
-        self._recorded = merged(self._recorded, seen)
+        self._recorded = merged_runs(self._recorded, seen)
         for run in self._recorded:
             if run.effect is not None:
                 self._left_out.setdefault(run.name, run.effect)

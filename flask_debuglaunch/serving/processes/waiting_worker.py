@@ -33,7 +33,7 @@ from flask_debuglaunch.serving.ipc_protocol import (
     Prepare,
     Unsafe,
 )
-from flask_debuglaunch.serving.preloading.preloadable_modules import PreloadedModules
+from flask_debuglaunch.serving.preloading.preloaded_modules import PreloadedModules
 from flask_debuglaunch.serving.preloading.state_snapshots import look
 from flask_debuglaunch.serving.processes.silenced_output import silenced_output
 from flask_debuglaunch.serving.processes.spawn_interpreter import Inheritance, own_command, spawn

@@ -1,7 +1,10 @@
-"""Which modules a fork server can import ahead of every worker, and which it must not.
+"""Modules that a forked worker has already: the app must not be able to tell.
 
-Only what is installed, and only what the app imported before its own code changed anything that a
-package may look at while it is imported: then a package can't tell the difference.
+The fork server has imported them ahead of every worker. Of installed packages only those that the
+app imported before its own code changed anything that a package may look at while it is imported:
+then a package can't tell the difference. Modules of the project stay out of sight until the app
+asks for them. So all that a module can see of others (sys.modules, a package's submodules, what a
+star imports) is at each moment what it would be in a new interpreter.
 """
 
 from __future__ import annotations
@@ -24,21 +27,16 @@ from flask_debuglaunch.serving.app.module_origins import (
     is_installed,
     is_of_a_package,
     namespace_of,
+    package_of,
 )
-from flask_debuglaunch.serving.ipc_protocol import Changes, Import
-from flask_debuglaunch.serving.preloading.hidden_modules import HiddenModules
+from flask_debuglaunch.serving.ipc_protocol import Changes, Import, ModuleRun
 from flask_debuglaunch.serving.preloading.import_time_code import ImportStatements
-from flask_debuglaunch.serving.preloading.module_graph import OrderDiffers, with_parents
-from flask_debuglaunch.serving.preloading.state_snapshots import InterpreterState, look
-
-
-def package_of(module: str) -> str:
-    """The top-level name."""
-    return module.partition(".")[0]
-
+from flask_debuglaunch.serving.preloading.module_graph import OrderDiffers, Replay, with_parents
+from flask_debuglaunch.serving.preloading.state_snapshots import InterpreterState, Snapshot, look
 
 OUR_NAME = package_of(__name__)
-F = TypeVar("F", bound=Callable[..., Any])
+MOST_LOOKS = 20
+"""So many modules may be imported by the factory of an app, each after a look at all objects."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,6 @@ class PreloadedModules:
     """Packages that can't be preloaded, each with what it changes, which others don't mind."""
     hidden: HiddenModules | None = None
     """The project's own modules among them."""
-
-
-MOST_LOOKS = 20
-"""So many modules may be imported by the factory of an app, each after a look at all objects."""
 
 
 class ImportRecorder:
@@ -198,7 +192,7 @@ class ImportRecorder:
 
     def _changes(self) -> Changes:
         assert self._begun is not None
-        return merged(self._preloaded.changes, look().changes_since(self._begun))
+        return merged_changes(self._preloaded.changes, look().changes_since(self._begun))
 
     def _look_at(self, module: str, names: Sequence[str]) -> None:
         if self._is_left:  # somebody has kept import_module
@@ -215,6 +209,138 @@ class ImportRecorder:
             # Python's own way to them, by our finder, takes several times as long.
             for one in filter(hidden.shown_by_import_of, asked_for):
                 self._reveal(hidden, one)
+
+
+def merged_changes(first: Changes, then: Changes) -> Changes:
+    return tuple(sorted({**dict(first), **dict(then)}.items()))
+
+
+def _spec_of(module: str) -> object:
+    return namespace_of(sys.modules.get(module)).get("__spec__")
+
+
+# The project's modules, out of sight
+
+
+class HiddenModules:
+    """Made from modules that have just run, it hides them."""
+
+    def __init__(self, runs: Sequence[ModuleRun], snapshots: Mapping[str, Snapshot]) -> None:
+        self._modules: dict[str, ModuleType] = {}
+        unchanged = {run.name for run in runs if not run.is_changed_later}
+        self._snapshots = {name: one for name, one in snapshots.items() if name in unchanged}
+        for run in runs:
+            self._modules[run.name] = sys.modules.pop(run.name)
+        for run in runs:
+            package, _, name = run.name.rpartition(".")
+            names = namespace_of(self._modules.get(package))
+            # While its package ran it was put there by that: it belongs to what the package is.
+            if package not in run.partial and names.get(name) is self._modules[run.name]:
+                del names[name]
+        self._runs = {run.name: run for run in runs}
+        self._replay = Replay(self._runs)
+        self._since_app_ran: set[str] = set()
+        """The modules that have come into sight since code of the app ran."""
+        self._exposed: set[str] = set()
+        """Those that were there when it ran: it may have changed their objects."""
+        self._looked_through: set[str] = set()
+        """Those of which it is known since then on which exposed ones they depend."""
+
+    def module_of(self, file: str) -> str | None:
+        """The name of the one that is made from the file."""
+        for name, module in self._modules.items():
+            if namespace_of(module).get("__file__") == file:
+                return name
+        return None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._modules
+
+    def never_asked_for(self) -> str | None:
+        """One that the app does without now: what it has registered elsewhere must not be there."""
+        return next(iter(self._modules), None)
+
+    def shown_by_import_of(self, name: str) -> bool:
+        """Would Python import it now, and as this one?"""
+        if name not in self._modules or name in sys.modules:
+            return False
+        package, _, last = name.rpartition(".")
+        return not package or _is_without(sys.modules.get(package), last)
+
+    def spec_of(self, name: str, reveal: Callable[[str], None]) -> ModuleSpec:
+        """With which Python's import finds the module, as it is. reveal: called to bring it, and
+        what it had imported, into sight."""
+        loader: Any = _Revealing(self._modules[name], reveal)
+        return ModuleSpec(name, loader)
+
+    def app_ran(self) -> None:
+        """Code of the app has run, and may have changed the objects of what is there."""
+        self._exposed |= self._since_app_ran
+        self._since_app_ran.clear()
+        self._looked_through.clear()
+
+    def changed(self, names: Collection[str]) -> str | None:
+        """One of these modules whose objects the app has changed since it ran.
+
+        Those that were seen to be changed do not count: no module that is here has imported them.
+        """
+        for name in names:
+            if name in self._snapshots and self._snapshots[name].is_changed():
+                return name
+        return None
+
+    def reveal(self, name: str) -> Collection[str]:
+        """What is there after this module's import, and was not before. Returns the exposed modules
+        on which that depends. Raises OrderDiffers."""
+        ended = self._replay.import_(name)
+        relied_on = self._exposed_below(ended) if self._exposed else ()
+        self._since_app_ran.update(ended)
+        for one in ended:
+            module = self._modules.pop(one)
+            sys.modules[one] = module
+            package, _, last = one.rpartition(".")
+            if package in sys.modules:
+                setattr(sys.modules[package], last, module)
+        return relied_on
+
+    def _exposed_below(self, names: Sequence[str]) -> Collection[str]:
+        """Without those that were told of since code of the app ran."""
+        pending, found = [*names], []
+        while pending:
+            one = pending.pop()
+            if one in self._runs and one not in self._looked_through:
+                self._looked_through.add(one)
+                pending += self._runs[one].imports
+                if one in self._exposed:
+                    found.append(one)
+        return found
+
+
+def _is_without(package: object, name: str) -> bool:
+    """Does the package have nothing of that name, and is it certain without asking it?"""
+    names = namespace_of(package)
+    return type(package) is ModuleType and name not in names and "__getattr__" not in names
+
+
+class _Revealing:
+    """A loader of a module that has run already."""
+
+    def __init__(self, module: ModuleType, reveal: Callable[[str], None]) -> None:
+        self._reveal = reveal
+        self._module = module
+        self._spec = namespace_of(module)["__spec__"]
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        namespace_of(module)["__spec__"] = self._spec
+        self._reveal(self._spec.name)
+
+
+# Looking on at imports
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def passed_over(look_at: Callable[[str, Sequence[str]], None]) -> Callable[..., ModuleType]:
@@ -265,8 +391,7 @@ def absolute_name(name: str, names: Mapping[str, Any] | None, level: int) -> str
     return ".".join(filter(None, [package.rsplit(".", level - 1)[0], name]))
 
 
-def merged(first: Changes, then: Changes) -> Changes:
-    return tuple(sorted({**dict(first), **dict(then)}.items()))
+# What can be preloaded
 
 
 def installed_imports(imports: Iterable[Import]) -> Iterator[Import]:
@@ -283,10 +408,6 @@ def own_files(imports: Iterable[Import]) -> frozenset[str]:
     modules = [one.module for one in imports if not is_of_a_package(_spec_of(one.module))]
     files = [namespace_of(sys.modules.get(one)).get("__file__") for one in modules]
     return frozenset(os.path.abspath(one) for one in files if isinstance(one, str))
-
-
-def _spec_of(module: str) -> object:
-    return namespace_of(sys.modules.get(module)).get("__spec__")
 
 
 def why_not_fork(*, was_given: bool) -> str | None:
