@@ -25,7 +25,7 @@ from flask_debuglaunch.serving.ipc_protocol import (
 )
 from flask_debuglaunch.serving.preloading.module_graph import Selection, merged_runs, select
 from flask_debuglaunch.serving.processes.edited_files import EditedFiles
-from flask_debuglaunch.serving.processes.fork_server_handle import (
+from flask_debuglaunch.serving.processes.process_handles import (
     ForkedWorker,
     ForkServerHandle,
 )

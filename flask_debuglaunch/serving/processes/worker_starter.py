@@ -24,20 +24,18 @@ from flask_debuglaunch.serving.ipc_protocol import (
     Unsafe,
     channel_to_child,
 )
-from flask_debuglaunch.serving.processes.fork_server_handle import (
+from flask_debuglaunch.serving.processes.module_servers import ModuleServers
+from flask_debuglaunch.serving.processes.process_handles import (
     ForkedWorker,
     ForkServerHandle,
-    NoMoreProcesses,
-    start_fork_server,
-)
-from flask_debuglaunch.serving.processes.module_servers import ModuleServers
-from flask_debuglaunch.serving.processes.spawn_interpreter import own_command
-from flask_debuglaunch.serving.processes.worker_handle import (
     FreshWorker,
+    NoMoreProcesses,
     WorkerProcess,
+    start_fork_server,
     start_fresh,
     start_fresh_with,
 )
+from flask_debuglaunch.serving.processes.spawn_interpreter import own_command
 from flask_debuglaunch.serving.watching.file_signature import Signature, signature
 from flask_debuglaunch.terminal import say
 

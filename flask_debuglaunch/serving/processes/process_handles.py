@@ -1,4 +1,6 @@
-"""The fork server as the supervisor sees it, and the workers it has forked."""
+"""The supervisor's handles on the processes that it has started: workers, and the fork servers that
+fork some of them. Each has a channel, and is known by what it has said so far.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,10 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from flask_debuglaunch.debuggers.join_debug_session import children_left_alone
@@ -25,12 +29,106 @@ from flask_debuglaunch.serving.ipc_protocol import (
     Spoiled,
     Unsafe,
 )
-from flask_debuglaunch.serving.processes.spawn_interpreter import spawn
-from flask_debuglaunch.serving.processes.worker_handle import END_SECONDS, FreshWorker
+from flask_debuglaunch.serving.processes.spawn_interpreter import spawn, spawn_with
 from flask_debuglaunch.serving.watching.file_signature import Signature, changed_since, signatures
 
+END_SECONDS = 2.0
 FORK_SECONDS = 2.0
 """A fork takes some milliseconds. A fork server that does not answer is stopped, or hangs."""
+
+
+# Workers
+
+
+class WorkerProcess(Protocol):
+    """However it was started."""
+
+    @property
+    def channel(self) -> Channel: ...
+
+    def kill(self) -> None:
+        """End it at once."""
+
+    def exit_status(self) -> int | None:
+        """As subprocess has it, -N for signal N; waits for the end, but not for ever. None: nobody
+        knows."""
+
+
+@dataclass
+class FreshWorker:
+    """A worker in an interpreter of its own."""
+
+    process: subprocess.Popen[bytes]
+    channel: Channel
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+
+    def exit_status(self) -> int | None:
+        for _ in range(2):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.process.wait(END_SECONDS)
+            self.kill()  # it has closed its channel, and lives
+        return None
+
+
+def start_fresh(
+    command: list[str], environ: Mapping[str, str], listener: socket.socket
+) -> FreshWorker:
+    """Start the program again, to become a worker."""
+    with children_left_alone():
+        process, channel = spawn(command, environ, listener)
+    return FreshWorker(process, channel)
+
+
+def start_fresh_with(
+    command: list[str], environ: Mapping[str, str], listener: socket.socket, channel: socket.socket
+) -> subprocess.Popen[bytes]:
+    """The same at the other end of a channel that is there already (not on Windows)."""
+    with children_left_alone():
+        return spawn_with(command, environ, listener, channel)
+
+
+class ForkedWorker:
+    """A worker that a fork server has forked."""
+
+    def __init__(self, fork_server: ForkServerHandle, pid: int) -> None:
+        self.fork_server = fork_server
+        self._pid = pid
+
+    def kill(self) -> None:
+        _kill(self._pid)
+
+    def signal(self, number: signal.Signals) -> None:
+        _send(self._pid, number)
+
+    def exit_status(self) -> int | None:
+        return self.fork_server.status_of(self._pid)
+
+
+def _kill(pid: int) -> None:
+    _send(pid, signal.SIGKILL)
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def how_it_ended(status: int | None) -> str:
+    """`ended with exit status 1`, `was ended by SIGSEGV`, `has ended`."""
+    if status is None:
+        return "has ended"
+    if status >= 0:
+        return f"ended with exit status {status}"
+    known = {one.value: one.name for one in signal.Signals}
+    name = known.get(-status, f"signal {-status}")
+    hint = " (out of memory?)" if name == "SIGKILL" and sys.platform == "linux" else ""
+    return f"was ended by {name}{hint}"
+
+
+# Fork servers
 
 
 class Stoppable(Protocol):
@@ -151,23 +249,6 @@ class ForkServerHandle:
             self.process.wait(END_SECONDS)
 
 
-class ForkedWorker:
-    """A worker that a fork server has forked."""
-
-    def __init__(self, fork_server: ForkServerHandle, pid: int) -> None:
-        self.fork_server = fork_server
-        self._pid = pid
-
-    def kill(self) -> None:
-        _kill(self._pid)
-
-    def signal(self, number: signal.Signals) -> None:
-        _send(self._pid, number)
-
-    def exit_status(self) -> int | None:
-        return self.fork_server.status_of(self._pid)
-
-
 def start_fork_server(
     command: list[str],
     environ: Mapping[str, str],
@@ -181,12 +262,3 @@ def start_fork_server(
         process, channel = spawn(command, environ, listener)
     channel.tell(preload)
     return ForkServerHandle(process, channel, patience, preload)
-
-
-def _kill(pid: int) -> None:
-    _send(pid, signal.SIGKILL)
-
-
-def _send(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
