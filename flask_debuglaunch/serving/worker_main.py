@@ -27,11 +27,6 @@ from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.native_threads import is_main_thread
 from flask_debuglaunch.serving.app.app_finder import failing_app
 from flask_debuglaunch.serving.app.app_import import import_app, print_error, take_over
-from flask_debuglaunch.serving.app.imported_files import (
-    ImportsSeen,
-    files_of_error,
-    template_folders,
-)
 from flask_debuglaunch.serving.app.middleware import (
     around,
     is_patched_for_greenlets,
@@ -75,7 +70,12 @@ from flask_debuglaunch.serving.processes.ports_and_locks import holds_what_next_
 from flask_debuglaunch.serving.processes.spawn_interpreter import Inheritance, start_afresh
 from flask_debuglaunch.serving.server.http_server import AppServer, make_server
 from flask_debuglaunch.serving.server.tls import ssl_context_of
-from flask_debuglaunch.serving.watching.files_written_by_app import tell_of_writes
+from flask_debuglaunch.serving.watching.files_used_by_app import (
+    ImportsSeen,
+    files_of_error,
+    tell_of_writes,
+    template_folders,
+)
 from flask_debuglaunch.terminal import say
 
 if TYPE_CHECKING:

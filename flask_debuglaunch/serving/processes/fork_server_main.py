@@ -33,7 +33,6 @@ from flask_debuglaunch.debuggers import join_debug_session
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
 from flask_debuglaunch.serving.app.environ_for_app import set_for_app
-from flask_debuglaunch.serving.app.imported_files import ImportsSeen, files_and_folders_of_imports
 from flask_debuglaunch.serving.app.module_origins import package_of
 from flask_debuglaunch.serving.app.server_calls_in_app import let_others_serve
 from flask_debuglaunch.serving.installed_flask import require_flask
@@ -70,6 +69,10 @@ from flask_debuglaunch.serving.processes.parent_death import tie_to
 from flask_debuglaunch.serving.processes.silenced_output import silenced_output
 from flask_debuglaunch.serving.processes.spawn_interpreter import Inheritance
 from flask_debuglaunch.serving.self_pipe import SelfPipe
+from flask_debuglaunch.serving.watching.files_used_by_app import (
+    ImportsSeen,
+    files_and_folders_of_imports,
+)
 
 SPARE_SECONDS = 0.3
 """So long after a worker was forked, which has the processor first, the next one is: ahead of the

@@ -22,7 +22,6 @@ from flask_debuglaunch.launcher_notes import LauncherNotes
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker, set_for_app
-from flask_debuglaunch.serving.app.imported_files import ImportsSeen, files_and_folders_of_imports
 from flask_debuglaunch.serving.app.server_calls_in_app import let_others_serve
 from flask_debuglaunch.serving.ipc_protocol import (
     Channel,
@@ -43,6 +42,10 @@ from flask_debuglaunch.serving.processes.process_handles import (
 from flask_debuglaunch.serving.processes.silenced_output import silenced_output
 from flask_debuglaunch.serving.processes.spawn_interpreter import Inheritance, own_command, spawn
 from flask_debuglaunch.serving.watching.file_signature import Signature, changed_since, signatures
+from flask_debuglaunch.serving.watching.files_used_by_app import (
+    ImportsSeen,
+    files_and_folders_of_imports,
+)
 
 # In the process that waits
 

@@ -1,11 +1,16 @@
-"""Which files the app was made from, so that the supervisor can watch them."""
+"""Which files the app was made from, and which it writes itself: what a worker knows of them.
+
+The first are watched. The others must not restart the app, for ever at worst: code that it
+generates while it is imported, or in a request.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from flask_debuglaunch.debuggers.join_debug_session import debugger_folders
@@ -47,19 +52,19 @@ class ImportsSeen:
         return new
 
 
+def files_and_folders_of_imports() -> frozenset[str]:
+    """A package that was changed or newly installed shows in one of these."""
+    files = {namespace_of(m).get("__file__") for m in list(sys.modules.values())}
+    folders = {path for path in sys.path if os.path.isdir(path) and "-packages" in path}
+    return frozenset({one for one in files if one and not one.startswith(OUR_FOLDER)} | folders)
+
+
 def _file_of(module: object) -> str | None:
     names = namespace_of(module)
     # Of zipimport's loaders; others may be objects of any kind.
     archive = namespace_of(names.get("__loader__")).get("archive")
     file = archive or names.get("__file__")
     return os.path.abspath(file) if isinstance(file, str) else None
-
-
-def files_and_folders_of_imports() -> frozenset[str]:
-    """A package that was changed or newly installed shows in one of these."""
-    files = {namespace_of(m).get("__file__") for m in list(sys.modules.values())}
-    folders = {path for path in sys.path if os.path.isdir(path) and "-packages" in path}
-    return frozenset({one for one in files if one and not one.startswith(OUR_FOLDER)} | folders)
 
 
 def files_of_error(error: BaseException | None) -> frozenset[str]:
@@ -102,3 +107,56 @@ def template_folders(app: WSGIApplication) -> frozenset[str]:
     scaffolds = (app, *app.blueprints.values())
     loaders = (one.jinja_loader for one in scaffolds)
     return frozenset(folder for one in loaders if one for folder in getattr(one, "searchpath", ()))
+
+
+# Files that it writes
+
+WRITE_SECONDS = 3.0
+"""A write follows the opening of a file within this time."""
+
+
+def tell_of_writes(tell: Callable[[str], None]) -> None:
+    """From now on, have each Python file told of that this process is about to write: absolute
+    paths. An audit hook can't be taken back."""
+
+    def look_on(event: str, arguments: tuple[object, ...]) -> None:
+        if event in ("open", "os.rename"):
+            path = _written(event, arguments)
+            if isinstance(path, str) and path.endswith(".py"):
+                tell(os.path.abspath(path))
+
+    sys.addaudithook(look_on)
+
+
+def _written(event: str, arguments: tuple[object, ...]) -> object:
+    """The path that is written to; None if it is only read."""
+    path = arguments[1] if event == "os.rename" else arguments[0]
+    if event == "open" and not _is_for_writing(*arguments[1:3]):
+        return None
+    return os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else None
+
+
+def _is_for_writing(mode: object, flags: object) -> bool:
+    if isinstance(mode, str):
+        return bool(set(mode) & set("wax+"))
+    return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR))
+
+
+class OwnWrites:
+    """What the workers have said that they write."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, float] = {}
+
+    def note(self, path: str) -> None:
+        self._begun[path] = time.time()
+
+    def without(self, changed: Iterable[str]) -> frozenset[str]:
+        """Those of the changed files that somebody else has written."""
+        return frozenset(path for path in changed if not self._is_own(path))
+
+    def _is_own(self, path: str) -> bool:
+        try:
+            return os.stat(path).st_mtime <= self._begun[path] + WRITE_SECONDS
+        except (KeyError, OSError):
+            return False
