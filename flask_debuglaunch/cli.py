@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flask_debuglaunch.click_group import LaunchGroup, explaining_command
-from flask_debuglaunch.click_options import (
+from flask_debuglaunch.click_extensions import (
+    LaunchGroup,
     completed_with,
     completed_with_files,
+    explaining_command,
     file_settings_options,
     settings_options,
 )

@@ -16,7 +16,7 @@ LAYERS = [
     ["__init__"],  # the public API
     ["__main__"],
     ["cli"],
-    ["click_group", "click_options"],
+    ["click_extensions"],
     ["doctor"],
     ["serving", "ides", "explanation"],
     ["banner", "project_files"],
