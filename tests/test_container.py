@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_debuglaunch.container import Container, observe_container
+from flask_debuglaunch.detect_environment import Container, observe_container
 
 from .apps.project import write
 

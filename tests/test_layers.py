@@ -26,7 +26,6 @@ LAYERS = [
     ["debuggers"],
     ["launcher_notes"],
     [
-        "container",
         "editor_links",
         "errors",
         "fix_commands",

@@ -12,9 +12,8 @@ import pytest
 import flask_debuglaunch
 from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.configuration.value_origins import Origin, Value
-from flask_debuglaunch.container import Container
 from flask_debuglaunch.debuggers.debugger_interface import Presence
-from flask_debuglaunch.detect_environment import Facts, observe
+from flask_debuglaunch.detect_environment import Container, Facts, observe
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import (
     OWN_SECONDS,
