@@ -24,7 +24,7 @@ from flask_debuglaunch.serving.preloading.preloaded_modules import (
     PreloadedModules,
 )
 from flask_debuglaunch.serving.processes.fork_server_main import run_again
-from flask_debuglaunch.serving.processes.module_servers import Made
+from flask_debuglaunch.serving.processes.project_module_servers import Made
 
 
 class Afresh(BaseException):

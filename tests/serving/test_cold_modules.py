@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from flask_debuglaunch.plan import OWN_SECONDS
 from flask_debuglaunch.serving.ipc_protocol import ModuleRun
 from flask_debuglaunch.serving.preloading.module_graph import OrderDiffers, Replay, select
-from flask_debuglaunch.serving.processes.edited_files import (
+from flask_debuglaunch.serving.processes.project_module_servers import (
     LEFT_ALONE,
     MOST_AT_ONCE,
     EditedFiles,

@@ -24,7 +24,6 @@ from flask_debuglaunch.serving.ipc_protocol import (
     Unsafe,
     channel_to_child,
 )
-from flask_debuglaunch.serving.processes.module_servers import ModuleServers
 from flask_debuglaunch.serving.processes.process_handles import (
     ForkedWorker,
     ForkServerHandle,
@@ -35,6 +34,7 @@ from flask_debuglaunch.serving.processes.process_handles import (
     start_fresh,
     start_fresh_with,
 )
+from flask_debuglaunch.serving.processes.project_module_servers import ModuleServers
 from flask_debuglaunch.serving.processes.spawn_interpreter import own_command
 from flask_debuglaunch.serving.watching.file_signature import Signature, signature
 from flask_debuglaunch.terminal import say

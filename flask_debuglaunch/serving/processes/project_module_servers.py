@@ -1,7 +1,7 @@
 """Keeps a fork server that has the project's cold modules, a fork of the one that has the packages.
 
-What is hot is learned as it goes: a file that changes, an effect that is seen. Then the server at
-hand is of no use, and the next one leaves the module out.
+What is hot is learned as it goes: a file that is being edited, an effect that is seen. Then the
+server at hand is of no use, and the next one leaves the module out.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import selectors
 import signal
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -24,17 +24,25 @@ from flask_debuglaunch.serving.ipc_protocol import (
     channel_to_child,
 )
 from flask_debuglaunch.serving.preloading.module_graph import Selection, merged_runs, select
-from flask_debuglaunch.serving.processes.edited_files import EditedFiles
 from flask_debuglaunch.serving.processes.process_handles import (
     ForkedWorker,
     ForkServerHandle,
 )
-from flask_debuglaunch.serving.watching.file_signature import Signature, changed_since, signatures
+from flask_debuglaunch.serving.watching.file_signature import (
+    Signature,
+    changed_since,
+    signature,
+    signatures,
+)
 
 MOST_TOLD = 3
 """So many modules are named that run anew."""
 MOST_TRIES = 5
 """So often in a row may a look at the modules show what the one before has not."""
+MOST_AT_ONCE = 4
+"""Nobody edits more between two looks: it is a `git checkout`, or something that rewrites them."""
+LEFT_ALONE = 20
+"""After so many reloads without a save of it a file is not being edited any more."""
 
 
 @dataclass(frozen=True)
@@ -297,3 +305,43 @@ def _changed_at(path: str) -> float:
     with suppress(OSError, ValueError):
         return os.stat(path).st_ctime
     return float("inf")
+
+
+# The files that are being edited
+
+
+class EditedFiles:
+    """Those that were saved lately in this run, few at a time: each with how it was when it was
+    last seen to be saved, and at which reload that was."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, tuple[Signature | None, int]] = {}
+        self._reloads = 0
+
+    @property
+    def paths(self) -> Collection[str]:
+        return self._files.keys()
+
+    def reload_begins(self) -> None:
+        """Look at all of them again."""
+        self._reloads += 1
+        self.add([*self._files])
+
+    def add(self, files: Iterable[str]) -> None:
+        for one in files:
+            now = signature(one)
+            if one not in self._files or self._files[one][0] != now:
+                self._files[one] = (now, self._reloads)
+
+    def are_too_many(self, files: Collection[str]) -> bool:
+        """Were so many new ones saved at once that they are not being edited?"""
+        return len(files - self._files.keys()) > MOST_AT_ONCE
+
+    def left_alone(self) -> frozenset[str]:
+        return frozenset(
+            one for one, (_, saved) in self._files.items() if self._reloads - saved >= LEFT_ALONE
+        )
+
+    def forget(self, files: Iterable[str]) -> None:
+        for one in files:
+            self._files.pop(one, None)
