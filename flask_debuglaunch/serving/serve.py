@@ -14,7 +14,7 @@ from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.environ_for_app import drop_stale_variables
 from flask_debuglaunch.serving.app.server_calls_in_app import ignore_if_imported, place_in_user_code
 from flask_debuglaunch.serving.installed_flask import require_flask
-from flask_debuglaunch.serving.processes.init_process import below_init, needs_init
+from flask_debuglaunch.serving.processes.signals_and_orphans import below_init, needs_init
 from flask_debuglaunch.serving.terminal_modes import terminal_restored
 from flask_debuglaunch.terminal import fill_standard_descriptors, say
 

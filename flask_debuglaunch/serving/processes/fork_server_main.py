@@ -65,7 +65,7 @@ from flask_debuglaunch.serving.processes.fork_safety import (
     ImportEffects,
     fork_safe_settings,
 )
-from flask_debuglaunch.serving.processes.parent_death import tie_to
+from flask_debuglaunch.serving.processes.signals_and_orphans import tie_to
 from flask_debuglaunch.serving.processes.silenced_output import silenced_output
 from flask_debuglaunch.serving.processes.spawn_interpreter import Inheritance
 from flask_debuglaunch.serving.self_pipe import SelfPipe

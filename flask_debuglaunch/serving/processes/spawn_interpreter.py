@@ -33,7 +33,7 @@ from flask_debuglaunch.serving.ipc_protocol import (
     channel_to_child,
 )
 from flask_debuglaunch.serving.preloading.preloaded_modules import PreloadedModules
-from flask_debuglaunch.serving.processes.parent_death import lifeline, tie_to
+from flask_debuglaunch.serving.processes.signals_and_orphans import lifeline, tie_to
 from flask_debuglaunch.start_directory import START_DIRECTORY
 from flask_debuglaunch.terminal import say
 
