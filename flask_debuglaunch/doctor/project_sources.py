@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from flask_debuglaunch.regular_file import read_regular_file
-from flask_debuglaunch.serving.watching.folder_scan import MAX_DEPTH, MAX_FOLDERS
+from flask_debuglaunch.serving.watching.watched_files import MAX_DEPTH, MAX_FOLDERS
 
 MOST_FILES = 3000
 # Folders of installed packages and of tools; hidden ones are left out as well.

@@ -21,7 +21,6 @@ from flask_debuglaunch.configuration.environment_and_env_files import env_file_l
 from flask_debuglaunch.serving.ipc_protocol import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching import polling_backend
-from flask_debuglaunch.serving.watching.folder_scan import MAX_DEPTH, scan
 from flask_debuglaunch.serving.watching.mounts_without_events import polled_from_the_start
 from flask_debuglaunch.serving.watching.polling_backend import (
     MOST_SHARE,
@@ -29,7 +28,7 @@ from flask_debuglaunch.serving.watching.polling_backend import (
     pause_after,
 )
 from flask_debuglaunch.serving.watching.watch_rules import WatchRules
-from flask_debuglaunch.serving.watching.watched_files import WatchedFiles
+from flask_debuglaunch.serving.watching.watched_files import MAX_DEPTH, WatchedFiles, scan
 from flask_debuglaunch.serving.watching.watcher import REST_SECONDS, OpenEvents, Watcher
 from flask_debuglaunch.serving.watching.watchfiles_backend import WatchfilesEvents
 

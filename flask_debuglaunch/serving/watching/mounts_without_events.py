@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flask_debuglaunch.serving.watching.symlink_trail import Trails, trail
+from flask_debuglaunch.serving.watching.watched_files import Trails, trail
 
 # File systems whose files are often changed elsewhere, of which no event comes here.
 REMOTE_FILE_SYSTEM = re.compile(

@@ -1,20 +1,28 @@
-"""The watched files as they were last seen, and which of them are no longer what they were."""
+"""The watched files: where they are, and which of them are no longer what they were.
+
+What there is at a moment is a scan: the folders, the files in them, and the links that lead to
+them, for a change of each of these may make a file another one.
+"""
 
 from __future__ import annotations
 
 import heapq
 import os
+import stat
 import time
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
+from pathlib import Path
 
+from flask_debuglaunch.configuration.setting_types import Patterns
+from flask_debuglaunch.configuration.value_origins import Value, shown
 from flask_debuglaunch.serving.watching.file_signature import (
     Signature,
     signature_of_file,
     signatures_in_turn,
 )
-from flask_debuglaunch.serving.watching.folder_scan import FolderIdentity, FolderScan, scan
 from flask_debuglaunch.serving.watching.watch_rules import WatchRules, is_module
 
 COARSE_SECONDS = 3.0
@@ -177,3 +185,197 @@ def _names_in(folder: str) -> frozenset[str]:
         return frozenset(os.listdir(folder))
     except OSError:  # gone, or not ours to read
         return frozenset()
+
+
+# The scan
+
+MAX_FOLDERS = 5_000
+"""So many folders below the app's are watched: enough for any project, not for a whole disk."""
+MAX_DEPTH = 64
+"""And so many one in the other: each step down makes every look at what is there dearer."""
+
+FolderIdentity = tuple[int, int]
+"""Device and inode: a folder that took another's place has other events."""
+
+
+@dataclass
+class FolderScan:
+    """What there is, and what of it has to be watched to see a change."""
+
+    folders: dict[str, FolderIdentity] = field(default_factory=dict)
+    """Where events are needed from, the project's own first."""
+    files: dict[str, Signature] = field(default_factory=dict)
+    """All that count and are there."""
+    files_in: defaultdict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
+    """Those that show a change in the folder, as they are named (not where a link leads to), in
+    the order in which they were found: looked at in another one, they take a tenth longer."""
+    module_folders: set[str] = field(default_factory=set)
+    """The roots and the folders below them."""
+    ends: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Of a file that a link leads to: the links, by which it counts."""
+    turns: set[str] = field(default_factory=set)
+    """Where a change may lead elsewhere: links, and what is missing on the way to a folder."""
+    cut_off: set[str] = field(default_factory=set)
+    """Of the roots: those that have more folders than are watched, or deeper ones."""
+
+
+def scan(watched: WatchRules) -> FolderScan:
+    """Look for everything."""
+    found, trails = FolderScan(), Trails()
+    for root in sorted(watched.roots):
+        _scan_root(root, watched, found, trails)
+    for folder in sorted(watched.folders):
+        _scan_extra_folder(folder, watched, found, trails)
+    for file in watched.files:
+        if file not in found.files and not watched.excludes(file):
+            _take(file, os.path.islink(file), found, trails)
+    return found
+
+
+def _scan_root(root: str, watched: WatchRules, found: FolderScan, trails: Trails) -> None:
+    _need(root, found, trails)
+    for folder, entries in _below(root, watched.is_skipped, found):
+        _need(folder, found, trails)
+        found.module_folders.add(folder)
+        for entry in entries:
+            if is_module(entry.name) and not watched.excludes(entry.path):
+                _take(entry.path, entry.is_symlink(), found, trails)
+
+
+def _scan_extra_folder(root: str, watched: WatchRules, found: FolderScan, trails: Trails) -> None:
+    _need(root if os.path.isdir(root) else os.path.dirname(root), found, trails)
+    found.turns.add(root)  # a file may become a folder
+    for folder, entries in _below(root, watched.is_skipped, found):
+        _need(folder, found, trails)
+        for entry in entries:
+            if watched.counts_by_name(entry.path):
+                _take(entry.path, entry.is_symlink(), found, trails)
+
+
+def _take(path: str, is_link: bool, found: FolderScan, trails: Trails) -> None:
+    """Have a file watched."""
+    folder = os.path.dirname(path)
+    _need(folder, found, trails)
+    found.files_in[folder][path] = None
+    if (now := signature_of_file(path)) is not None:
+        found.files[path] = now
+    if is_link:
+        *links, end = trail(path, trails)
+        _turn_at(links, found, trails)
+        found.turns.add(path)
+        found.ends[end].add(path)
+        _need(os.path.dirname(end), found, trails)
+        found.files_in[os.path.dirname(end)][path] = None
+
+
+def _need(folder: str, found: FolderScan, trails: Trails) -> None:
+    """Have events from a folder, and from where it would show that it becomes another one."""
+    while folder not in found.folders:
+        if (identity := _identity(folder)) is not None:
+            found.folders[folder] = identity
+            _turn_at(trail(folder, trails)[:-1], found, trails)
+        elif (parent := os.path.dirname(folder)) != folder:
+            found.turns.add(folder)
+            folder = parent
+        else:
+            return
+
+
+def _turn_at(links: tuple[str, ...] | list[str], found: FolderScan, trails: Trails) -> None:
+    for link in links:
+        found.turns.add(link)
+        _need(os.path.dirname(link), found, trails)
+
+
+def _identity(folder: str) -> FolderIdentity | None:
+    try:
+        status = os.stat(folder)
+    except (OSError, ValueError):
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
+
+
+def _below(
+    root: str, skip: Callable[[str], bool], found: FolderScan
+) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+    """The folder and those below it, the near ones first, each with what is in it."""
+    waiting = deque([(root, 0)] if os.path.isdir(root) else [])
+    for _ in range(MAX_FOLDERS):
+        if not waiting or waiting[0][1] > MAX_DEPTH:
+            break
+        folder, depth = waiting.popleft()
+        entries = _entries(folder)
+        yield folder, entries
+        folders = (one.path for one in entries if one.is_dir(follow_symlinks=False))
+        waiting.extend((path, depth + 1) for path in folders if not skip(path))
+    if waiting:
+        found.cut_off.add(root)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:  # gone, or not ours to read
+        return []
+
+
+def unmatched_patterns(patterns: Value[tuple[str, ...]], watched: WatchRules) -> Iterator[str]:
+    """A line for each of EXCLUDE_PATTERNS that excludes nothing: mostly a slip of the pen. It may
+    still be right, for a file that comes later."""
+    if not patterns.value:
+        return
+    everything = scan(replace(watched, excluded=()))
+    paths = [*everything.files, *everything.module_folders]
+    for pattern in patterns.value:
+        if not any(Patterns.matches(pattern, path) for path in paths):
+            where = shown(Path(pattern))
+            yield f"{patterns.origin}: EXCLUDE_PATTERNS {where} matches no watched file yet"
+
+
+# The links on the way to a file
+
+Trails = dict[str, tuple[str, ...]]
+
+MOST_LINKS = 40
+"""So many the kernel follows, one to the next (path_resolution(7))."""
+
+
+def trail(path: str, known: Trails, followed: int = 0) -> tuple[str, ...]:
+    """Every link on the way along an absolute path, each where it really is, then the end of the
+    way, which need not be there. `known` keeps what is asked again and again: the folders' trails.
+    """
+    for step in _unknown_part(path, known):
+        if step not in known:  # a link of this very way may have led to it
+            known[step] = (step,)  # for links that lead to themselves
+            known[step] = _found_trail(step, known, followed)
+    return known[path]
+
+
+def _unknown_part(path: str, known: Trails) -> list[str]:
+    """The path and the folders above it, the highest first. In a loop: there may be thousands."""
+    steps: list[str] = []
+    while path not in known and (not steps or path != steps[-1]):
+        steps.append(path)
+        path = os.path.dirname(path)
+    return steps[::-1]
+
+
+def _found_trail(path: str, known: Trails, followed: int) -> tuple[str, ...]:
+    """That of the folder it is in is known."""
+    parent, name = os.path.split(path)
+    if parent == path:
+        return (path,)
+    *links, folder = known[parent]
+    if name in ("", os.curdir):
+        return (*links, folder)
+    if name == os.pardir:
+        return (*links, os.path.dirname(folder))
+    entry = os.path.join(folder, name)
+    try:
+        target = os.readlink(entry)
+    except OSError:  # no link, or not there
+        return (*links, entry)
+    if followed == MOST_LINKS:
+        return (*links, entry)
+    return (*links, entry, *trail(os.path.join(folder, target), known, followed + 1))

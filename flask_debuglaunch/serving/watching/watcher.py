@@ -18,9 +18,8 @@ from flask_debuglaunch.serving.ipc_protocol import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching.backend_interface import Events
 from flask_debuglaunch.serving.watching.choose_backend import BestEvents
-from flask_debuglaunch.serving.watching.folder_scan import MAX_DEPTH, MAX_FOLDERS
 from flask_debuglaunch.serving.watching.watch_rules import WatchRules
-from flask_debuglaunch.serving.watching.watched_files import WatchedFiles
+from flask_debuglaunch.serving.watching.watched_files import MAX_DEPTH, MAX_FOLDERS, WatchedFiles
 from flask_debuglaunch.terminal import say
 
 SETTLE_SECONDS = 0.005
