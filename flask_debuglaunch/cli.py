@@ -94,7 +94,7 @@ def explain(
     KEY shows one setting or decision alone. JSON always has all of them.
     """
     from flask_debuglaunch import explanation
-    from flask_debuglaunch.launcher_notes import notes_of_launchers
+    from flask_debuglaunch.reload_notes import notes_of_launchers
 
     plan = _plan(ctx, flags)
     name = explanation.name_of(what) if what else None

@@ -24,7 +24,7 @@ LAYERS = [
     ["deployment"],
     ["detect_environment", "configuration"],
     ["debuggers"],
-    ["launcher_notes"],
+    ["reload_notes"],
     [
         "editor_links",
         "errors",
