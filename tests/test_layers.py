@@ -19,7 +19,7 @@ LAYERS = [
     ["click_extensions"],
     ["doctor"],
     ["serving", "ides", "explanation"],
-    ["banner", "project_files"],
+    ["startup_banner", "project_files"],
     ["plan"],
     ["deployment"],
     ["detect_environment", "configuration"],

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from time import monotonic, sleep  # the originals: an app may patch the module (gevent)
 
 from flask_debuglaunch import fix_commands
-from flask_debuglaunch.banner import listening
 from flask_debuglaunch.debuggers import join_debug_session
 from flask_debuglaunch.debuggers.debugger_interface import Debugger, Endpoint
 from flask_debuglaunch.debuggers.join_debug_session import Session
@@ -15,6 +14,7 @@ from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS, present_debug
 from flask_debuglaunch.errors import DebuggerUnavailable, LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.ipc_protocol import Task
+from flask_debuglaunch.startup_banner import listening
 from flask_debuglaunch.terminal import say
 
 ATTACH_SECONDS = 300.0

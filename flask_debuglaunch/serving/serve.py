@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flask_debuglaunch.banner import banner
 from flask_debuglaunch.detect_environment import production_server, running_tests
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
@@ -16,6 +15,7 @@ from flask_debuglaunch.serving.app.server_calls_in_app import ignore_if_imported
 from flask_debuglaunch.serving.installed_flask import require_flask
 from flask_debuglaunch.serving.processes.signals_and_orphans import below_init, needs_init
 from flask_debuglaunch.serving.terminal_modes import terminal_restored
+from flask_debuglaunch.startup_banner import banner
 from flask_debuglaunch.terminal import fill_standard_descriptors, say
 
 if TYPE_CHECKING:

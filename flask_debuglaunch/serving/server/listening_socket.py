@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from flask_debuglaunch import fix_commands
-from flask_debuglaunch.banner import tunnel_command
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Decision, Plan
 from flask_debuglaunch.port_owner import owner_of_port
+from flask_debuglaunch.startup_banner import tunnel_command
 from flask_debuglaunch.terminal import say
 
 _ADDRESS_HINT = "Give an address of this machine, such as 127.0.0.1, with --host"
