@@ -41,7 +41,7 @@ def _complete_keys(
     param: click.Parameter,
     typed: str,
 ) -> list[CompletionItem]:
-    from flask_debuglaunch.explanation import KEYS
+    from flask_debuglaunch.explain_report import KEYS
 
     return completed_with(*KEYS)(ctx, param, typed)
 
@@ -93,16 +93,16 @@ def explain(
 
     KEY shows one setting or decision alone. JSON always has all of them.
     """
-    from flask_debuglaunch import explanation
+    from flask_debuglaunch import explain_report
     from flask_debuglaunch.reload_notes import notes_of_launchers
 
     plan = _plan(ctx, flags)
-    name = explanation.name_of(what) if what else None
+    name = explain_report.name_of(what) if what else None
     running = notes_of_launchers(Path.cwd())
     if as_json:
-        _print_json(explanation.as_json(plan, name, running))
+        _print_json(explain_report.as_json(plan, name, running))
     else:
-        click.echo(explanation.as_text(plan, name, running, defaults=defaults))
+        click.echo(explain_report.as_text(plan, name, running, defaults=defaults))
 
 
 @main.command(examples=["init", "init --debug-with vscode --app shop.web:app"])

@@ -1,4 +1,4 @@
-"""The lines that say, once, what was decided and where the debugger is."""
+"""The lines that say once, as the launcher starts, what was decided and where the debugger is."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ LAYERS = [
     ["cli"],
     ["click_extensions"],
     ["doctor"],
-    ["serving", "ides", "explanation"],
+    ["serving", "ides", "explain_report"],
     ["startup_banner", "project_files"],
     ["plan"],
     ["deployment"],

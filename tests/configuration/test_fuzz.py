@@ -18,7 +18,7 @@ from flask_debuglaunch.configuration.settings import DECLARATIONS
 from flask_debuglaunch.configuration.yaml_file import FLAGS, YAML_KEYS
 from flask_debuglaunch.detect_environment import observe
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.explanation import as_json, as_text
+from flask_debuglaunch.explain_report import as_json, as_text
 from flask_debuglaunch.plan import resolve
 from flask_debuglaunch.redaction import LONGEST
 from flask_debuglaunch.serving.app.app_finder import Call, Target, parse_call

@@ -1,4 +1,5 @@
-"""Every setting with its origin and every decision with its reason, as a table or as JSON."""
+"""What `explain` prints: every setting with its origin and every decision with its reason, as a
+table or as JSON."""
 
 from __future__ import annotations
 
@@ -15,12 +16,12 @@ from flask_debuglaunch.redaction import redact
 from flask_debuglaunch.reload_notes import NotesOfLauncher
 
 JSON_SCHEMA = 1  # the number changes when a name or a meaning does, not when one is added
-# What `explain KEY` can show: settings and decisions.
 # The page of Flask's docs that this is about, and where debugging happens at all.
 ALWAYS_SHOWN = ("debug", "debugger", "use_debugger", "use_reloader", "reload")
 OF_A_CONNECTION = (
     "connection", "stop_on_errors", "debug_host", "debug_port", "announce", "wait", "required",
 )  # fmt: skip
+# What `explain KEY` can show: settings and decisions.
 KEYS = tuple(dict.fromkeys((*DECLARATIONS, *DECISIONS)))
 
 
