@@ -13,8 +13,11 @@ from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.doctor.project_sources import MOST_FILES
 from flask_debuglaunch.installed_versions import installed_version, written
 from flask_debuglaunch.plan import is_loopback
-from flask_debuglaunch.serving.watching.mounts_without_events import polled_from_the_start
-from flask_debuglaunch.serving.watching.polling_backend import LATEST_SECONDS, POLL_SECONDS
+from flask_debuglaunch.serving.watching.polling_backend import (
+    LATEST_SECONDS,
+    POLL_SECONDS,
+    polled_from_the_start,
+)
 from flask_debuglaunch.serving.watching.watched_files import MAX_DEPTH, MAX_FOLDERS
 
 _INOTIFY = Path("/proc/sys/fs/inotify")

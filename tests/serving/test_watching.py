@@ -21,11 +21,11 @@ from flask_debuglaunch.configuration.environment_and_env_files import env_file_l
 from flask_debuglaunch.serving.ipc_protocol import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching import polling_backend
-from flask_debuglaunch.serving.watching.mounts_without_events import polled_from_the_start
 from flask_debuglaunch.serving.watching.polling_backend import (
     MOST_SHARE,
     PollingEvents,
     pause_after,
+    polled_from_the_start,
 )
 from flask_debuglaunch.serving.watching.watch_rules import WatchRules
 from flask_debuglaunch.serving.watching.watched_files import MAX_DEPTH, WatchedFiles, scan
@@ -304,9 +304,9 @@ def test_a_mount_whose_path_has_a_blank(tmp_path: Path) -> None:
     mount = tmp_path / "my project"
     mount.mkdir()
     contain = in_namespace(f"mount -t tmpfs none '{mount}'")
-    ask = "import sys; from flask_debuglaunch.serving.watching import mounts_without_events; "
+    ask = "import sys; from flask_debuglaunch.serving.watching import polling_backend; "
     ask += "folder = sys.argv[1]; "
-    ask += "print(mounts_without_events._types_of([folder], mounts_without_events._file_systems())[folder])"
+    ask += "print(polling_backend._types_of([folder], polling_backend._file_systems())[folder])"
     argv = [*contain, sys.executable, "-c", ask, str(mount / "shop")]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT)
     assert done.stdout.strip() == "tmpfs", done.stderr
@@ -317,8 +317,8 @@ def test_the_folder_of_a_file_that_is_mounted_by_itself_is_polled(tmp_path: Path
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     contain = in_namespace(f"mount --bind '{tmp_path}/project/shop.py' '{tmp_path}/app/shop.py'")
-    ask = "import sys; from flask_debuglaunch.serving.watching import mounts_without_events; "
-    ask += "print(*map(tuple, [one.folders for one in mounts_without_events.polled_from_the_start(sys.argv[1:])]))"
+    ask = "import sys; from flask_debuglaunch.serving.watching import polling_backend; "
+    ask += "print(*map(tuple, [one.folders for one in polling_backend.polled_from_the_start(sys.argv[1:])]))"
     folders = [str(tmp_path / name) for name in ("app", "app/lib", "project")]
     argv = [*contain, sys.executable, "-c", ask, *folders]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT)

@@ -1,15 +1,34 @@
-"""What is told of changes in folders, and by whom: the kernel where that can be had."""
+"""Events of changes in folders, and who gives them: the kernel where that can be had."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from flask_debuglaunch.serving.self_pipe import SelfPipe
-from flask_debuglaunch.serving.watching.backend_interface import Events
-from flask_debuglaunch.serving.watching.mounts_without_events import Polled, polled_from_the_start
-from flask_debuglaunch.serving.watching.polling_backend import PollingEvents, Recent
+from flask_debuglaunch.serving.watching.polling_backend import (
+    Polled,
+    PollingEvents,
+    Recent,
+    polled_from_the_start,
+)
 from flask_debuglaunch.terminal import say
+
+
+class Events(Protocol):
+    """Events of some folders, each by itself: with what is below them would come .venv."""
+
+    def wait(self, seconds: float | None) -> Mapping[str, bool]:
+        """Wait so long (None: for ever) for events; returns the paths that they name.
+
+        True: it is at rest and can be looked at, in a folder at everything. False: something is
+        under way there, look when it is over; a watched folder may have become another one.
+        Empty if the time is over or the wait was ended, unless something may be missed. Raises
+        OSError when no more events can be had.
+        """
+
+    def close(self) -> None: ...
 
 
 class BestEvents:

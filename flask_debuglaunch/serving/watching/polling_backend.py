@@ -1,17 +1,30 @@
-"""Where no event comes (a network drive, a bind mount): time to look at everything again."""
+"""Where no event comes (a network drive, a bind mount): time to look at everything again.
+
+Which folders these are is told by their mounts: there are some on which the kernel's events can't
+be relied on.
+"""
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flask_debuglaunch.serving.self_pipe import SelfPipe
-from flask_debuglaunch.serving.watching.backend_interface import Events
 from flask_debuglaunch.serving.watching.file_signature import (
     Signature,
     changed_since,
     signatures,
 )
+from flask_debuglaunch.serving.watching.watched_files import Trails, trail
+
+if TYPE_CHECKING:
+    from flask_debuglaunch.serving.watching.choose_backend import Events
 
 POLL_SECONDS, LATEST_SECONDS = 0.15, 0.85
 """Between two looks: the shortest and the usual longest pause."""
@@ -20,7 +33,6 @@ SHARE = 0.017
 8 ms is taken every 0.47 s. One that takes longer is taken after LATEST_SECONDS ..."""
 MOST_SHARE = 0.25
 """... as long as that does not take more of a core than this."""
-
 
 Recent = Callable[[], Mapping[str, Signature]]
 
@@ -86,3 +98,82 @@ class PollingEvents:
 def pause_after(look: float) -> float:
     """How long to wait after a look that took so many seconds of the processor."""
     return max(POLL_SECONDS, look / MOST_SHARE, min(look / SHARE, LATEST_SECONDS))
+
+
+# Mounts without events
+
+# File systems whose files are often changed elsewhere, of which no event comes here.
+REMOTE_FILE_SYSTEM = re.compile(
+    r"nfs\d?|cifs|smb\w*|9p|fuse\..*|fuseblk|vboxsf|virtiofs|drvfs|vmhgfs|prl_fs|osxfs|grpcfuse"
+    r"|fakeowner|afs|ceph|lustre|gfs2|ocfs2"
+)
+
+
+@dataclass(frozen=True)
+class Polled:
+    """Folders that have no events, and why."""
+
+    folders: frozenset[str]
+    reason: str
+
+
+def polled_from_the_start(folders: list[str]) -> Iterator[Polled]:
+    """The folders of which the kernel need not even be asked."""
+    asked = os.environ.get("WATCHFILES_FORCE_POLLING", "")  # watchfiles' own switch
+    if asked.lower() not in ("", "false", "disable", "disabled"):
+        yield Polled(frozenset(folders), f"WATCHFILES_FORCE_POLLING is {asked}")
+        return
+    if asked:
+        return
+    mounts = _file_systems()
+    yield from _with_a_file_mounted(folders, mounts)
+    types = _types_of(folders, mounts)
+    remote = {one: kind for one, kind in types.items() if _is_remote(kind)}
+    for kind in sorted(set(remote.values())):
+        where = [one for one in folders if remote.get(one) == kind]
+        reason = f"{where[0]} is on a file system ({kind}) that does not tell of every change"
+        yield Polled(frozenset(where), reason)
+
+
+def _with_a_file_mounted(folders: Iterable[str], mounts: Mapping[str, str]) -> Iterator[Polled]:
+    """A file that is mounted by itself (into a container) is known to the kernel by the folder
+    that it really is in, and that one's events don't come here."""
+    known = {os.path.realpath(one): one for one in folders} if mounts else {}
+    for point in mounts:
+        folder = known.get(os.path.dirname(point))
+        if folder is not None and os.path.isfile(point):
+            reason = f"{point} is mounted by itself, and nothing tells of its changes"
+            yield Polled(frozenset([folder]), reason)
+
+
+def _is_remote(kind: str) -> bool:
+    return REMOTE_FILE_SYSTEM.fullmatch(kind) is not None
+
+
+def _types_of(folders: Iterable[str], mounts: Mapping[str, str]) -> dict[str, str]:
+    """Of the file system that each folder is on. No folder above them is looked at twice."""
+    trails: Trails = {}
+    known, types = dict(mounts), {}
+    for folder in folders:
+        at, way = trail(os.path.abspath(folder), trails)[-1], []
+        while at not in known and at != os.path.dirname(at):
+            way.append(at)
+            at = os.path.dirname(at)
+        types[folder] = known.get(at, "")
+        known.update(dict.fromkeys(way, types[folder]))
+    return types
+
+
+def _file_systems() -> dict[str, str]:
+    """The type of the file system at each mount point; empty where the system has no such list."""
+    mounts = Path("/proc/self/mountinfo")
+    if sys.platform != "linux" or not mounts.exists():
+        return {}
+    return dict(map(_mount_of, mounts.read_text(errors="surrogateescape").splitlines()))
+
+
+def _mount_of(line: str) -> tuple[str, str]:
+    """Mount point and type, as proc(5) has them in mountinfo: blanks are written as \\040."""
+    fields = line.split(" ")
+    point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4])
+    return point, fields[fields.index("-") + 1]
