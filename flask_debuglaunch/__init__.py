@@ -44,7 +44,7 @@ def run(app: WSGIApplication, config: str | os.PathLike[str] | None = None, **op
     """
     from flask_debuglaunch.serving.child_process_main import is_child, run_child
     from flask_debuglaunch.serving.serve import is_only_imported, refuse_inside_server, serve
-    from flask_debuglaunch.terminal import show_error
+    from flask_debuglaunch.terminal_messages import show_error
 
     if is_only_imported():
         return

@@ -25,7 +25,7 @@ from flask_debuglaunch.click_extensions import (
 from flask_debuglaunch.configuration.command_line_flags import Given, read_argv
 from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.deployment.deployed_app import NAMES_OF_DEPLOYED
-from flask_debuglaunch.terminal import show_note
+from flask_debuglaunch.terminal_messages import show_note
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

@@ -27,7 +27,7 @@ from flask_debuglaunch.configuration.settings import DECLARATIONS, Declaration
 from flask_debuglaunch.editor_links import EDITORS
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.redaction import redact
-from flask_debuglaunch.terminal import show_error
+from flask_debuglaunch.terminal_messages import show_error
 
 DEFAULT = "run"
 _OWN_FLAGS = ("--help", "--version")

@@ -19,7 +19,7 @@ from typing import BinaryIO
 from flask_debuglaunch.process_table import PROC, open_files, processes, works_in
 from flask_debuglaunch.redaction import redact
 from flask_debuglaunch.regular_file import read_regular_file
-from flask_debuglaunch.terminal import say
+from flask_debuglaunch.terminal_messages import say
 
 PREFIX = "flask-debuglaunch-notes-"
 

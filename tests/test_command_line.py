@@ -232,7 +232,7 @@ def first_lines(folder: Path, *arguments: str, program: list[str] = MODULE) -> l
 @pytest.mark.skipif(sys.platform != "linux", reason="tells writes apart by a packet for each")
 def test_nothing_of_another_process_comes_into_a_line() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    code = "from flask_debuglaunch.terminal import say; say('it')"
+    code = "from flask_debuglaunch.terminal_messages import say; say('it')"
     with ours, theirs:
         subprocess.run([sys.executable, "-u", "-c", code], stderr=theirs, check=True)
         assert ours.recv(100) == b" * it\n"

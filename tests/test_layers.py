@@ -37,7 +37,7 @@ LAYERS = [
         "server_command",
         "shadowed_modules",
         "start_directory",
-        "terminal",
+        "terminal_messages",
     ],
     ["process_table", "redaction"],
     ["__version__"],

@@ -19,7 +19,7 @@ from typing import Any
 from flask_debuglaunch.configuration.value_origins import Origin, Value, found, shown
 from flask_debuglaunch.deployment.deployed_app import DEFAULT_UMASK, UNKNOWN, Deployed
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.terminal import say
+from flask_debuglaunch.terminal_messages import say
 
 SECONDS = 30.0
 NAMES = ("chdir", "raw_env", "user", "group", "umask", "pythonpath", "wsgi_app")

@@ -15,7 +15,7 @@ from flask_debuglaunch.errors import DebuggerUnavailable, LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.ipc_protocol import Task
 from flask_debuglaunch.startup_banner import listening
-from flask_debuglaunch.terminal import say
+from flask_debuglaunch.terminal_messages import say
 
 ATTACH_SECONDS = 300.0
 """How long a late stop waits for an IDE."""

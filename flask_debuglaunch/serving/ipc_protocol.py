@@ -19,7 +19,7 @@ from flask_debuglaunch.debuggers.join_debug_session import Session
 from flask_debuglaunch.json_dataclasses import decode, encode
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.server.tls import CertificateFiles
-from flask_debuglaunch.terminal import say
+from flask_debuglaunch.terminal_messages import say
 
 LONGEST_MESSAGE = 64 * 1024 * 1024
 """Bytes. The names of a hundred thousand imported files are less."""

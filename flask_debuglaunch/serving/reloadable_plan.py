@@ -15,7 +15,7 @@ from flask_debuglaunch.serving.server.tls import certificate_of
 from flask_debuglaunch.serving.watching.watch_rules import watched_for
 from flask_debuglaunch.serving.watching.watched_files import unmatched_patterns
 from flask_debuglaunch.serving.working_directory import WorkingDirectory
-from flask_debuglaunch.terminal import say
+from flask_debuglaunch.terminal_messages import say
 
 
 class ReloadablePlan:

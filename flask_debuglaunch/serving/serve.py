@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from flask_debuglaunch.serving.installed_flask import require_flask
 from flask_debuglaunch.serving.processes.signals_and_orphans import below_init, needs_init
 from flask_debuglaunch.serving.terminal_modes import terminal_restored
 from flask_debuglaunch.startup_banner import banner
-from flask_debuglaunch.terminal import fill_standard_descriptors, say
+from flask_debuglaunch.terminal_messages import say
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -73,7 +74,7 @@ def serve(
 def _serve(
     plan: Plan, app: WSGIApplication | None, resolve: Callable[[], Plan] | None, why: str
 ) -> int:
-    fill_standard_descriptors()
+    _fill_standard_descriptors()
     drop_stale_variables()
     for line in (*banner(plan, why), *plan.notes):
         say(line)
@@ -86,3 +87,14 @@ def _serve(
 
     with terminal_restored():
         return serve_here(plan, app)
+
+
+def _fill_standard_descriptors() -> None:
+    """Open those of 0, 1 and 2 that are closed (`2>&-`): else the next file or socket gets the
+    number, and what a child prints goes into that."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            os.set_inheritable(nowhere, True)

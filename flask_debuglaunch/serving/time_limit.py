@@ -10,7 +10,7 @@ from types import TracebackType
 
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.attach_debugger import debugger_of
-from flask_debuglaunch.terminal import say
+from flask_debuglaunch.terminal_messages import say
 
 NOTICE_SECONDS = 60.0
 """So long before the end it is said; half the time where that is shorter."""

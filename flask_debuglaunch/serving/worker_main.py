@@ -76,7 +76,7 @@ from flask_debuglaunch.serving.watching.files_used_by_app import (
     tell_of_writes,
     template_folders,
 )
-from flask_debuglaunch.terminal import say
+from flask_debuglaunch.terminal_messages import say
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -19,7 +19,7 @@ from flask_debuglaunch.serving.attach_debugger import (
     started_by_app,
     stop_late,
 )
-from flask_debuglaunch.terminal import say
+from flask_debuglaunch.terminal_messages import say
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment

@@ -35,7 +35,7 @@ from flask_debuglaunch.serving.ipc_protocol import (
 from flask_debuglaunch.serving.preloading.preloaded_modules import PreloadedModules
 from flask_debuglaunch.serving.processes.signals_and_orphans import lifeline, tie_to
 from flask_debuglaunch.start_directory import START_DIRECTORY
-from flask_debuglaunch.terminal import say
+from flask_debuglaunch.terminal_messages import say
 
 
 @dataclass(frozen=True)

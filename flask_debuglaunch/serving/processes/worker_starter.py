@@ -37,7 +37,7 @@ from flask_debuglaunch.serving.processes.process_handles import (
 from flask_debuglaunch.serving.processes.project_module_servers import ModuleServers
 from flask_debuglaunch.serving.processes.spawn_interpreter import own_command
 from flask_debuglaunch.serving.watching.file_signature import Signature, signature
-from flask_debuglaunch.terminal import say
+from flask_debuglaunch.terminal_messages import say
 
 MAX_LEFT_OUT = 20
 """So many packages may spoil a fork server, one after the other, before it is given up."""

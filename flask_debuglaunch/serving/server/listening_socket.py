@@ -13,7 +13,7 @@ from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Decision, Plan
 from flask_debuglaunch.port_owner import owner_of_port
 from flask_debuglaunch.startup_banner import tunnel_command
-from flask_debuglaunch.terminal import say
+from flask_debuglaunch.terminal_messages import say
 
 _ADDRESS_HINT = "Give an address of this machine, such as 127.0.0.1, with --host"
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}

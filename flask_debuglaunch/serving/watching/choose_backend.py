@@ -13,7 +13,7 @@ from flask_debuglaunch.serving.watching.polling_backend import (
     Recent,
     polled_from_the_start,
 )
-from flask_debuglaunch.terminal import say
+from flask_debuglaunch.terminal_messages import say
 
 
 class Events(Protocol):

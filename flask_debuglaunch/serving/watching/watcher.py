@@ -19,7 +19,7 @@ from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching.choose_backend import BestEvents, Events
 from flask_debuglaunch.serving.watching.watch_rules import WatchRules
 from flask_debuglaunch.serving.watching.watched_files import MAX_DEPTH, MAX_FOLDERS, WatchedFiles
-from flask_debuglaunch.terminal import say
+from flask_debuglaunch.terminal_messages import say
 
 SETTLE_SECONDS = 0.005
 """After the save of a file, see for so long whether there is more to come ("Save All")."""

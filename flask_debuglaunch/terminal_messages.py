@@ -52,14 +52,3 @@ def _shows_colours(stream: TextIO) -> bool:
         return True
     # Windows' old consoles would show the codes.
     return stream.isatty() and os.environ.get("TERM") != "dumb" and sys.platform != "win32"
-
-
-def fill_standard_descriptors() -> None:
-    """Open those of 0, 1 and 2 that are closed (`2>&-`): else the next file or socket gets the
-    number, and what a child prints goes into that."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            nowhere = os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
-            os.set_inheritable(nowhere, True)
