@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from flask_debuglaunch.detect_environment import observe
 from flask_debuglaunch.doctor import (
-    account_checks,
     address_checks,
     code_checks,
     configuration_checks,
     debugger_checks,
+    file_permission_checks,
     ide_file_checks,
     machine_checks,
 )
@@ -33,7 +33,7 @@ CHECKS: tuple[Check, ...] = (
     *code_checks.CHECKS,
     *ide_file_checks.CHECKS,
     *machine_checks.CHECKS,
-    *account_checks.CHECKS,
+    *file_permission_checks.CHECKS,
 )
 
 

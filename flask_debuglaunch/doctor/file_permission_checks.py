@@ -3,10 +3,12 @@ needs?"""
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +17,8 @@ from flask_debuglaunch.deployment.run_as_account import account_for
 from flask_debuglaunch.deployment.unix_accounts import Account, access_of
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
-from flask_debuglaunch.doctor.named_paths import named_paths
 from flask_debuglaunch.doctor.project_sources import project_files
+from flask_debuglaunch.regular_file import read_regular_file
 
 SQLITE = (".db", ".sqlite", ".sqlite3")
 READ, WRITE = os.R_OK, os.R_OK | os.W_OK
@@ -31,23 +33,7 @@ WORDS = {
     os.R_OK | os.W_OK | os.X_OK: "write in",
 }
 MOST_NAMED = 5
-
-
-@dataclass(frozen=True)
-class Need:
-    """What the app does with a file; what: `code`, `template`, ..."""
-
-    path: Path
-    mode: int
-    what: str
-
-
-@dataclass(frozen=True)
-class Obstacle:
-    """What is in the way: the file itself, or a folder on the way to it."""
-
-    path: Path
-    mode: int
+_LETTERS = ((os.R_OK, "r"), (os.W_OK, "w"), (os.X_OK, "x"))
 
 
 def _account_access(evidence: Evidence) -> Iterator[Finding]:
@@ -69,13 +55,25 @@ def _account_access(evidence: Evidence) -> Iterator[Finding]:
         yield _finding(account, group)
 
 
+# What the app needs
+
+
+@dataclass(frozen=True)
+class Need:
+    """What the app does with a file; what: `code`, `template`, ..."""
+
+    path: Path
+    mode: int
+    what: str
+
+
 def _needs(evidence: Evidence) -> Iterator[Need]:
     folder = evidence.app_folder.absolute()
     yield Need(folder, ENTER, "the app's folder")
     for path in project_files(folder):
         parts = path.relative_to(folder).parts[:-1]
         if path.suffix in SQLITE:
-            yield from _of_sqlite(path)
+            yield from _needs_of_sqlite(path)
         elif path.is_socket():
             yield Need(path, os.W_OK, "socket")
         elif path.suffix == ".py":
@@ -88,17 +86,17 @@ def _needs(evidence: Evidence) -> Iterator[Need]:
             yield Need(path, READ, "configuration")
     if (folder / "instance").is_dir():
         yield Need(folder / "instance", ENTER | os.W_OK, "instance folder")
-    for one in named_paths(evidence):
-        yield from _of_named(one.kind, one.path.absolute())
+    for one in _named_paths(evidence):
+        yield from _needs_of_named(one.kind, one.path.absolute())
 
 
-def _of_sqlite(path: Path) -> Iterator[Need]:
+def _needs_of_sqlite(path: Path) -> Iterator[Need]:
     """SQLite writes its journal beside the file."""
     yield Need(path, WRITE, "SQLite file")
     yield Need(path.parent, ENTER | os.W_OK, "folder of the SQLite file")
 
 
-def _of_named(kind: str, path: Path) -> Iterator[Need]:
+def _needs_of_named(kind: str, path: Path) -> Iterator[Need]:
     """What is not there yet is made in its folder; where that is not there either, nobody knows."""
     if kind == "socket":
         if path.is_socket():
@@ -106,11 +104,110 @@ def _of_named(kind: str, path: Path) -> Iterator[Need]:
     elif path.is_dir():
         yield Need(path, ENTER | os.W_OK, kind)
     elif kind == "SQLite file" and path.exists():
-        yield from _of_sqlite(path)
+        yield from _needs_of_sqlite(path)
     elif path.exists():
         yield Need(path, os.W_OK, kind)
     elif path.parent.is_dir() and path.parent != Path("/"):
         yield Need(path.parent, ENTER | os.W_OK, f"folder of the {kind}")
+
+
+# What its configuration and its code name: databases, logs, uploads, sockets
+
+
+@dataclass(frozen=True)
+class _NamedPath:
+    """kind: `SQLite file`, `log`, `upload folder`, `socket`."""
+
+    kind: str
+    path: Path
+
+
+def _named_paths(evidence: Evidence) -> Iterator[_NamedPath]:
+    """From the app's block of the YAML, the env files, the environment, and what the code assigns
+    to names in capitals: UPLOAD_FOLDER = "...", app.config["LOG_FILE"] = "..."."""
+    seen: set[tuple[str, str]] = set()
+    for name, text in _named_values(evidence):
+        if (name, text) not in seen:
+            seen.add((name, text))
+            yield from _paths_in(name, text, evidence.app_folder)
+
+
+def _named_values(evidence: Evidence) -> Iterator[tuple[str, str]]:
+    """Names of settings, each with its value."""
+    yield from _values_of_yaml(evidence)
+    yield from {**evidence.settings.variables, **evidence.environ}.items()
+    for source in evidence.sources:
+        if source.tree is not None and re.search(rb"DATABASE|SQL|LOG|UPLOAD|SOCK", source.content):
+            yield from _values_of_code(source.tree)
+
+
+def _values_of_yaml(evidence: Evidence) -> Iterator[tuple[str, str]]:
+    file = evidence.settings.config_file
+    if file is None:
+        return
+    import yaml
+
+    try:
+        content = yaml.safe_load(read_regular_file(file))
+    except (OSError, ValueError, yaml.YAMLError):  # of tags that the app's own loader knows
+        return
+    block = content.get(evidence.settings.block.value) if isinstance(content, Mapping) else None
+    for name, value in block.items() if isinstance(block, Mapping) else ():
+        if isinstance(value, str):
+            yield str(name), value
+
+
+def _values_of_code(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            name, value = _assigned_name(node.targets[0]), node.value
+        elif isinstance(node, ast.keyword) and node.arg:  # from_mapping(UPLOAD_FOLDER=...)
+            name, value = node.arg, node.value
+        else:
+            continue
+        text = value.value if isinstance(value, ast.Constant) else None
+        if name and name.isupper() and isinstance(text, str):
+            yield name, text
+
+
+def _assigned_name(target: ast.expr) -> str | None:
+    if isinstance(target, ast.Name):
+        return target.id
+    if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
+        return str(target.slice.value)
+    return None
+
+
+def _paths_in(name: str, text: str, folder: Path) -> Iterator[_NamedPath]:
+    words = set(re.split(r"[^A-Z]+", name.upper()))
+    if found := re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+).*", text):
+        # A relative one is below the instance folder (Flask-SQLAlchemy), or below the app's.
+        instance = folder / "instance"
+        base = folder if (folder / found[1]).exists() or not instance.is_dir() else instance
+        yield _NamedPath("SQLite file", base / found[1])
+    elif text.startswith(("unix:/", "unix:///")):
+        yield _NamedPath("socket", Path("/" + text.removeprefix("unix:").lstrip("/")))
+    elif "://" in text or not re.search(r"[/.]|^[\w-]+$", text) or "\n" in text:
+        return
+    elif words & {"UPLOAD", "UPLOADS"} and words & {"FOLDER", "DIR", "PATH", "DEST", "DIRECTORY"}:
+        yield _NamedPath("upload folder", folder / text)
+    elif words & {"LOG", "LOGS", "LOGGING"} and words & {"FILE", "FOLDER", "DIR", "PATH"}:
+        yield _NamedPath("log", folder / text)
+    elif text.endswith(SQLITE):
+        yield _NamedPath("SQLite file", folder / text)
+    elif text.endswith(".sock"):
+        yield _NamedPath("socket", folder / text)
+
+
+# What is in the way
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """What is in the way: the file itself, or a folder on the way to it."""
+
+    path: Path
+    mode: int
 
 
 def _blocked(account: Account, needs: Sequence[Need]) -> dict[Obstacle, list[Need]]:
@@ -128,6 +225,9 @@ def _blocked(account: Account, needs: Sequence[Need]) -> dict[Obstacle, list[Nee
             known, others = blocked.get(path, (0, []))
             blocked[path] = (known | mode, [*others, need])
     return {Obstacle(path, mode): ones for path, (mode, ones) in blocked.items()}
+
+
+# What is said of it, and what mends it
 
 
 def _finding(account: Account, group: Sequence[tuple[Obstacle, list[Need]]]) -> Finding:
@@ -176,8 +276,6 @@ def _letters(mode: int, is_whole_folder: bool) -> str:
     letters = "".join(letter for bit, letter in _LETTERS if mode & bit)
     return letters.replace("x", "X") if is_whole_folder else letters
 
-
-_LETTERS = ((os.R_OK, "r"), (os.W_OK, "w"), (os.X_OK, "x"))
 
 CHECKS = (
     Check(
