@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from flask_debuglaunch.detect_environment import observe
 from flask_debuglaunch.doctor import (
-    address_checks,
     code_checks,
     configuration_checks,
     debugger_checks,
     file_permission_checks,
     ide_file_checks,
     machine_checks,
+    port_checks,
 )
 from flask_debuglaunch.doctor.breakpoint_checks import Line, findings_for, parse_line
 from flask_debuglaunch.doctor.doctor_report import Diagnosis
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CHECKS: tuple[Check, ...] = (
     *configuration_checks.CHECKS,
     *debugger_checks.CHECKS,
-    *address_checks.CHECKS,
+    *port_checks.CHECKS,
     *code_checks.CHECKS,
     *ide_file_checks.CHECKS,
     *machine_checks.CHECKS,
