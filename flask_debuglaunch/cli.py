@@ -212,16 +212,16 @@ def doctor(
 
     With FILE:LINE for that very line: `doctor shop/views.py:12`.
     """
-    from flask_debuglaunch.doctor import doctor_report, run_checks
+    from flask_debuglaunch.doctor import findings, run_checks
 
     if dry_run and not fix:
         raise click.UsageError("--dry-run goes with --fix: it shows what --fix would write", ctx)
     evidence = run_checks.gather(lambda: _plan(ctx, flags), _environ_of_user(ctx))
     diagnosis = run_checks.diagnose(evidence, place, import_app=import_app)
     if as_json:
-        _print_json(doctor_report.as_json(diagnosis, place))
+        _print_json(findings.as_json(diagnosis, place))
     else:
-        click.echo(doctor_report.as_text(diagnosis, place, verbose=verbose))
+        click.echo(findings.as_text(diagnosis, place, verbose=verbose))
     if fix:
         from flask_debuglaunch.ides import change_report, generate_files
 
@@ -230,7 +230,7 @@ def doctor(
             generate_files.write(repairs)
         mode = "diff" if dry_run else None
         click.echo(change_report.text(repairs.changes, mode), nl=False, err=as_json)
-    ctx.exit(doctor_report.exit_status(diagnosis, strict=strict))
+    ctx.exit(findings.exit_status(diagnosis, strict=strict))
 
 
 def _print_json(value: Any) -> None:

@@ -1,11 +1,13 @@
-"""What a check finds, and what a check is."""
+"""What a check is, what it finds, and how the doctor says it: as text, as JSON, as exit status."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from flask_debuglaunch.redaction import redact
 
 if TYPE_CHECKING:
     from flask_debuglaunch.doctor.evidence import Evidence
@@ -48,3 +50,64 @@ class Check:
     cause: str
     cure: str
     look: Callable[[Evidence], Iterator[Finding]]
+
+
+Diagnosis = Sequence[tuple[str, Finding]]
+"""Each finding with the name of its check."""
+
+
+# How it is said
+
+JSON_SCHEMA = 1  # the number changes when a name or a meaning does, not when one is added
+
+
+def as_text(diagnosis: Diagnosis, place: str | None, *, verbose: bool) -> str:
+    """The findings that matter, and last the sentence that answers. place: FILE:LINE, if asked."""
+    shown = [one for _, one in diagnosis if verbose or one.level is not Level.OK]
+    return redact(
+        "\n".join([*(line for one in shown for line in _lines(one)), _answer(diagnosis, place)])
+    )
+
+
+def _lines(finding: Finding) -> Iterator[str]:
+    where = f" ({finding.where})" if finding.where else ""
+    yield f"{finding.level.value}: {finding.what}{where}"
+    if finding.fix:
+        yield f"    fix: {finding.fix}"
+
+
+def _answer(diagnosis: Diagnosis, place: str | None) -> str:
+    subject = f"a breakpoint in {place}" if place else "a breakpoint of the app"
+    levels = [one.level for _, one in diagnosis]
+    errors, warnings = levels.count(Level.ERROR), levels.count(Level.WARNING)
+    counts = ((errors, "reason"), (warnings, "possible reason"))
+    found = " and ".join(_count(number, noun) for number, noun in counts if number)
+    return f"{found or 'No reason'} found why {subject} would not hit"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number > 1 else ''}"
+
+
+def as_json(diagnosis: Diagnosis, place: str | None) -> dict[str, Any]:
+    """What `doctor --json` prints."""
+    return {
+        "schema": JSON_SCHEMA,
+        "answer": _answer(diagnosis, place),
+        "findings": [
+            {
+                "check": name,
+                "level": one.level.value,
+                "what": redact(one.what),
+                "where": redact(one.where),
+                "fix": redact(one.fix),
+            }
+            for name, one in diagnosis
+        ],
+    }
+
+
+def exit_status(diagnosis: Diagnosis, *, strict: bool) -> int:
+    """1 if there is an error, or with strict a warning; else 0."""
+    bad = (Level.ERROR, Level.WARNING) if strict else (Level.ERROR,)
+    return int(any(one.level in bad for _, one in diagnosis))

@@ -1,4 +1,4 @@
-"""Can the IDE and the app meet, and can the app be served?
+"""The debug port and the app's: can the IDE and the app meet, and can the app be served?
 
 Nothing is connected to: whoever connects to a debug port takes the IDE's place there.
 """

@@ -17,9 +17,8 @@ from flask_debuglaunch.doctor import (
     port_checks,
 )
 from flask_debuglaunch.doctor.breakpoint_checks import Line, findings_for, parse_line
-from flask_debuglaunch.doctor.doctor_report import Diagnosis
 from flask_debuglaunch.doctor.evidence import Evidence
-from flask_debuglaunch.doctor.findings import Check, Finding
+from flask_debuglaunch.doctor.findings import Check, Diagnosis, Finding
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 
