@@ -16,8 +16,7 @@ from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Finding, Level
 from flask_debuglaunch.doctor.ide_file_checks import MODULE, configurations_of
-from flask_debuglaunch.doctor.project_sources import Source
-from flask_debuglaunch.doctor.spelling_on_disk import MINDS_CASE, spelt_on_disk, without_case
+from flask_debuglaunch.doctor.source_tree import MINDS_CASE, Source, spelt_on_disk, without_case
 from flask_debuglaunch.errors import LaunchError
 
 START_SECONDS = 0.05

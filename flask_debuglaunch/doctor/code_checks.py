@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
-from flask_debuglaunch.doctor.project_sources import Source
+from flask_debuglaunch.doctor.source_tree import Source
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from flask_debuglaunch.configuration.setting_types import Patterns
 from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence, files_of_app
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
-from flask_debuglaunch.doctor.spelling_on_disk import MINDS_CASE, spelt_on_disk
+from flask_debuglaunch.doctor.source_tree import MINDS_CASE, spelt_on_disk
 from flask_debuglaunch.serving.app.app_finder import SEARCHED_FILES
 
 

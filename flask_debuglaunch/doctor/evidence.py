@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,9 +13,9 @@ from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.debuggers.debugger_interface import Debugger
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
 from flask_debuglaunch.detect_environment import Facts
-from flask_debuglaunch.doctor.project_sources import Project, Source, look_at
-from flask_debuglaunch.doctor.running_launchers import RunningLauncher, launchers_of
+from flask_debuglaunch.doctor.source_tree import Project, Source, look_at
 from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.process_table import PROC, processes, works_in
 from flask_debuglaunch.serving.app.app_finder import Target, find_target
 
 
@@ -79,3 +80,64 @@ def files_of_app(path: Path) -> Iterator[Path]:
     """The files that the name of an app may stand for: shop/web.py, shop/web and shop.web."""
     for one in (path, path.parent.joinpath(*path.name.removesuffix(".py").split("."))):
         yield from (one, one.parent / f"{one.name}.py", one / "__init__.py")
+
+
+# Running launchers, by the table of processes
+
+
+@dataclass(frozen=True)
+class RunningLauncher:
+    """pid: the supervisor's. app_began: when it, or the newest of its children, was started, in
+    seconds since the epoch: what was saved before is what runs."""
+
+    pid: int
+    app_began: float
+
+
+def launchers_of(folder: Path) -> tuple[RunningLauncher, ...]:
+    """Those that serve the folder; empty where the system has no such table."""
+    return tuple(_launchers_of(folder))
+
+
+def _launchers_of(folder: Path) -> Iterator[RunningLauncher]:
+    found = (int(one.name) for one in processes() if _is_launcher(one, folder))
+    ours = {pid for pid in found if pid != os.getpid()}
+    parents = {pid: _parent_and_start(pid) for pid in ours}
+    for pid, stat in parents.items():
+        if stat is None or stat[0] in ours:
+            continue
+        family = [child for child in ours if pid in _ancestors(child, parents)]
+        began = max(one[1] for child in family if (one := parents[child]) is not None)
+        yield RunningLauncher(pid, began)
+
+
+def _is_launcher(process: Path, folder: Path) -> bool:
+    try:
+        arguments = (process / "cmdline").read_bytes().decode(errors="replace")
+    except OSError:  # another user's, or gone
+        return False
+    return _starts_us(arguments) and works_in(process, folder)
+
+
+def _starts_us(arguments: str) -> bool:
+    words = arguments.split("\0")
+    others = ("doctor", "explain", "init", "ide", "schema")
+    names = ("flask_debuglaunch", "flask-debuglaunch", "debuglaunch")
+    named = next((index for index, one in enumerate(words) if Path(one).name in names), None)
+    return named is not None and not set(words[named + 1 : named + 2]) & set(others)
+
+
+def _parent_and_start(pid: int) -> tuple[int, float] | None:
+    """The parent's number, and the time of the start."""
+    try:
+        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        booted = time.time() - float((PROC / "uptime").read_text().split()[0])
+    except OSError:
+        return None
+    return int(fields[1]), booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def _ancestors(pid: int, parents: dict[int, tuple[int, float] | None]) -> Iterator[int]:
+    while (stat := parents.get(pid)) is not None:
+        yield pid
+        pid = stat[0]

@@ -17,7 +17,7 @@ from flask_debuglaunch.deployment.run_as_account import account_for
 from flask_debuglaunch.deployment.unix_accounts import Account, access_of
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
-from flask_debuglaunch.doctor.project_sources import project_files
+from flask_debuglaunch.doctor.source_tree import project_files
 from flask_debuglaunch.regular_file import read_regular_file
 
 SQLITE = (".db", ".sqlite", ".sqlite3")

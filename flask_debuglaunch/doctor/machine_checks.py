@@ -10,7 +10,7 @@ from pathlib import Path
 from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
-from flask_debuglaunch.doctor.project_sources import MOST_FILES
+from flask_debuglaunch.doctor.source_tree import MOST_FILES
 from flask_debuglaunch.installed_versions import installed_version, written
 from flask_debuglaunch.plan import is_loopback
 from flask_debuglaunch.serving.watching.polling_backend import (

@@ -1,9 +1,11 @@
-"""The project's own Python files, read and parsed only as far as a check needs it."""
+"""The project's source tree on disk: its files, read and parsed only as far as a check needs it,
+and how their names are spelt."""
 
 from __future__ import annotations
 
 import ast
 import os
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -97,3 +99,35 @@ def _is_the_projects(folder: Path) -> bool:
     name = folder.name
     is_environment = os.path.exists(folder / "pyvenv.cfg")
     return not (name.startswith(".") or name in NOT_THE_PROJECTS or is_environment)
+
+
+# Upper and lower case, on a file system that takes either (Windows, macOS, FAT, WSL's drvfs)
+
+# Python's import does so on every file system, but for PYTHONCASEOK.
+MINDS_CASE = "Python minds upper and lower case, and finds no such module"
+
+
+def spelt_on_disk(path: Path) -> Path:
+    """The absolute path, with each name as its folder has it; links are not followed.
+
+    Not `realpath`, which corrects the case on Windows alone.
+    """
+    absolute = Path(os.path.abspath(path))
+    spelt = Path(absolute.anchor)
+    for name in absolute.parts[1:]:
+        spelt /= _spelt(spelt, name)
+    return spelt
+
+
+def without_case(name: str) -> str:
+    """The same for all names that differ in case alone (on macOS, accents may stand apart)."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _spelt(folder: Path, name: str) -> str:
+    try:
+        present = os.listdir(folder)
+    except OSError:  # this user can't look into it
+        return name
+    alike = (one for one in present if without_case(one) == without_case(name))
+    return name if name in present else next(alike, name)
