@@ -64,8 +64,8 @@ from flask_debuglaunch.serving.supervisor_states import (
 )
 from flask_debuglaunch.serving.terminal_modes import TerminalModes
 from flask_debuglaunch.serving.time_limit import TIME_UP
+from flask_debuglaunch.serving.watching.file_signature import forget_bytecode
 from flask_debuglaunch.serving.watching.files_used_by_app import OwnWrites
-from flask_debuglaunch.serving.watching.stale_bytecode import forget_bytecode
 from flask_debuglaunch.serving.watching.watcher import Watcher
 from flask_debuglaunch.terminal_messages import say
 

@@ -1,7 +1,11 @@
-"""What of a file tells whether it is still the same."""
+"""What of a file tells whether it is still the same: to us, and to Python, which looks less closely
+before it runs the bytecode that it has kept.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
 from collections.abc import Collection, Iterable, Mapping
 from operator import attrgetter
@@ -41,3 +45,16 @@ def signatures(files: Iterable[str]) -> dict[str, Signature | None]:
 def changed_since(before: Mapping[str, Signature | None]) -> frozenset[str]:
     """Those of the files that may differ from what they were."""
     return frozenset(file for file, was in before.items() if signature(file) != was)
+
+
+def forget_bytecode(files: Iterable[str]) -> None:
+    """Remove the cached bytecode of changed files.
+
+    Python takes it for fresh if the source's size and its time in whole seconds are the same
+    (importlib's SourceLoader): two saves within a second, the second with as many letters, and the
+    first one's code would run. A reload by the second never met that; ours is faster.
+    """
+    for file in files:
+        if file.endswith(".py"):
+            with contextlib.suppress(OSError, NotImplementedError):
+                os.remove(importlib.util.cache_from_source(file))
