@@ -19,9 +19,9 @@ from flask_debuglaunch.serving.app.app_finder import (
     without_our_frames,
 )
 from flask_debuglaunch.serving.app.environ_for_app import set_for_app
-from flask_debuglaunch.serving.app.error_relay import relay_import_error
 from flask_debuglaunch.serving.app.server_calls_in_app import let_others_serve, serving_ignored
 from flask_debuglaunch.serving.app.traceback_patch import look_only_in_imported_packages
+from flask_debuglaunch.serving.app.unhandled_errors import relay_import_error
 from flask_debuglaunch.serving.attach_debugger import debugger_of
 from flask_debuglaunch.terminal_messages import say
 

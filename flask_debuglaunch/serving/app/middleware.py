@@ -41,7 +41,7 @@ def around(app: WSGIApplication, plan: Plan) -> WSGIApplication:
 
 def _with_relay(app: WSGIApplication, plan: Plan) -> WSGIApplication:
     """To an external debugger; in debug mode it can also be had to stop later."""
-    from flask_debuglaunch.serving.app.error_relay import relay_errors
+    from flask_debuglaunch.serving.app.unhandled_errors import relay_errors
 
     # The plan's own decision is off where it knows of no external debugger.
     mode = plan.stop_on_errors if plan.is_external else plan.settings.stop_on_errors

@@ -26,8 +26,8 @@ from werkzeug.wrappers import Request, Response
 from flask_debuglaunch.debuggers.debugger_interface import PathMappings
 from flask_debuglaunch.editor_links import EDITORS, editor_of_terminal
 from flask_debuglaunch.serving.app.app_finder import without_our_frames
-from flask_debuglaunch.serving.app.expected_errors import is_expected
 from flask_debuglaunch.serving.app.local_clients import LocalClients
+from flask_debuglaunch.serving.app.unhandled_errors import is_expected
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

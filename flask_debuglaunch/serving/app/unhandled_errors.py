@@ -19,6 +19,11 @@ with a 5xx, the error is unhandled. Flask-RESTX and Flask-RESTful send the signa
 Of a group of errors (a TaskGroup's, Flask 3.2's of failing teardown functions) each member is
 shown where it was raised: the group itself was raised where they met.
 
+Some errors are none: servers and protocols raise them on purpose, to be dropped by the server. At
+the end of each websocket engineio (Flask-SocketIO) and flask-sock raise ConnectionError, under
+gunicorn StopIteration, so that the server sends no second response. Werkzeug's server drops a
+ConnectionError or a TimeoutError of any request (WSGIRequestHandler.run_wsgi).
+
 STOP_ON_ERRORS chooses: "unhandled" is all of these, "all" also stops at what an error handler of
 the app takes (HTTP errors excepted), "off" stops at nothing.
 """
@@ -29,14 +34,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from flask import Flask, got_request_exception, request_started
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from flask_debuglaunch.debuggers.debugger_interface import Debugger
-from flask_debuglaunch.serving.app.expected_errors import is_expected
+from flask_debuglaunch.serving.app.module_origins import is_installed
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -234,3 +240,38 @@ class _Response:
             raise
         finally:
             self._relay.forget_shown()
+
+
+# Errors that are none
+
+ENDS_OF_A_CONNECTION = (ConnectionError, TimeoutError, StopIteration)
+
+
+def is_expected(error: BaseException) -> bool:
+    """Has it left the app only to tell the server that this connection is over?
+
+    Not so where the app's own code raised it, or called what did: its database is not there.
+    """
+    if isinstance(error, ClientDisconnected):
+        return True
+    return isinstance(error, ENDS_OF_A_CONNECTION) and not any(_of_the_apps_own(error))
+
+
+def _of_the_apps_own(error: BaseException) -> Iterator[FrameType]:
+    trace = error.__traceback__
+    while trace is not None:
+        frame, trace = trace.tb_frame, trace.tb_next
+        # A middleware of the app's only hands on what comes from inside.
+        hands_on = _is_wsgi_call(frame) and trace is not None
+        if not hands_on and not _is_installed(frame):
+            yield frame
+
+
+def _is_wsgi_call(frame: FrameType) -> bool:
+    code = frame.f_code
+    return "start_response" in code.co_varnames[: code.co_argcount]
+
+
+def _is_installed(frame: FrameType) -> bool:
+    file = frame.f_code.co_filename
+    return file.startswith("<frozen ") or is_installed(file)
