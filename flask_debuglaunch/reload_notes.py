@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from flask_debuglaunch.process_table import PROC, open_files, processes, works_in
+from flask_debuglaunch.procfs import PROC, open_files, processes, works_in
 from flask_debuglaunch.redaction import redact
 from flask_debuglaunch.regular_file import read_regular_file
 from flask_debuglaunch.terminal_messages import say

@@ -32,14 +32,13 @@ LAYERS = [
         "json_dataclasses",
         "installed_versions",
         "native_threads",
-        "port_owner",
         "regular_file",
         "server_command",
         "shadowed_modules",
         "start_directory",
         "terminal_messages",
     ],
-    ["process_table", "redaction"],
+    ["procfs", "redaction"],
     ["__version__"],
 ]
 # The same inside serving, the largest room.

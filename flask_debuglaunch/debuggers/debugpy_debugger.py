@@ -19,7 +19,7 @@ from flask_debuglaunch.debuggers.ide_debug_server import IdeServer
 from flask_debuglaunch.debuggers.join_debug_session import children_left_alone
 from flask_debuglaunch.debuggers.pydevd_base import PydevdBase
 from flask_debuglaunch.errors import DebuggerUnavailable
-from flask_debuglaunch.port_owner import owner_of_port
+from flask_debuglaunch.procfs import owner_of_port
 
 if TYPE_CHECKING:
     import socket

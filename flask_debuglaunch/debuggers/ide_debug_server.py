@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint
 from flask_debuglaunch.errors import DebuggerUnavailable
-from flask_debuglaunch.port_owner import owner_of_port
+from flask_debuglaunch.procfs import owner_of_port
 
 if TYPE_CHECKING:
     import socket

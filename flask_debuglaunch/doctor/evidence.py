@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +14,7 @@ from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
 from flask_debuglaunch.detect_environment import Facts
 from flask_debuglaunch.doctor.source_tree import Project, Source, look_at
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.process_table import PROC, processes, works_in
+from flask_debuglaunch.procfs import parent_and_start, processes, works_in
 from flask_debuglaunch.serving.app.app_finder import Target, find_target
 
 
@@ -102,7 +101,7 @@ def launchers_of(folder: Path) -> tuple[RunningLauncher, ...]:
 def _launchers_of(folder: Path) -> Iterator[RunningLauncher]:
     found = (int(one.name) for one in processes() if _is_launcher(one, folder))
     ours = {pid for pid in found if pid != os.getpid()}
-    parents = {pid: _parent_and_start(pid) for pid in ours}
+    parents = {pid: parent_and_start(pid) for pid in ours}
     for pid, stat in parents.items():
         if stat is None or stat[0] in ours:
             continue
@@ -125,16 +124,6 @@ def _starts_us(arguments: str) -> bool:
     names = ("flask_debuglaunch", "flask-debuglaunch", "debuglaunch")
     named = next((index for index, one in enumerate(words) if Path(one).name in names), None)
     return named is not None and not set(words[named + 1 : named + 2]) & set(others)
-
-
-def _parent_and_start(pid: int) -> tuple[int, float] | None:
-    """The parent's number, and the time of the start."""
-    try:
-        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        booted = time.time() - float((PROC / "uptime").read_text().split()[0])
-    except OSError:
-        return None
-    return int(fields[1]), booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def _ancestors(pid: int, parents: dict[int, tuple[int, float] | None]) -> Iterator[int]:

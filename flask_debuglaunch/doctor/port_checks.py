@@ -12,7 +12,7 @@ from flask_debuglaunch.debuggers.pydevd_base import PydevdBase
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.plan import is_loopback
-from flask_debuglaunch.port_owner import PortOwner, is_met_elsewhere, owner_of_port
+from flask_debuglaunch.procfs import PortOwner, is_met_elsewhere, owner_of_port
 
 # The programs in which an IDE's debug server runs, by their process names.
 IDE_PROCESSES = ("java", "eclipse", "pycharm", "idea", "liclipse", "aptana", "studio", "webstorm")

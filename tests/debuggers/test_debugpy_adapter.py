@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_debuglaunch.port_owner import PortOwner, owner_of_port
+from flask_debuglaunch.procfs import PortOwner, owner_of_port
 from flask_debuglaunch.serving.attach_debugger import LISTEN_AGAIN
 
 from ..support.dap import Editor

@@ -11,7 +11,7 @@ from typing import Any
 from flask_debuglaunch import fix_commands
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Decision, Plan
-from flask_debuglaunch.port_owner import owner_of_port
+from flask_debuglaunch.procfs import owner_of_port
 from flask_debuglaunch.startup_banner import tunnel_command
 from flask_debuglaunch.terminal_messages import say
 

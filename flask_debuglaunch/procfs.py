@@ -1,16 +1,58 @@
-"""Which process listens on a TCP port of this machine, as far as the system tells (Linux).
+"""Linux's proc(5): the processes of this machine, and which of them listens on a TCP port. It tells
+nothing where the system has none.
 
-The kernel's tables, proc(5), are read and nothing is connected to: a debug port takes whoever
-connects for its IDE.
+It is read by hand, not by psutil, which is compiled: a container gets the launcher as files that
+any Python can run.
 """
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flask_debuglaunch.process_table import PROC, open_files, processes
+PROC = Path("/proc")
+
+
+def processes() -> Iterator[Path]:
+    """The entry of each, by the name of its number."""
+    return PROC.glob("[0-9]*")
+
+
+def works_in(process: Path, folder: Path) -> bool:
+    """Is that its working folder? No, where it is another user's, or gone."""
+    try:
+        return Path(os.readlink(process / "cwd")) == folder
+    except OSError:
+        return False
+
+
+def open_files(process: Path) -> Iterator[tuple[Path, str]]:
+    """What it holds open: the entry, which can be opened, and the name. None of another user's."""
+    try:
+        for descriptor in (process / "fd").iterdir():
+            yield descriptor, os.readlink(descriptor)
+    except OSError:  # or it is gone
+        return
+
+
+def parent_and_start(pid: int) -> tuple[int, float] | None:
+    """The parent's number, and when the process was started, in seconds since the epoch.
+    None where it is gone."""
+    try:
+        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        booted = time.time() - float((PROC / "uptime").read_text().split()[0])
+    except OSError:
+        return None
+    return int(fields[1]), booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+# Who listens on a port
+#
+# The kernel's tables are read and nothing is connected to: a debug port takes whoever connects for
+# its IDE.
 
 LISTEN, ESTABLISHED = "0A", "01"
 """States of a TCP socket."""
@@ -33,7 +75,7 @@ class PortOwner:
 
 
 def owner_of_port(port: int) -> PortOwner | None:
-    """Who listens on the port; None if nobody does, or the system does not tell."""
+    """Who listens on the port of this machine; None if nobody does, or the system does not tell."""
     inodes = {one.inode for one in _tcp_sockets() if one.state == LISTEN and one.port == port}
     if not inodes:
         return None
