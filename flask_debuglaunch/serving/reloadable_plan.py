@@ -14,7 +14,6 @@ from flask_debuglaunch.serving.server.listening_socket import bind, say_address
 from flask_debuglaunch.serving.server.tls import certificate_of
 from flask_debuglaunch.serving.watching.watch_rules import watched_for
 from flask_debuglaunch.serving.watching.watched_files import unmatched_patterns
-from flask_debuglaunch.serving.working_directory import WorkingDirectory
 from flask_debuglaunch.terminal_messages import say
 
 
@@ -90,3 +89,29 @@ class ReloadablePlan:
 
 def _address(plan: Plan) -> tuple[str, int]:
     return plan.host.value, plan.port.value
+
+
+class WorkingDirectory:
+    """The folder that the launcher was started in, also when it is removed and put back.
+
+    Known by its name: a `git switch` may have put another folder in its place.
+    """
+
+    def __init__(self) -> None:
+        """Raises FileNotFoundError if it has been deleted."""
+        self._path = os.getcwd()
+
+    def is_replaced(self) -> bool:
+        """Is it gone, or another one than this process is in?"""
+        try:
+            return not os.path.samefile(os.curdir, self._path)
+        except OSError:
+            return True
+
+    def enter(self) -> bool:
+        """Be in the folder that has its name now; returns False if there is none."""
+        try:
+            os.chdir(self._path)
+        except OSError:
+            return False
+        return True
