@@ -16,7 +16,7 @@ from flask_debuglaunch.ides.ide_interface import (
     refuse_in_name,
     unless_there,
 )
-from flask_debuglaunch.ides.merge_arguments import Word, merged_line
+from flask_debuglaunch.ides.launch_arguments import Word, merged_line
 
 SCRIPT = "eclipse_launch.py"
 ENCODING_FILE = ".settings/org.eclipse.core.resources.prefs"

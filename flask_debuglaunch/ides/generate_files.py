@@ -15,7 +15,7 @@ from flask_debuglaunch.editor_links import editor_of_terminal
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.ides.ide_interface import File, Project, Refused
 from flask_debuglaunch.ides.known_ides import FOR_CONTAINERS, IDE_OF, IDES
-from flask_debuglaunch.ides.shareable_flags import shareable_flags
+from flask_debuglaunch.ides.launch_arguments import shareable_flags
 from flask_debuglaunch.ides.workspace_folder import repository_above, workspace_folder
 from flask_debuglaunch.project_files import Change, apply, read
 

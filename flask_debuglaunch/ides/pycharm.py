@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from flask_debuglaunch.ides.containers.attach_target import AttachTarget, attach_target
 from flask_debuglaunch.ides.ide_interface import MODULE, NOT_IN_XML, File, Project, refuse_in_name
-from flask_debuglaunch.ides.merge_arguments import Word, merged_line
+from flask_debuglaunch.ides.launch_arguments import Word, merged_line
 
 FOLDER = "$PROJECT_DIR$"
 

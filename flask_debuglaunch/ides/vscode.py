@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from flask_debuglaunch.ides.containers.attach_target import AttachTarget, attach_target
 from flask_debuglaunch.ides.ide_interface import MODULE, File, Project, Refused, refuse_in_name
-from flask_debuglaunch.ides.merge_arguments import merged
+from flask_debuglaunch.ides.launch_arguments import merged
 
 LAUNCH_JSON = ".vscode/launch.json"
 TASKS_JSON = ".vscode/tasks.json"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flask_debuglaunch.cli import run
 from flask_debuglaunch.ides.eclipse import quoted as quoted_for_eclipse
 from flask_debuglaunch.ides.eclipse import split as split_for_eclipse
-from flask_debuglaunch.ides.merge_arguments import edits, merged, merged_line
+from flask_debuglaunch.ides.launch_arguments import edits, merged, merged_line
 from flask_debuglaunch.ides.pycharm import quoted as quoted_for_pycharm
 from flask_debuglaunch.ides.pycharm import split as split_for_pycharm
 from tests.ides.argument_splitting import as_pycharm, as_pydev
