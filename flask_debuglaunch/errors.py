@@ -1,4 +1,4 @@
-"""Errors that are shown to the user as one message, without a traceback."""
+"""Errors that are shown to the user as one message, without a traceback, and the hints in them."""
 
 from __future__ import annotations
 
@@ -38,3 +38,8 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
     """The end of a message on an unknown name: ". Did you mean PORT?"."""
     near = nearest(name, known)
     return f". Did you mean {near}?" if near else otherwise
+
+
+def another_port(flag: str, taken: int) -> str:
+    """The flag with a port beside the one that is taken."""
+    return f"{flag} {taken + 1 if taken < 65535 else taken - 1}"

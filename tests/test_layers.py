@@ -28,9 +28,8 @@ LAYERS = [
     [
         "editor_links",
         "errors",
-        "fix_commands",
         "json_dataclasses",
-        "installed_versions",
+        "installed_packages",
         "native_threads",
         "regular_file",
         "server_command",

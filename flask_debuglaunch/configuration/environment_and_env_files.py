@@ -20,7 +20,7 @@ from flask_debuglaunch.configuration.settings import (
 )
 from flask_debuglaunch.configuration.value_origins import Origin, Value, found, shown
 from flask_debuglaunch.errors import LaunchError, did_you_mean
-from flask_debuglaunch.installed_versions import installed_version
+from flask_debuglaunch.installed_packages import installed_version
 from flask_debuglaunch.regular_file import read_regular_file
 
 ENV_NAMES = {one.env: one for one in DECLARATIONS.values() if one.in_files}

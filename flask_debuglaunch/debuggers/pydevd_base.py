@@ -10,12 +10,12 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from flask_debuglaunch import fix_commands
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, PathMappings, Presence
 from flask_debuglaunch.debuggers.ide_debug_server import SILENCE_SECONDS, IdeServer, dial
 from flask_debuglaunch.debuggers.terminal_debuggers import let_pdb_trace
 from flask_debuglaunch.errors import DebuggerUnavailable
+from flask_debuglaunch.installed_packages import install_command, upgrade_command
 from flask_debuglaunch.native_threads import start_raw_thread
 
 LEAVE_SECONDS = 5.0
@@ -134,7 +134,7 @@ class PydevdBase:
 
         if not self.installed():
             raise DebuggerUnavailable(
-                f"{self.name} is not installed here: {fix_commands.install(self.package)}"
+                f"{self.name} is not installed here: {install_command(self.package)}"
             )
         # Else every start on Python 3.11 and later prints a warning about frozen modules.
         os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
@@ -150,7 +150,7 @@ class PydevdBase:
             raise DebuggerUnavailable(
                 f"the installed {self.name} is too old for Python {sys.version_info[0]}."
                 f"{sys.version_info[1]} or for this launcher ({type(error).__name__}: {error}):"
-                f" {fix_commands.upgrade(self.package)}"
+                f" {upgrade_command(self.package)}"
             ) from error
 
 

@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from flask_debuglaunch import fix_commands
 from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.installed_versions import installed_version, written
+from flask_debuglaunch.installed_packages import (
+    install_command,
+    installed_version,
+    upgrade_command,
+    written,
+)
 
 # The first releases that work on a Python: their release notes, and what was tried.
 OLDEST_DEBUGPY = {(3, 12): (1, 8, 0), (3, 13): (1, 8, 6), (3, 14): (1, 8, 17), (3, 15): (1, 8, 22)}
@@ -27,7 +31,7 @@ def _installed(evidence: Evidence) -> Iterator[Finding]:
     if debugger.installed():
         yield Finding(Level.OK, f"{debugger.name} is installed", sys.executable)
     else:
-        fix = fix_commands.install(str(debugger.package))
+        fix = install_command(str(debugger.package))
         yield Finding(Level.ERROR, f"{debugger.name} is not installed", sys.executable, fix)
 
 
@@ -45,7 +49,7 @@ def _new_enough(evidence: Evidence) -> Iterator[Finding]:
     if installed >= needed:
         yield Finding(Level.OK, what, sys.executable)
         return
-    fix = fix_commands.upgrade(str(debugger.package))
+    fix = upgrade_command(str(debugger.package))
     yield Finding(
         Level.ERROR, f"{what} is too old: it needs {written(needed)} or newer", sys.executable, fix
     )
@@ -62,14 +66,14 @@ def _over_each_other(_: Evidence) -> Iterator[Finding]:
             "pydevd and pydevd-pycharm are both installed: each has overwritten files of the other",
             str(Path(spec.origin).parent) if spec and spec.origin else sys.prefix,
             f"{sys.executable} -m pip uninstall -y {' '.join(installed)}"
-            f" && {fix_commands.install('pydevd')}",
+            f" && {install_command('pydevd')}",
         )
     elif installed and spec is None:
         yield Finding(
             Level.ERROR,
             f"{installed[0]} is installed, and its files are gone: the other one was uninstalled",
             sys.prefix,
-            fix_commands.install(f"--force-reinstall {installed[0]}"),
+            install_command(f"--force-reinstall {installed[0]}"),
         )
 
 

@@ -11,7 +11,7 @@ from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.doctor.source_tree import MOST_FILES
-from flask_debuglaunch.installed_versions import installed_version, written
+from flask_debuglaunch.installed_packages import installed_version, written
 from flask_debuglaunch.plan import is_loopback
 from flask_debuglaunch.serving.watching.polling_backend import (
     LATEST_SECONDS,

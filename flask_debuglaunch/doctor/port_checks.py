@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flask_debuglaunch import fix_commands
 from flask_debuglaunch.debuggers.pydevd_base import PydevdBase
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
+from flask_debuglaunch.errors import another_port
 from flask_debuglaunch.plan import is_loopback
 from flask_debuglaunch.procfs import PortOwner, is_met_elsewhere, owner_of_port
 
@@ -48,7 +48,7 @@ def _listening(evidence: Evidence, owner: PortOwner | None) -> Iterator[Finding]
             Level.ERROR,
             f"the debug port is taken by {owner}: the app is served without the debugger",
             where,
-            f"python -m flask_debuglaunch {fix_commands.another_port('--debug-port', port)}",
+            f"python -m flask_debuglaunch {another_port('--debug-port', port)}",
         )
 
 
@@ -91,7 +91,7 @@ def _http_port(evidence: Evidence) -> Iterator[Finding]:
         Level.ERROR,
         f"the app's port is taken by {owner}",
         f"PORT {port}",
-        f"python -m flask_debuglaunch {fix_commands.another_port('--port', port)}",
+        f"python -m flask_debuglaunch {another_port('--port', port)}",
     )
 
 

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from time import monotonic, sleep  # the originals: an app may patch the module (gevent)
 
-from flask_debuglaunch import fix_commands
 from flask_debuglaunch.debuggers import join_debug_session
 from flask_debuglaunch.debuggers.debugger_interface import Debugger, Endpoint
 from flask_debuglaunch.debuggers.join_debug_session import Session
@@ -169,7 +168,8 @@ def _meet(plan: Plan, is_over: IsOver, *, may_fail: bool = True) -> bool:
     except DebuggerUnavailable as error:
         if plan.required.value and may_fail:
             raise
-        say(f"{error}. The app is served without it; {fix_commands.DOCTOR}")
+        more = "python -m flask_debuglaunch doctor says more"
+        say(f"{error}. The app is served without it; {more}")
         return False
     _wait_for_ide(plan, debugger, endpoint)
     return True

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_debuglaunch.fix_commands import another_port
+from flask_debuglaunch.errors import another_port
 
 from ..support.processes import Program, free_port, http_get
 from .project import LAUNCHER, RELOAD, ended, saying, served, without_rights, write

@@ -8,8 +8,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from flask_debuglaunch import fix_commands
-from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.errors import LaunchError, another_port
 from flask_debuglaunch.plan import Decision, Plan
 from flask_debuglaunch.procfs import owner_of_port
 from flask_debuglaunch.startup_banner import tunnel_command
@@ -120,7 +119,7 @@ def _why_not(error: OSError, plan: Plan) -> str:
     port, origin = plan.port.value, plan.settings.port.origin
     if error.errno == errno.EADDRINUSE:
         holder = _by_whom(port)
-        other = fix_commands.another_port("--port", port)
+        other = another_port("--port", port)
         return f"{origin}: port {port} is in use{holder}. End that, or choose another with {other}"
     if error.errno == errno.EACCES:
         return f"{origin}: port {port} is not for this user. Choose one above 1023 with --port"

@@ -1,6 +1,7 @@
-"""Versions of installed packages, by the names of their folders.
+"""Installed packages: their versions, and the commands that install them.
 
-Not importlib.metadata: importing it takes longer than all checks together.
+The versions are read from the names of the packages' folders, not by importlib.metadata: importing
+it takes longer than all checks of the doctor together.
 """
 
 from __future__ import annotations
@@ -23,3 +24,12 @@ def installed_version(package: str) -> Version | None:
 
 def written(version: Version) -> str:
     return ".".join(map(str, version))
+
+
+def install_command(package: str) -> str:
+    """What to type to install a package for this interpreter."""
+    return f"{sys.executable} -m pip install {package}"
+
+
+def upgrade_command(package: str) -> str:
+    return install_command(f"--upgrade {package}")
