@@ -15,8 +15,8 @@ from flask import Flask, got_request_exception, request_started
 from werkzeug.test import Client
 
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
-from flask_debuglaunch.serving.app.held_memory import MOST_OBJECTS, bytes_held_by
 from flask_debuglaunch.serving.app.kept_errors import MOST_ERRORS, KeptErrors
+from flask_debuglaunch.serving.app.retained_size import MOST_OBJECTS, bytes_held_by
 from flask_debuglaunch.serving.app.unhandled_errors import relay_errors
 
 from ..support.debug_session import READY, python_m

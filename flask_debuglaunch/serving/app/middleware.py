@@ -47,10 +47,9 @@ def _with_relay(app: WSGIApplication, plan: Plan) -> WSGIApplication:
     mode = plan.stop_on_errors if plan.is_external else plan.settings.stop_on_errors
     if not plan.debug.value:
         return relay_errors(app, debugger_of(plan), mode.value)
-    from flask_debuglaunch.serving.app import kept_errors_page
-    from flask_debuglaunch.serving.app.kept_errors import KeptErrors
+    from flask_debuglaunch.serving.app import kept_errors
 
-    kept = KeptErrors(debugger_of(plan).start_hidden_thread, say)
+    kept = kept_errors.KeptErrors(debugger_of(plan).start_hidden_thread, say)
 
     def keep(error: BaseException, environ: WSGIEnvironment) -> None:
         if not environ:  # outside of any request
@@ -58,13 +57,13 @@ def _with_relay(app: WSGIApplication, plan: Plan) -> WSGIApplication:
         # Quoted: it is printed, and the client has chosen it.
         request = f"{environ['REQUEST_METHOD']} {quote(environ['PATH_INFO'])}"
         one = kept.keep(error, request)
-        link = kept_errors_page.link(kept, environ, plan.published_port)
+        link = kept_errors.link(kept, environ, plan.published_port)
         say(f"{one}: to stop there in the debugger, open {link}")
 
     app = relay_errors(app, debugger_of(plan), mode.value, keep)
-    app = _with_error_page(app, plan, lambda error: kept_errors_page.button(kept, error))
-    stopping = kept_errors_page.Stopping(lambda e: meet_late(plan, e), lambda e: stop_late(plan, e))
-    return kept_errors_page.with_kept_errors(app, kept, stopping, _clients(plan))
+    app = _with_error_page(app, plan, lambda error: kept_errors.button(kept, error))
+    stopping = kept_errors.Stopping(lambda e: meet_late(plan, e), lambda e: stop_late(plan, e))
+    return kept_errors.with_kept_errors(app, kept, stopping, _clients(plan))
 
 
 def _with_werkzeugs_debugger(app: WSGIApplication, plan: Plan) -> WSGIApplication:

@@ -19,13 +19,13 @@ with a 5xx, the error is unhandled. Flask-RESTX and Flask-RESTful send the signa
 Of a group of errors (a TaskGroup's, Flask 3.2's of failing teardown functions) each member is
 shown where it was raised: the group itself was raised where they met.
 
+STOP_ON_ERRORS chooses: "unhandled" is all of these, "all" also stops at what an error handler of
+the app takes (HTTP errors excepted), "off" stops at nothing.
+
 Some errors are none: servers and protocols raise them on purpose, to be dropped by the server. At
 the end of each websocket engineio (Flask-SocketIO) and flask-sock raise ConnectionError, under
 gunicorn StopIteration, so that the server sends no second response. Werkzeug's server drops a
 ConnectionError or a TimeoutError of any request (WSGIRequestHandler.run_wsgi).
-
-STOP_ON_ERRORS chooses: "unhandled" is all of these, "all" also stops at what an error handler of
-the app takes (HTTP errors excepted), "off" stops at nothing.
 """
 
 from __future__ import annotations

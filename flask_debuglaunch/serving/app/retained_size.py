@@ -1,4 +1,4 @@
-"""How much memory do some objects alone keep alive?
+"""The retained size of objects: how much memory do they alone keep alive?
 
 The collector's own way to tell: what has more references than there are among these objects and
 what they lead to is held by somebody else as well, and stays, with all that it leads to. So an
