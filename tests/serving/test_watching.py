@@ -27,8 +27,12 @@ from flask_debuglaunch.serving.watching.polling_backend import (
     pause_after,
     polled_from_the_start,
 )
-from flask_debuglaunch.serving.watching.watch_rules import WatchRules
-from flask_debuglaunch.serving.watching.watched_files import MAX_DEPTH, WatchedFiles, scan
+from flask_debuglaunch.serving.watching.watched_files import (
+    MAX_DEPTH,
+    WatchedFiles,
+    WatchRules,
+    scan,
+)
 from flask_debuglaunch.serving.watching.watcher import REST_SECONDS, OpenEvents, Watcher
 from flask_debuglaunch.serving.watching.watchfiles_backend import WatchfilesEvents
 

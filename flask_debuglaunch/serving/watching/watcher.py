@@ -17,8 +17,12 @@ from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.serving.ipc_protocol import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching.choose_backend import BestEvents, Events
-from flask_debuglaunch.serving.watching.watch_rules import WatchRules
-from flask_debuglaunch.serving.watching.watched_files import MAX_DEPTH, MAX_FOLDERS, WatchedFiles
+from flask_debuglaunch.serving.watching.watched_files import (
+    MAX_DEPTH,
+    MAX_FOLDERS,
+    WatchedFiles,
+    WatchRules,
+)
 from flask_debuglaunch.terminal_messages import say
 
 SETTLE_SECONDS = 0.005
