@@ -53,7 +53,7 @@ SERVING_LAYERS = [
     ["attach_debugger"],
     ["ipc_protocol"],
     ["server"],
-    ["installed_flask", "self_pipe", "terminal_modes"],
+    ["installed_flask", "self_pipe"],
 ]
 DEBUGGER_LIBRARIES = {"debugpy", "pydevd", "pydevd_pycharm", "_pydevd_bundle", "_pydev_bundle"}
 

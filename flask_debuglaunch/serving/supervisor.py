@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
 
+from flask_debuglaunch.debuggers.terminal_debuggers import TerminalModes
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.attach_debugger import (
@@ -62,7 +63,6 @@ from flask_debuglaunch.serving.supervisor_states import (
     step,
     with_an_end,
 )
-from flask_debuglaunch.serving.terminal_modes import TerminalModes
 from flask_debuglaunch.serving.time_limit import TIME_UP
 from flask_debuglaunch.serving.watching.file_signature import forget_bytecode
 from flask_debuglaunch.serving.watching.files_used_by_app import OwnWrites
