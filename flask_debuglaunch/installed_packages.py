@@ -1,4 +1,4 @@
-"""Installed packages: their versions, and the commands that install them.
+"""Installed packages: their versions, the commands that install them, and the Flask that is needed.
 
 The versions are read from the names of the packages' folders, not by importlib.metadata: importing
 it takes longer than all checks of the doctor together.
@@ -6,10 +6,16 @@ it takes longer than all checks of the doctor together.
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 
+from flask_debuglaunch.errors import LaunchError
+
 Version = tuple[int, ...]
+
+OLDEST_FLASK = "3"
+"""The first part of its version, as in pyproject.toml."""
 
 
 def installed_version(package: str) -> Version | None:
@@ -33,3 +39,19 @@ def install_command(package: str) -> str:
 
 def upgrade_command(package: str) -> str:
     return install_command(f"--upgrade {package}")
+
+
+@functools.cache  # it reads the metadata; what is forked has it from the fork server
+def require_flask() -> None:
+    """Raises LaunchError where the Flask of this environment is missing or too old for us."""
+    wanted = f"Install it for {sys.executable}: pip install 'flask>={OLDEST_FLASK}'"
+    try:
+        import flask  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "flask":
+            raise
+        raise LaunchError(f"Flask is not installed. {wanted}") from None
+    from importlib.metadata import version  # Flask has imported it already
+
+    if int(version("flask").partition(".")[0]) < int(OLDEST_FLASK):
+        raise LaunchError(f"Flask {version('flask')} is too old for the launcher. {wanted}")

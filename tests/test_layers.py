@@ -27,7 +27,6 @@ LAYERS = [
     ["reload_notes"],
     [
         "editor_links",
-        "errors",
         "json_dataclasses",
         "installed_packages",
         "native_threads",
@@ -37,6 +36,7 @@ LAYERS = [
         "start_directory",
         "terminal_messages",
     ],
+    ["errors"],
     ["procfs", "redaction"],
     ["__version__"],
 ]
@@ -53,7 +53,7 @@ SERVING_LAYERS = [
     ["attach_debugger"],
     ["ipc_protocol"],
     ["server"],
-    ["installed_flask", "self_pipe"],
+    ["self_pipe"],
 ]
 DEBUGGER_LIBRARIES = {"debugpy", "pydevd", "pydevd_pycharm", "_pydevd_bundle", "_pydev_bundle"}
 

@@ -7,8 +7,8 @@ import os
 from typing import TYPE_CHECKING
 
 from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.installed_packages import require_flask
 from flask_debuglaunch.serving.app.environ_for_app import CHILD_MARKER
-from flask_debuglaunch.serving.installed_flask import require_flask
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -11,10 +11,10 @@ import click
 from flask_debuglaunch.debuggers.terminal_debuggers import terminal_restored
 from flask_debuglaunch.detect_environment import production_server, running_tests
 from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.installed_packages import require_flask
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.environ_for_app import drop_stale_variables
 from flask_debuglaunch.serving.app.server_calls_in_app import ignore_if_imported, place_in_user_code
-from flask_debuglaunch.serving.installed_flask import require_flask
 from flask_debuglaunch.serving.processes.signals_and_orphans import below_init, needs_init
 from flask_debuglaunch.startup_banner import banner
 from flask_debuglaunch.terminal_messages import say

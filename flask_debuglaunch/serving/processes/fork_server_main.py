@@ -31,11 +31,11 @@ from typing import Any
 from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.debuggers import join_debug_session
 from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.installed_packages import require_flask
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
 from flask_debuglaunch.serving.app.environ_for_app import set_for_app
 from flask_debuglaunch.serving.app.module_origins import package_of
 from flask_debuglaunch.serving.app.server_calls_in_app import let_others_serve
-from flask_debuglaunch.serving.installed_flask import require_flask
 from flask_debuglaunch.serving.ipc_protocol import (
     Changes,
     Channel,
