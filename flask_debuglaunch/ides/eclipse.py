@@ -1,27 +1,42 @@
 """Eclipse with PyDev, and LiClipse: .launch files, and what a PyDev project needs.
 
-A .launch can start a file but no module, so that a script of two lines comes with it.
+A .launch can start a file but no module, so that a script of two lines comes with it. Its keys are
+Eclipse's generic ones and those of org.python.pydev.debug.core.Constants. Eclipse drops what it
+does not know without a word, and writes its entries in the order of their keys.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.ides.ide_interface import (
     NOT_IN_XML,
     File,
     Project,
+    Refused,
     refuse_in_name,
     unless_there,
 )
 from flask_debuglaunch.ides.launch_arguments import Word, merged_line
 
+if TYPE_CHECKING:
+    from flask_debuglaunch.ides.xml_edit import Element
+
 SCRIPT = "eclipse_launch.py"
 ENCODING_FILE = ".settings/org.eclipse.core.resources.prefs"
 NATURE = "org.python.pydev.pythonNature"
 FORBIDDEN_IN_NAMES = r'[@&\\/:*?"<>|]'  # org.eclipse.debug.core.ILaunchManager
+_JAVA_BLANKS = "".join(map(chr, range(0x21)))  # Eclipse reads the name with String.trim()
+LAUNCH_TYPE = "org.python.pydev.debug.regularLaunchConfigurationType"
+_TOOLS, _PYDEV = "org.eclipse.ui.externaltools.", "org.python.pydev.debug."
+ARGUMENTS = _TOOLS + "ATTR_TOOL_ARGUMENTS"
+FOLDER, OTHER_FOLDER = _TOOLS + "ATTR_WORKING_DIRECTORY", _TOOLS + "ATTR_OTHER_WORKING_DIRECTORY"
+PROJECT = _PYDEV + "ATTR_PROJECT"
+_HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="no"?>\n'
 
 
 class Eclipse:
@@ -109,13 +124,11 @@ def _project_name(project: Project) -> str:
 
 def _launch_file(name: str, eclipse_name: str, project: Project, arguments: list[str]) -> File:
     def edit(present: str | None) -> str:
-        from flask_debuglaunch.ides import eclipse_launch_file  # XML is for those who need it
-
         def merge(line: str | None) -> str:
             return merged_line(line, arguments, split, quoted)
 
         script = project.in_app_folder(SCRIPT)
-        return eclipse_launch_file.edited(eclipse_name, script, merge, present)
+        return edited_launch(eclipse_name, script, merge, present)
 
     return File(f"{name}.launch", edit)
 
@@ -148,7 +161,99 @@ def _escaped(text: str) -> str:
     return re.sub(r"[&<>\r\n\t]", lambda one: known.get(one[0], f"&#{ord(one[0])};"), text)
 
 
-_JAVA_BLANKS = "".join(map(chr, range(0x21)))  # Eclipse reads the name with String.trim()
+# The .launch file
+
+
+def edited_launch(
+    project: str, script: str, merge_arguments: Callable[[str | None], str], present: str | None
+) -> str:
+    """The .launch that runs a script of the project; merge_arguments makes its line of arguments
+    from the one that is there. Raises Refused."""
+    from flask_debuglaunch.ides import xml_edit  # XML is for those who need it
+
+    if present is None:
+        entries = [
+            *_ours(project, script),
+            *_folder(_folder_of(project, script)),
+            *_initial(),
+            _string(ARGUMENTS, merge_arguments(None)),
+        ]
+        entries.sort(key=lambda entry: entry.identity)
+        root = _element("launchConfiguration", {"type": LAUNCH_TYPE}, tuple(entries))
+        return _HEAD + xml_edit.rendered(root, xml_edit.ECLIPSE) + "\n"
+    try:
+        root = xml_edit.parse(present).whole()
+        if root.attributes.get("type") != LAUNCH_TYPE:
+            raise Refused(1, 1, f"not a PyDev launch configuration ({LAUNCH_TYPE})")
+        there = {one.attributes.get("key"): one.attributes.get("value") for one in root.children}
+        wanted = [
+            *_ours(project, script),
+            _string(ARGUMENTS, merge_arguments(there.get(ARGUMENTS))),
+        ]
+        if there.get(FOLDER) == _folder_of(there.get(PROJECT), script):
+            wanted += _folder(_folder_of(project, script))  # the project's, whatever it was called
+        return xml_edit.merge(present, wanted, xml_edit.ECLIPSE)
+    except xml_edit.XmlError as error:
+        raise Refused(error.line, error.column, error.message) from None
+
+
+def _folder_of(project: str | None, script: str) -> str:
+    """The script's, in a project of this name."""
+    return f"${{workspace_loc:{posixpath.dirname(f'{project}/{script}')}}}"
+
+
+def _folder(folder: str) -> Iterator[Element]:
+    """The working directory; Eclipse has it twice."""
+    yield _string(OTHER_FOLDER, folder)
+    yield _string(FOLDER, folder)
+
+
+def _ours(project: str, script: str) -> Iterator[Element]:
+    """What makes it start the app: put right again if it differs."""
+    debug = "org.eclipse.debug.core."
+    yield _list(debug + "MAPPED_RESOURCE_PATHS", f"/{project}/{script}")
+    yield _list(debug + "MAPPED_RESOURCE_TYPES", "1")  # IResource.FILE
+    yield _string(_TOOLS + "ATTR_LOCATION", f"${{workspace_loc:{project}/{script}}}")
+    yield _string(PROJECT, project)
+    yield _element("intAttribute", {"key": _PYDEV + "ATTR_RESOURCE_TYPE", "value": "1"})
+
+
+def _initial() -> Iterator[Element]:
+    """What a new one has besides; from then on it is the user's."""
+    debug, ui = "org.eclipse.debug.core.", "org.eclipse.debug.ui."
+    groups = (f"{ui}launchGroup.debug", f"{ui}launchGroup.run")
+    yield _boolean(debug + "appendEnvironmentVariables")
+    yield _boolean(debug + "capture_output")
+    yield _string(ui + "ATTR_CONSOLE_ENCODING", "UTF-8")
+    yield _boolean(ui + "ATTR_LAUNCH_IN_BACKGROUND")
+    yield _list(ui + "favoriteGroups", *groups)
+    yield _string(_PYDEV + "ATTR_INTERPRETER", "__default")
+    # Without it PyDev rewrites the file when it is first launched.
+    yield _string("process_factory_id", _PYDEV + "processfactory.PyProcessFactory")
+
+
+def _string(key: str, value: str) -> Element:
+    return _element("stringAttribute", {"key": key, "value": value})
+
+
+def _boolean(key: str) -> Element:
+    return _element("booleanAttribute", {"key": key, "value": "true"})
+
+
+def _list(key: str, *values: str) -> Element:
+    entries = tuple(_element("listEntry", {"value": value}) for value in values)
+    return _element("listAttribute", {"key": key}, entries)
+
+
+def _element(
+    tag: str, attributes: Mapping[str, str], children: tuple[Element, ...] = ()
+) -> Element:
+    from flask_debuglaunch.ides import xml_edit
+
+    return xml_edit.Element(tag, attributes, children)
+
+
+# The texts of new files
 
 _SCRIPT_TEXT = """\
 # Eclipse starts files, not modules: this is `python -m flask_debuglaunch` for it.

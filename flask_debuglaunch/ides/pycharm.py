@@ -7,11 +7,23 @@ Each file is one run configuration: https://www.jetbrains.com/help/pycharm/run-d
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 
 from flask_debuglaunch.ides.containers.attach_target import AttachTarget, attach_target
-from flask_debuglaunch.ides.ide_interface import MODULE, NOT_IN_XML, File, Project, refuse_in_name
+from flask_debuglaunch.ides.ide_interface import (
+    MODULE,
+    NOT_IN_XML,
+    File,
+    Project,
+    Refused,
+    refuse_in_name,
+)
 from flask_debuglaunch.ides.launch_arguments import Word, merged_line
+
+if TYPE_CHECKING:
+    from flask_debuglaunch.ides.xml_edit import Element, Place
 
 FOLDER = "$PROJECT_DIR$"
 
@@ -129,13 +141,63 @@ def _run_file(
     one has besides; from then on it is the user's."""
 
     def edit(present: str | None) -> str:
-        from flask_debuglaunch.ides import pycharm_run_file  # XML is for those who need it
-
         def merge(line: str | None) -> str:
             return merged_line(line, arguments or [], split, quoted)
 
         attributes = {"default": "false", "name": name, **kind}
         parameters = None if arguments is None else merge
-        return pycharm_run_file.edited(attributes, ours, initial, parameters, present)
+        return _edited(attributes, ours, initial, parameters, present)
 
     return File(f".run/{name}.run.xml", edit)
+
+
+def _edited(
+    kind: Mapping[str, str],
+    ours: Mapping[str, str],
+    initial: Mapping[str, str],
+    merge_parameters: Callable[[str | None], str] | None,
+    present: str | None,
+) -> str:
+    """The text of a configuration. kind: its attributes, ours and initial: its options, those that
+    are put right again if they differ and those that a new one has besides; merge_parameters makes
+    its line of arguments, where it has one, from the one that is there. Raises Refused."""
+    from flask_debuglaunch.ides import xml_edit  # XML is for those who need it
+
+    if present is None:
+        parameters = {"PARAMETERS": merge_parameters(None)} if merge_parameters else {}
+        options = tuple(_options({**ours, **initial, **parameters}))
+        method = xml_edit.Element("method", {"v": "2"})
+        configuration = xml_edit.Element("configuration", kind, (*options, method))
+        manager = {"name": "ProjectRunConfigurationManager"}
+        # Without a line end, as the IDE saves it.
+        return xml_edit.rendered(
+            xml_edit.Element("component", manager, (configuration,)), xml_edit.JETBRAINS
+        )
+    try:
+        there = _configuration(kind["type"], xml_edit.parse(present)).whole()
+        if merge_parameters:
+            ours = {**ours, "PARAMETERS": merge_parameters(_value(there, "PARAMETERS"))}
+        return xml_edit.merge(
+            present, _options(ours), xml_edit.JETBRAINS, partial(_configuration, kind["type"])
+        )
+    except xml_edit.XmlError as error:
+        raise Refused(error.line, error.column, error.message) from None
+
+
+def _value(configuration: Element, name: str) -> str | None:
+    options = (one.attributes for one in configuration.children if one.tag == "option")
+    return next((one.get("value") for one in options if one.get("name") == name), None)
+
+
+def _configuration(kind: str, root: Place) -> Place:
+    for place in root.children:
+        if place.element.attributes.get("type") == kind:
+            return place
+    raise Refused(1, 1, f"not a run configuration of type {kind}")
+
+
+def _options(values: Mapping[str, str]) -> Iterator[Element]:
+    from flask_debuglaunch.ides import xml_edit
+
+    for name in sorted(values):
+        yield xml_edit.Element("option", {"name": name, "value": values[name]})

@@ -77,6 +77,10 @@ class Style:
     """What it writes as &#NUMBER; besides control characters, as in a regular expression's []."""
 
 
+ECLIPSE = Style(unit="    ", empty_end="/>", references="\U00010000-\U0010ffff")
+JETBRAINS = Style(unit="  ", empty_end=" />")
+
+
 def merge(
     text: str,
     wanted: Iterable[Element],

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_debuglaunch.ides.eclipse import quoted, split
-from flask_debuglaunch.ides.eclipse_launch_file import edited
+from flask_debuglaunch.ides.eclipse import edited_launch, quoted, split
 from tests.ides import real_eclipse
 from tests.ides.workspace import ROOT, Workspace, ide, written
 
@@ -230,7 +229,7 @@ def test_it_splits_arguments_as_they_were(tmp_path: Path) -> None:
     for number, arguments in enumerate(written_arguments):
         line = " ".join(map(quoted, arguments))
         assert [word.text for word in split(line)] == arguments
-        text = edited("eclipse", "eclipse_launch.py", lambda _, line=line: line, None)
+        text = edited_launch("eclipse", "eclipse_launch.py", lambda _, line=line: line, None)
         (project / f"{number}.launch").write_text(text, newline="\n")
     launches = real_eclipse.load(project, *[f"{n}.launch" for n in range(300)])
     for arguments, launch in zip(written_arguments, launches, strict=True):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.ides import eclipse, pycharm
-from flask_debuglaunch.ides.eclipse_launch_file import ARGUMENTS
+from flask_debuglaunch.ides.eclipse import ARGUMENTS
 from flask_debuglaunch.ides.generate_files import generate, write
 from tests.ides.argument_splitting import as_pycharm, as_pydev, as_windows
 from tests.support.processes import TIMEOUT

@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flask_debuglaunch.ides.eclipse_launch_file import STYLE as ECLIPSE
-from flask_debuglaunch.ides.pycharm_run_file import STYLE as JETBRAINS
-from flask_debuglaunch.ides.xml_edit import Element, Place, Style, XmlError, merge, parse, rendered
+from flask_debuglaunch.ides.xml_edit import (
+    ECLIPSE,
+    JETBRAINS,
+    Element,
+    Place,
+    Style,
+    XmlError,
+    merge,
+    parse,
+    rendered,
+)
 
 names = st.sampled_from(["a", "b.C", "d", "ü", "z-9"])
 values = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=6).map(
