@@ -18,7 +18,7 @@ from typing import Any
 from flask_debuglaunch.debuggers.join_debug_session import Session
 from flask_debuglaunch.json_dataclasses import decode, encode
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.server.tls import CertificateFiles
+from flask_debuglaunch.serving.server.tls_certificate import CertificateFiles
 from flask_debuglaunch.terminal_messages import say
 
 LONGEST_MESSAGE = 64 * 1024 * 1024

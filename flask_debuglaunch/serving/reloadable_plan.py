@@ -11,7 +11,7 @@ from dataclasses import replace
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.server.listening_socket import bind, say_address
-from flask_debuglaunch.serving.server.tls import certificate_of
+from flask_debuglaunch.serving.server.tls_certificate import certificate_of
 from flask_debuglaunch.serving.watching.watched_files import unmatched_patterns, watched_for
 from flask_debuglaunch.terminal_messages import say
 

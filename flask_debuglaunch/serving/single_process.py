@@ -22,7 +22,7 @@ from flask_debuglaunch.serving.app.middleware import (
 from flask_debuglaunch.serving.attach_debugger import attach_single, debugger_of
 from flask_debuglaunch.serving.server.http_server import make_server
 from flask_debuglaunch.serving.server.listening_socket import bind, say_address
-from flask_debuglaunch.serving.server.tls import certificate_of, ssl_context_of
+from flask_debuglaunch.serving.server.tls_certificate import certificate_of, ssl_context_of
 from flask_debuglaunch.serving.time_limit import TimeLimit
 
 if TYPE_CHECKING:

@@ -69,7 +69,7 @@ from flask_debuglaunch.serving.preloading.preloaded_modules import (
 from flask_debuglaunch.serving.processes.ports_and_locks import holds_what_next_may_need
 from flask_debuglaunch.serving.processes.spawn_interpreter import Inheritance, start_afresh
 from flask_debuglaunch.serving.server.http_server import AppServer, make_server
-from flask_debuglaunch.serving.server.tls import ssl_context_of
+from flask_debuglaunch.serving.server.tls_certificate import ssl_context_of
 from flask_debuglaunch.serving.watching.files_used_by_app import (
     ImportsSeen,
     files_of_error,

@@ -1,2 +1,2 @@
-"""The processes of a launch: how they are started, what they inherit, how they speak and end. When
-that happens is decided in supervisor_states.py."""
+"""The processes of a launch: how they are started, what they inherit, and how they end. When that
+happens is decided in supervisor_states.py."""

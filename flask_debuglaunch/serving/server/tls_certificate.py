@@ -1,4 +1,4 @@
-"""TLS by Flask's --cert and --key."""
+"""The certificate of HTTPS, by Flask's --cert and --key."""
 
 from __future__ import annotations
 
