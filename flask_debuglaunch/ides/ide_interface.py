@@ -1,4 +1,7 @@
-"""What an IDE's backend is given, and what it answers with: text files, none of them written."""
+"""What an IDE's backend is given, and what it answers with: text files, none of them written.
+
+It is given the project, and how to meet the app in a container.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.errors import LaunchError
@@ -16,6 +19,9 @@ MODULE = "flask_debuglaunch"
 """What `python -m` starts, and every IDE does."""
 NOT_IN_XML = r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 """What a file's name may have and XML 1.0 can't say, by no escape."""
+COMPOSE_DEBUG_FILE: Final = "compose.debug.yaml"
+COMPOSE_EXTENSION: Final = "x-debuglaunch"
+"""The part of the file that Compose passes over and IDEs' files are made from."""
 
 
 @dataclass(frozen=True)
@@ -138,3 +144,51 @@ def refuse_in_name(name: str | None, pattern: str, ide: str) -> None:
 def unless_there(text: str) -> Callable[[str | None], str]:
     """The edit that writes a file which is not there, and never changes one that is."""
     return lambda present: text if present is None else present
+
+
+# The app in a container
+
+
+@dataclass(frozen=True)
+class AttachTarget:
+    """How an IDE meets it.
+
+    address: of the debug port. mappings: folders of the project, relative to it ("." is all of
+    it), and where the container has them. up, stop: the commands that start the container and
+    stop it; empty where there is no compose.debug.yaml.
+    """
+
+    address: tuple[str, int]
+    mappings: Sequence[tuple[str, str]]
+    up: Sequence[str] = ()
+    stop: Sequence[str] = ()
+
+
+def attach_target(project: Project) -> AttachTarget:
+    """What compose.debug.yaml says, else the settings. Raises LaunchError if that file is not as
+    `ide compose` writes it."""
+    text = project.read(COMPOSE_DEBUG_FILE)
+    if text is None:
+        return AttachTarget(project.debug_address, [project.local_and_remote_root])
+    import yaml
+
+    wrong = LaunchError(
+        f"{COMPOSE_DEBUG_FILE}: is not as it was written. Write it anew with `ide compose`"
+    )
+    try:
+        said: Any = yaml.load(text, Loader=yaml.BaseLoader)[COMPOSE_EXTENSION]
+        mappings = [(str(local), str(remote)) for local, remote in said["path_mappings"].items()]
+        address = ("127.0.0.1", int(said["debug_port"]))
+        return AttachTarget(address, mappings, list(said["up"]), list(said["stop"]))
+    except (yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError):
+        raise wrong from None
+
+
+def compose_extension(target: AttachTarget) -> Mapping[str, Any]:
+    """What `attach_target` reads."""
+    return {
+        "debug_port": target.address[1],
+        "path_mappings": dict(target.mappings),
+        "up": list(target.up),
+        "stop": list(target.stop),
+    }

@@ -11,13 +11,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from flask_debuglaunch.ides.containers.attach_target import AttachTarget, attach_target
 from flask_debuglaunch.ides.ide_interface import (
     MODULE,
     NOT_IN_XML,
+    AttachTarget,
     File,
     Project,
     Refused,
+    attach_target,
     refuse_in_name,
 )
 from flask_debuglaunch.ides.launch_arguments import Word, merged_line

@@ -10,8 +10,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from flask_debuglaunch.ides.containers.attach_target import AttachTarget, attach_target
-from flask_debuglaunch.ides.ide_interface import MODULE, File, Project, Refused, refuse_in_name
+from flask_debuglaunch.ides.ide_interface import (
+    MODULE,
+    AttachTarget,
+    File,
+    Project,
+    Refused,
+    attach_target,
+    refuse_in_name,
+)
 from flask_debuglaunch.ides.launch_arguments import merged
 
 LAUNCH_JSON = ".vscode/launch.json"

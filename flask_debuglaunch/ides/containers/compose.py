@@ -18,12 +18,20 @@ import yaml
 
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.ides.containers import launcher_cache_folder
-from flask_debuglaunch.ides.containers.attach_target import EXTENSION, FILE, AttachTarget, extension
 from flask_debuglaunch.ides.containers.compose_project import ComposeProject, read_compose_project
 from flask_debuglaunch.ides.containers.compose_service import Service, service_of
 from flask_debuglaunch.ides.containers.dockerfile import Copied, is_below, text_in_container
 from flask_debuglaunch.ides.containers.launcher_cache_folder import HOST_FOLDER, IN_CONTAINER
-from flask_debuglaunch.ides.ide_interface import ContainerFiles, File, Project, Refused
+from flask_debuglaunch.ides.ide_interface import (
+    COMPOSE_DEBUG_FILE,
+    COMPOSE_EXTENSION,
+    AttachTarget,
+    ContainerFiles,
+    File,
+    Project,
+    Refused,
+    compose_extension,
+)
 from flask_debuglaunch.server_command import PORTS, Served, read_command
 
 MARK = "# Written by `python -m flask_debuglaunch ide compose"
@@ -68,7 +76,7 @@ def debug_file(
             f" and {' '.join(compose.engine)} can't replace those. Write them into the service"
         )
     text = _text(debugged, compose, project)
-    return File(FILE, partial(_unless_theirs, text)), list(_notes(debugged, compose))
+    return File(COMPOSE_DEBUG_FILE, partial(_unless_theirs, text)), list(_notes(debugged, compose))
 
 
 def _unless_theirs(text: str, present: str | None) -> str:
@@ -300,9 +308,9 @@ def _text(debugged: Debugged, compose: ComposeProject, project: Project) -> str:
     name = debugged.service.name
     up = " ".join(_up(debugged, compose))
     given = "".join(f" {flag}" for flag in project.flags)
-    told = extension(_attach_target(debugged, compose, project.folder))
+    told = compose_extension(_attach_target(debugged, compose, project.folder))
     body = yaml.dump(
-        {"services": {name: _overlay(debugged, project)}, EXTENSION: told},
+        {"services": {name: _overlay(debugged, project)}, COMPOSE_EXTENSION: told},
         Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000,
     )  # fmt: skip
     return (
@@ -319,14 +327,16 @@ def _attach_target(debugged: Debugged, compose: ComposeProject, folder: Path) ->
         (PUBLISHED_ON, debugged.debug_port),
         _path_mappings(debugged, folder),
         _up(debugged, compose),
-        compose.command("stop", name, files=[FILE]),
+        compose.command("stop", name, files=[COMPOSE_DEBUG_FILE]),
     )
 
 
 def _up(debugged: Debugged, compose: ComposeProject) -> list[str]:
     # Else Compose hands the environment of the image before on to the container of the new one.
     renewed = ["--renew-anon-volumes"] if debugged.kept else []
-    return compose.command("up", "--build", *renewed, debugged.service.name, files=[FILE])
+    return compose.command(
+        "up", "--build", *renewed, debugged.service.name, files=[COMPOSE_DEBUG_FILE]
+    )
 
 
 def _path_mappings(debugged: Debugged, folder: Path) -> list[tuple[str, str]]:
@@ -462,7 +472,10 @@ def _tamed(debugged: Debugged) -> Iterator[tuple[str, Any]]:
 
 def _notes(debugged: Debugged, compose: ComposeProject) -> Iterator[str]:
     service, up = debugged.service, " ".join(_up(debugged, compose))
-    yield f"{FILE}: start it with `{up}`, or with F5 by the files of `ide vscode --with docker`"
+    yield (
+        f"{COMPOSE_DEBUG_FILE}: start it with `{up}`, or with F5 by the files of"
+        " `ide vscode --with docker`"
+    )
     if debugged.replaces_entrypoint and debugged.served.server == "unknown":
         words = " ".join(service.entrypoint)
         yield f"{service.where}: the launcher runs in place of `{words}`, with all that does"
