@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask_debuglaunch.debuggers.debugger_calls_in_app import notice_debuggers_started
 from flask_debuglaunch.errors import LaunchError
@@ -20,13 +20,15 @@ from flask_debuglaunch.serving.app.app_finder import (
 )
 from flask_debuglaunch.serving.app.environ_for_app import set_for_app
 from flask_debuglaunch.serving.app.server_calls_in_app import let_others_serve, serving_ignored
-from flask_debuglaunch.serving.app.traceback_patch import look_only_in_imported_packages
 from flask_debuglaunch.serving.app.unhandled_errors import relay_import_error
 from flask_debuglaunch.serving.attach_debugger import debugger_of
 from flask_debuglaunch.terminal_messages import say
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+LOOK = "_find_incompatible_extension_module"
+"""Of `traceback`."""
 
 
 def take_over(app: WSGIApplication, plan: Plan, *, supervised: bool) -> None:
@@ -88,3 +90,24 @@ def _tell_of_server(place: str, call: str) -> None:
 
 def _tell_nobody(*_: str) -> None:
     """It has been told of."""
+
+
+def look_only_in_imported_packages() -> None:
+    """From now on, have `traceback` look only into packages that have been imported.
+
+    For a missing submodule Python 3.15's `traceback` imports the package around it, to look for a
+    build of the module for another Python. A package whose import has failed would run again, and
+    its error would leave `traceback`, and every server's and logger's call of it, in place of the
+    text.
+    """
+    look: Any = getattr(traceback, LOOK, None)
+    if look is None or hasattr(look, "is_ours"):
+        return
+
+    def look_there(module: str | None) -> str | None:
+        package = (module or "").rpartition(".")[0]
+        found: str | None = look(module) if not package or package in sys.modules else None
+        return found
+
+    vars(look_there)["is_ours"] = True
+    setattr(traceback, LOOK, look_there)
