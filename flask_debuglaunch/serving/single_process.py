@@ -14,11 +14,11 @@ from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.native_threads import is_main_thread
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_import import import_app, print_error, take_over
-from flask_debuglaunch.serving.app.middleware import (
-    around,
+from flask_debuglaunch.serving.app.compatibility_warnings import (
     is_patched_for_greenlets,
     warn_of_conflicts,
 )
+from flask_debuglaunch.serving.app.middleware import around
 from flask_debuglaunch.serving.attach_debugger import attach_single, debugger_of
 from flask_debuglaunch.serving.server.http_server import make_server
 from flask_debuglaunch.serving.server.listening_socket import bind, say_address

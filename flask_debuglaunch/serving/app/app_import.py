@@ -27,16 +27,13 @@ from flask_debuglaunch.terminal_messages import say
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-LOOK = "_find_incompatible_extension_module"
-"""Of `traceback`."""
-
 
 def take_over(app: WSGIApplication, plan: Plan, *, supervised: bool) -> None:
     """An app that its own program has made: what is set for an imported one, as far as it can be
     now. Under a supervisor the process was started with it already."""
     set_for_app(plan, supervised=supervised)
     let_others_serve()
-    look_only_in_imported_packages()
+    _look_only_in_imported_packages()
     set_debug(app, plan.debug.value)
 
 
@@ -55,7 +52,7 @@ def import_app(
     """
     set_for_app(plan, supervised=supervised)
     let_others_serve()
-    look_only_in_imported_packages()
+    _look_only_in_imported_packages()
     notice_debuggers_started(say if first else lambda line: None)
     try:
         # Before the recorder: it is ours, and no change of the app's.
@@ -92,7 +89,10 @@ def _tell_nobody(*_: str) -> None:
     """It has been told of."""
 
 
-def look_only_in_imported_packages() -> None:
+TRACEBACKS_LOOK = "_find_incompatible_extension_module"
+
+
+def _look_only_in_imported_packages() -> None:
     """From now on, have `traceback` look only into packages that have been imported.
 
     For a missing submodule Python 3.15's `traceback` imports the package around it, to look for a
@@ -100,7 +100,7 @@ def look_only_in_imported_packages() -> None:
     its error would leave `traceback`, and every server's and logger's call of it, in place of the
     text.
     """
-    look: Any = getattr(traceback, LOOK, None)
+    look: Any = getattr(traceback, TRACEBACKS_LOOK, None)
     if look is None or hasattr(look, "is_ours"):
         return
 
@@ -110,4 +110,4 @@ def look_only_in_imported_packages() -> None:
         return found
 
     vars(look_there)["is_ours"] = True
-    setattr(traceback, LOOK, look_there)
+    setattr(traceback, TRACEBACKS_LOOK, look_there)

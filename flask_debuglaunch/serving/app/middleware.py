@@ -5,14 +5,11 @@ Flask's own.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from flask_debuglaunch.debuggers.pydevd_internals import lives_with_gevent
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.app.flask_extension_hints import extension_hints
 from flask_debuglaunch.serving.attach_debugger import (
     debugger_of,
     meet_late,
@@ -99,40 +96,3 @@ def _clients(plan: Plan) -> LocalClients:
     from flask_debuglaunch.serving.app.local_clients import LocalClients
 
     return LocalClients(plan.local_clients.value, plan.host.value)
-
-
-def warn_of_conflicts(app: WSGIApplication, plan: Plan) -> None:
-    """Say what of the app, now that it is imported, can't be debugged or served as planned."""
-    _warn_of_own_debugger(app, plan)
-    for line in extension_hints(app, debug=plan.debug.value):
-        say(line)
-    if plan.is_external and is_patched_for_greenlets() and not lives_with_gevent():
-        say(
-            "Warning: gevent or eventlet patches the app's threads, and the debugger does not know:"
-            " a breakpoint would hang the app. Set GEVENT_SUPPORT=True in the environment before"
-            ' the start (in launch.json: "gevent": true)'
-        )
-
-
-def is_patched_for_greenlets() -> bool:
-    """By gevent or eventlet: are the app's threads theirs?"""
-    gevent, eventlet = (sys.modules.get(name) for name in ("gevent.monkey", "eventlet.patcher"))
-    if gevent is not None and gevent.is_module_patched("threading"):
-        return True
-    return eventlet is not None and bool(eventlet.is_monkey_patched("thread"))
-
-
-def _warn_of_own_debugger(app: WSGIApplication, plan: Plan) -> None:
-    """The app brings Werkzeug's debugger along, where the plan is to have none."""
-    if plan.use_debugger.value or not _is_werkzeugs_debugger(getattr(app, "wsgi_app", app)):
-        return
-    say(
-        "Warning: the app wraps itself in Werkzeug's DebuggedApplication, which catches every"
-        " error and runs code from the browser, though use_debugger=False"
-        f" ({plan.use_debugger.reason}). Remove it: the launcher adds it where it is wanted"
-    )
-
-
-def _is_werkzeugs_debugger(app: WSGIApplication) -> bool:
-    debug = sys.modules.get("werkzeug.debug")  # not there: nobody can have used it
-    return debug is not None and isinstance(app, debug.DebuggedApplication)
