@@ -57,7 +57,7 @@ from flask_debuglaunch.serving.ipc_protocol import (
     Watch,
     Writes,
 )
-from flask_debuglaunch.serving.preloading.import_time_code import lines_run_on_import
+from flask_debuglaunch.serving.preloading.import_code_analysis import lines_run_on_import
 from flask_debuglaunch.serving.preloading.module_recorder import ModuleRecorder
 from flask_debuglaunch.serving.preloading.preloaded_modules import (
     HiddenModules,

@@ -30,7 +30,7 @@ from flask_debuglaunch.serving.app.module_origins import (
     package_of,
 )
 from flask_debuglaunch.serving.ipc_protocol import Changes, Import, ModuleRun
-from flask_debuglaunch.serving.preloading.import_time_code import ImportStatements
+from flask_debuglaunch.serving.preloading.import_code_analysis import ImportStatements
 from flask_debuglaunch.serving.preloading.module_graph import OrderDiffers, Replay, with_parents
 from flask_debuglaunch.serving.preloading.state_snapshots import InterpreterState, Snapshot, look
 

@@ -52,7 +52,11 @@ from flask_debuglaunch.serving.ipc_protocol import (
     Spoiled,
     Unsafe,
 )
-from flask_debuglaunch.serving.preloading.import_time_code import Source, parse, reasons_to_run_anew
+from flask_debuglaunch.serving.preloading.import_code_analysis import (
+    Source,
+    parse,
+    reasons_to_run_anew,
+)
 from flask_debuglaunch.serving.preloading.module_recorder import ModuleRecorder
 from flask_debuglaunch.serving.preloading.preloaded_modules import (
     HiddenModules,
