@@ -169,18 +169,19 @@ def ide(
     name the YAML, and the flags that are given here; the YAML stays the one place of all else.
     What is there already is changed entry by entry, the rest of it stays as it is.
     """
-    from flask_debuglaunch.ides import change_report, generate_files
+    from flask_debuglaunch.ides import generate_files
+    from flask_debuglaunch.project_files import changes_as_text, something_changes
 
     config, given = _given(ctx, flags)
     generated = generate_files.generate(names, extras, Path.cwd(), config, given)
     if mode is None:
         generate_files.write(generated)
-    _print_exactly(change_report.text(generated.changes, mode))
+    _print_exactly(changes_as_text(generated.changes, mode))
     for note in generated.notes:
         show_note(note)
     for step in generated.next_steps if mode is None else ():
         show_note(f"next: {step}")
-    if mode == "check" and change_report.something_changes(generated.changes):
+    if mode == "check" and something_changes(generated.changes):
         ctx.exit(1)
 
 
@@ -223,13 +224,14 @@ def doctor(
     else:
         click.echo(findings.as_text(diagnosis, place, verbose=verbose))
     if fix:
-        from flask_debuglaunch.ides import change_report, generate_files
+        from flask_debuglaunch.ides import generate_files
+        from flask_debuglaunch.project_files import changes_as_text
 
         repairs = run_checks.repairs_of(diagnosis, evidence.folder)
         if not dry_run:
             generate_files.write(repairs)
         mode = "diff" if dry_run else None
-        click.echo(change_report.text(repairs.changes, mode), nl=False, err=as_json)
+        click.echo(changes_as_text(repairs.changes, mode), nl=False, err=as_json)
     ctx.exit(findings.exit_status(diagnosis, strict=strict))
 
 

@@ -1,4 +1,4 @@
-"""Text files of the user's project: the one place that writes them.
+"""Text files of the user's project: the one place that writes them, and shows what changes in them.
 
 Only regular files inside the project's folder are ever written, all that change or none. Line
 ends, byte order mark, mode, owner, extended attributes and hard links stay as they are. Whoever is
@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -269,3 +269,58 @@ def _errors_of(path: Path) -> Iterator[None]:
         raise LaunchError(
             f"{shown(path)}: can't be written: {found!a} is not a character"
         ) from None
+
+
+# What is said of changes
+
+
+def changes_as_text(changes: Collection[Change], mode: str | None) -> str:
+    """The changes as text for the terminal. mode: check or diff, stdout, dry-run; None if the files
+    were written."""
+    if mode in ("check", "diff"):
+        return "".join(map(diff, changes))
+    if mode == "stdout":
+        return "".join(_whole_texts(changes))
+    would = "would be " if mode == "dry-run" else ""
+    return "".join(f"{one.path}: {_what_was_done(one, would)}\n" for one in changes)
+
+
+def something_changes(changes: Collection[Change]) -> bool:
+    return any(change.before != change.after for change in changes)
+
+
+def _what_was_done(change: Change, would: str) -> str:
+    if change.before == change.after:
+        return "as it should be"
+    return f"{would}created" if change.before is None else f"{would}changed"
+
+
+def _whole_texts(changes: Collection[Change]) -> Iterator[str]:
+    """With titles, as `head` does, if there are several."""
+    for change in changes:
+        if len(changes) > 1:
+            yield f"==> {change.path} <==\n"
+        yield change.after
+
+
+def diff(change: Change) -> str:
+    """What ``git apply`` and ``patch -p1`` take; empty if nothing changes.
+
+    Every character is kept, so that a line may differ in its line end or byte order mark alone.
+    """
+    from difflib import unified_diff  # slow to import, and seldom needed
+
+    before = "/dev/null" if change.before is None else f"a/{change.path}"
+    lines = unified_diff(
+        _lines_of(change.before or ""), _lines_of(change.after), before, f"b/{change.path}"
+    )
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
+    )
+
+
+def _lines_of(text: str) -> list[str]:
+    """Not ``splitlines``, for which form feeds and the like end lines too."""
+    lines = [f"{line}\n" for line in text.split("\n")]
+    lines[-1] = lines[-1][:-1]
+    return lines if lines[-1] else lines[:-1]

@@ -21,8 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.ides.change_report import diff
-from flask_debuglaunch.project_files import Change, apply, read
+from flask_debuglaunch.project_files import Change, apply, diff, read
 
 pytestmark = pytest.mark.quick
 
