@@ -43,7 +43,7 @@ LAYERS = [
 # The same inside serving, the largest room.
 SERVING_LAYERS = [
     ["__init__", "serve", "child_process_main"],
-    ["supervisor", "worker_main", "single_process"],
+    ["supervisor", "worker_main", "serve_without_reload"],
     ["reloadable_plan", "supervisor_states"],
     ["processes"],
     ["watching"],

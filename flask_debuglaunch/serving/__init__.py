@@ -1,7 +1,7 @@
 """Serve the app: in this process, or supervised, with a reload whenever a file changes.
 
-serve -> single_process                                                      no reload
-serve -> supervisor -> (starts this program again) child_process_main -> worker_main   reload
+serve -> serve_without_reload
+serve -> supervisor -> (starts this program again) child_process_main -> worker_main
 
 server/ has the socket and the HTTP server, app/ the user's app and what stands around it,
 preloading/ the modules that are imported ahead of it, watching/ the files, processes/ how

@@ -83,7 +83,7 @@ def _serve(
 
         return supervise(plan, resolve or (lambda: plan))
     require_flask()
-    from flask_debuglaunch.serving.single_process import serve_here
+    from flask_debuglaunch.serving.serve_without_reload import serve_here
 
     with terminal_restored():
         return serve_here(plan, app)

@@ -1,4 +1,4 @@
-"""Serve the app in this very process: no reload, Ctrl-C and SIGTERM end it."""
+"""Serve the app in this very process: Ctrl-C and SIGTERM end it, and no save replaces it."""
 
 from __future__ import annotations
 
