@@ -32,8 +32,8 @@ from flask_debuglaunch.serving.ipc_protocol import (
 )
 from flask_debuglaunch.serving.processes.process_handles import WorkerProcess, how_it_ended
 from flask_debuglaunch.serving.processes.signals_and_orphans import TerminationSignals
-from flask_debuglaunch.serving.processes.waiting_worker import WaitingWorkers
 from flask_debuglaunch.serving.processes.worker_starter import WorkerStarter
+from flask_debuglaunch.serving.processes.worker_without_fork import WaitingWorkers
 from flask_debuglaunch.serving.reloadable_plan import ReloadablePlan
 from flask_debuglaunch.serving.supervisor_states import (
     Abandon,
