@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flask_debuglaunch.detect_environment import observe
 from flask_debuglaunch.doctor import (
-    code_checks,
+    app_code_checks,
     configuration_checks,
     debugger_checks,
     file_permission_checks,
@@ -29,7 +29,7 @@ CHECKS: tuple[Check, ...] = (
     *configuration_checks.CHECKS,
     *debugger_checks.CHECKS,
     *port_checks.CHECKS,
-    *code_checks.CHECKS,
+    *app_code_checks.CHECKS,
     *ide_file_checks.CHECKS,
     *machine_checks.CHECKS,
     *file_permission_checks.CHECKS,
