@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, Presence
 from flask_debuglaunch.debuggers.ide_debug_server import IdeServer
-from flask_debuglaunch.debuggers.join_debug_session import children_left_alone
 from flask_debuglaunch.debuggers.pydevd_base import PydevdBase
+from flask_debuglaunch.debuggers.subprocess_debugging import children_left_alone
 from flask_debuglaunch.errors import DebuggerUnavailable
 from flask_debuglaunch.procfs import owner_of_port
 

@@ -200,26 +200,3 @@ def leave() -> None:
     at_exit = getattr(sys.modules.get("pydevd"), "stoptrace", None)
     if at_exit is not None:
         atexit.unregister(at_exit)
-
-
-@contextlib.contextmanager
-def children_left_alone() -> Iterator[None]:
-    """Start children that the debugger of this process does not take over."""
-    monkey: Any = sys.modules.get("_pydev_bundle.pydev_monkey")
-    skip = getattr(monkey, "skip_subprocess_arg_patch", None)
-    with skip() if skip else _commands_left_alone(monkey):
-        yield
-
-
-@contextlib.contextmanager
-def _commands_left_alone(monkey: Any) -> Iterator[None]:
-    """The same for pydevd-pycharm, which has no such switch."""
-    original = getattr(monkey, "patch_args", None)
-    if original is None:  # no debugger, or none that follows children
-        yield
-        return
-    monkey.patch_args = lambda args: args
-    try:
-        yield
-    finally:
-        monkey.patch_args = original

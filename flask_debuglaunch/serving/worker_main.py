@@ -21,7 +21,7 @@ from time import sleep
 from typing import TYPE_CHECKING, NoReturn
 
 from flask_debuglaunch.debuggers import join_debug_session, pydevd_internals
-from flask_debuglaunch.debuggers.stops_in_child_processes import ChildStops
+from flask_debuglaunch.debuggers.subprocess_debugging import ChildStops
 from flask_debuglaunch.debuggers.terminal_debuggers import prompting_at
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.native_threads import is_main_thread

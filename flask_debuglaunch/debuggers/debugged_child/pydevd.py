@@ -3,7 +3,7 @@
     python .../debugged_child/pydevd.py PORT:TOKEN .../pydevd.py ARGUMENT...
 
 Before, it starts a thread that tells the worker when a thread of the child is stopped, so that the
-worker is not replaced meanwhile (stops_in_child_processes.py). The file is named so because pydevd
+worker is not replaced meanwhile (subprocess_debugging.py). The file is named so because pydevd
 neither shows nor traces the frames of files of that name. It imports nothing of ours: the child may
 be run by another interpreter.
 """

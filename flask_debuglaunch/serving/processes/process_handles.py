@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from flask_debuglaunch.debuggers.join_debug_session import children_left_alone
+from flask_debuglaunch.debuggers.subprocess_debugging import children_left_alone
 from flask_debuglaunch.serving.ipc_protocol import (
     Channel,
     Exited,

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from flask_debuglaunch.debuggers.join_debug_session import children_left_alone
+from flask_debuglaunch.debuggers.subprocess_debugging import children_left_alone
 from flask_debuglaunch.serving.app.environ_for_app import CHILD_MARKER, environ_of_worker
 from flask_debuglaunch.serving.ipc_protocol import (
     Channel,

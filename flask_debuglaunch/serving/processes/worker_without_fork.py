@@ -17,7 +17,8 @@ import sys
 from dataclasses import replace
 
 from flask_debuglaunch.debuggers import join_debug_session
-from flask_debuglaunch.debuggers.join_debug_session import Session, children_left_alone
+from flask_debuglaunch.debuggers.join_debug_session import Session
+from flask_debuglaunch.debuggers.subprocess_debugging import children_left_alone
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.reload_notes import LauncherNotes
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable

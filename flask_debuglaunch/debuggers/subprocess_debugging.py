@@ -1,15 +1,16 @@
-"""Stops in child processes of the app: each is a session of its own to the IDE, and the worker's
-debugger does not know of it."""
+"""The debugger and child processes: the launcher's own are left alone, those of the app say when
+they are stopped.
+
+Each of those is a session of its own to the IDE, and the worker's debugger does not know of it.
+"""
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
 import os
-import secrets
-import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,44 @@ EXPIRY_SECONDS = 2.0
 """A child that was killed at a breakpoint says nothing more."""
 
 
+@contextlib.contextmanager
+def children_left_alone() -> Iterator[None]:
+    """Start children that the debugger of this process does not take over."""
+    monkey: Any = sys.modules.get("_pydev_bundle.pydev_monkey")
+    skip = getattr(monkey, "skip_subprocess_arg_patch", None)
+    with skip() if skip else _commands_left_alone(monkey):
+        yield
+
+
+@contextlib.contextmanager
+def _commands_left_alone(monkey: Any) -> Iterator[None]:
+    """The same for pydevd-pycharm, which has no such switch."""
+    original = getattr(monkey, "patch_args", None)
+    if original is None:  # no debugger, or none that follows children
+        yield
+        return
+    monkey.patch_args = lambda args: args
+    try:
+        yield
+    finally:
+        monkey.patch_args = original
+
+
+# Stops in children of the app
+
+
 class ChildStops:
     """What children that the debugger follows say of their stops; readable when one says more."""
 
     def __init__(self) -> None:
+        import secrets  # here: a light command does without
+        import socket
+
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self._socket.setblocking(False)
         self._token = secrets.token_hex(8)
+        self._are_equal = secrets.compare_digest  # later a module of the app's may have the name
         self._stops: dict[Any, tuple[str, float]] = {}
         """By sender: where, and when it said so last."""
 
@@ -52,7 +83,7 @@ class ChildStops:
             except BlockingIOError:
                 return
             token, _, where = message.decode(errors="replace").partition(" ")
-            if secrets.compare_digest(token.encode(), self._token.encode()):
+            if self._are_equal(token.encode(), self._token.encode()):
                 self._stops[sender] = (where, time.monotonic())
 
     def stopped_at(self) -> str | None:
@@ -62,6 +93,8 @@ class ChildStops:
 
 
 def _child_module() -> Any:
+    import importlib.util
+
     spec = importlib.util.spec_from_file_location("_debuglaunch_child", CHILD_SCRIPT)
     assert spec
     assert spec.loader
