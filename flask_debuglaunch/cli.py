@@ -47,7 +47,7 @@ def _complete_keys(
 
 
 def _complete_ides(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
-    from flask_debuglaunch.ides.known_ides import IDE_OF
+    from flask_debuglaunch.ides.generate_files import IDE_OF
 
     return completed_with(*IDE_OF)(ctx, param, typed)
 

@@ -14,7 +14,7 @@ import pytest
 from flask_debuglaunch.cli import main
 from flask_debuglaunch.configuration.settings import DEBUG_WITH_NAMES, DECLARATIONS
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
-from flask_debuglaunch.ides.known_ides import IDE_OF
+from flask_debuglaunch.ides.generate_files import IDE_OF
 from tests.support.processes import Program, free_port
 
 MODULE = [sys.executable, "-m", "flask_debuglaunch"]

@@ -1,11 +1,12 @@
-"""From the IDEs that were named to the changed texts of their files; nothing is written here."""
+"""From the IDEs that were named to the texts of their files, in the folder that the IDEs open; and
+the same for what puts the launcher into a container."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from flask_debuglaunch.configuration.command_line_flags import Given
 from flask_debuglaunch.configuration.environment_and_env_files import CONFIG_ENV
@@ -13,13 +14,30 @@ from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
 from flask_debuglaunch.editor_links import editor_of_terminal
 from flask_debuglaunch.errors import LaunchError, did_you_mean
-from flask_debuglaunch.ides.ide_interface import File, Project, Refused
-from flask_debuglaunch.ides.known_ides import FOR_CONTAINERS, IDE_OF, IDES
+from flask_debuglaunch.ides.eclipse import Eclipse
+from flask_debuglaunch.ides.ide_interface import ContainerFiles, File, Ide, Project, Refused
 from flask_debuglaunch.ides.launch_arguments import shareable_flags
-from flask_debuglaunch.ides.workspace_folder import repository_above, workspace_folder
+from flask_debuglaunch.ides.neovim import Neovim
+from flask_debuglaunch.ides.pycharm import PyCharm
+from flask_debuglaunch.ides.vscode import VSCode
+from flask_debuglaunch.ides.zed import Zed
 from flask_debuglaunch.project_files import Change, apply, read
 
 MODELINE = "# yaml-language-server: $schema="
+IDES: Mapping[str, Ide] = {
+    "vscode": VSCode(),
+    "eclipse": Eclipse(),
+    "pycharm": PyCharm(),
+    "neovim": Neovim(),
+    "zed": Zed(),
+}
+# Those that read the same files; together, whatever DEBUG_WITH takes for an IDE.
+IDE_OF: Mapping[str, str] = {
+    **{name: name for name in IDES},
+    **dict.fromkeys(("cursor", "windsurf", "vscodium"), "vscode"),
+    **dict.fromkeys(("aptana", "pydev", "liclipse"), "eclipse"),
+    "intellij": "pycharm",
+}
 
 
 class Generated(NamedTuple):
@@ -63,21 +81,25 @@ def generate(
     return Generated(opened, changed, notes, next_steps)
 
 
-def _refuse_more(name: str, words: Collection[str]) -> None:
-    if words:
-        raise LaunchError(f"argv:{' '.join(words)}: `ide {name}` takes one name, and no --with")
-
-
-def _for_container(name: str, argument: str | None, project: Project) -> Generated:
-    made = FOR_CONTAINERS[name](project, argument)
-    changed = tuple(changes(made.files, project.read))
-    return Generated(project.folder, changed, tuple(made.notes), provide=made.provide)
-
-
 def write(generated: Generated) -> None:
     """Write what changes, all of it or nothing. Raises LaunchError."""
     generated.provide()
     apply(generated.changes, generated.folder)
+
+
+def changes(files: Iterable[File], read: Callable[[str], str | None]) -> Iterator[Change]:
+    """Each file once, though several IDEs may edit it. Raises LaunchError if it can't be edited."""
+    before: dict[str, str | None] = {}
+    after: dict[str, str] = {}
+    for file in files:
+        if file.path not in before:
+            before[file.path] = read(file.path)
+        after[file.path] = _edited(file, after.get(file.path, before[file.path]))
+    for path, text in after.items():
+        yield Change(path, before[path], text)
+
+
+# Which IDEs
 
 
 def _chosen_ides(names: Collection[str], folder: Path) -> list[str]:
@@ -120,15 +142,7 @@ def _chosen_extras(texts: Collection[str], ides: Collection[str]) -> list[str]:
     return extras
 
 
-def _notes_on_folder(folder: Path, opened: Path) -> Iterator[str]:
-    repository = repository_above(folder)
-    if opened != folder:
-        yield f"the files are in {opened}, which the IDE opens, and start the app in {folder.name}"
-    elif repository is not None:
-        yield (
-            f"the files are for an IDE that opens this folder. Where it opens {repository}, have"
-            " its own folder there first (such as .vscode), and give the command here again"
-        )
+# The project, in the folder that the IDE opens
 
 
 def _project(
@@ -152,22 +166,33 @@ def _relative(path: Path, folder: Path) -> str:
         return path.as_posix()
 
 
-def changes(files: Iterable[File], read: Callable[[str], str | None]) -> Iterator[Change]:
-    """Each file once, though several IDEs may edit it. Raises LaunchError if it can't be edited."""
-    before: dict[str, str | None] = {}
-    after: dict[str, str] = {}
-    for file in files:
-        if file.path not in before:
-            before[file.path] = read(file.path)
-        after[file.path] = _edited(file, after.get(file.path, before[file.path]))
-    for path, text in after.items():
-        yield Change(path, before[path], text)
+def workspace_folder(start: Path, markers: Collection[str]) -> Path:
+    """The start folder, or the nearest above it that holds an IDE's files (markers) where the start
+    folder has none: in a repository of several projects. Only folders of the same repository
+    count, and never the home folder, where some IDEs have files of their own."""
+    folders = (start, *_folders_above(start))
+    return next((one for one in folders if any((one / name).exists() for name in markers)), start)
 
 
-def _notes(ides: Collection[str], extras: Collection[str], project: Project) -> Iterable[str]:
-    """Each said once."""
-    said = [note for name in ides for note in IDES[name].notes(project, extras)]
-    return dict.fromkeys([*said, *_notes_on_yaml(project)])
+def _repository_above(start: Path) -> Path | None:
+    """The root of the repository, where that is above the start folder."""
+    return next((one for one in _folders_above(start) if (one / ".git").exists()), None)
+
+
+def _folders_above(start: Path) -> Iterator[Path]:
+    if (start / ".git").exists():
+        return
+    above: list[Path] = []
+    for folder in start.parents:
+        if folder == Path(os.path.expanduser("~")):
+            return
+        above.append(folder)
+        if (folder / ".git").exists():
+            yield from above
+            return
+
+
+# Files and notes
 
 
 def _files(ides: Collection[str], extras: Collection[str], project: Project) -> Iterator[File]:
@@ -200,6 +225,23 @@ def _schema_file(config: str) -> File:
     return File(str(PurePosixPath(config).with_name(SCHEMA_NAME)), edit)
 
 
+def _notes(ides: Collection[str], extras: Collection[str], project: Project) -> Iterable[str]:
+    """Each said once."""
+    said = [note for name in ides for note in IDES[name].notes(project, extras)]
+    return dict.fromkeys([*said, *_notes_on_yaml(project)])
+
+
+def _notes_on_folder(folder: Path, opened: Path) -> Iterator[str]:
+    repository = _repository_above(folder)
+    if opened != folder:
+        yield f"the files are in {opened}, which the IDE opens, and start the app in {folder.name}"
+    elif repository is not None:
+        yield (
+            f"the files are for an IDE that opens this folder. Where it opens {repository}, have"
+            " its own folder there first (such as .vscode), and give the command here again"
+        )
+
+
 def _notes_on_yaml(project: Project) -> Iterator[str]:
     from flask_debuglaunch.configuration.json_schema import SCHEMA_NAME
 
@@ -210,3 +252,34 @@ def _notes_on_yaml(project: Project) -> Iterator[str]:
             f"{project.config}: with the first line `{MODELINE}{SCHEMA_NAME}` the editor completes"
             " and checks it"
         )
+
+
+# For containers
+
+
+def _refuse_more(name: str, words: Collection[str]) -> None:
+    if words:
+        raise LaunchError(f"argv:{' '.join(words)}: `ide {name}` takes one name, and no --with")
+
+
+def _for_container(name: str, argument: str | None, project: Project) -> Generated:
+    made = FOR_CONTAINERS[name](project, argument)
+    changed = tuple(changes(made.files, project.read))
+    return Generated(project.folder, changed, tuple(made.notes), provide=made.provide)
+
+
+def _compose(project: Project, service: str | None) -> ContainerFiles:
+    from flask_debuglaunch.ides.containers.compose import compose_files
+
+    return compose_files(project, service)
+
+
+def _kubernetes(project: Project, manifest: str | None) -> ContainerFiles:
+    from flask_debuglaunch.ides.containers.kubernetes import kubernetes_files
+
+    return kubernetes_files(project, manifest)
+
+
+ForContainer: TypeAlias = Callable[[Project, "str | None"], ContainerFiles]
+FOR_CONTAINERS: Mapping[str, ForContainer] = {"compose": _compose, "kubernetes": _kubernetes}
+"""By the word after `ide`; the word after that is theirs."""

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from flask_debuglaunch.ides.known_ides import IDES
+from flask_debuglaunch.ides.generate_files import IDES
 from tests.ides.workspace import ROOT, ide, written
 
 WORKSPACES = {"vscode": ["vscode"], "eclipse": ["eclipse"]}

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.ides.generate_files import generate, write
-from flask_debuglaunch.ides.known_ides import IDES
+from flask_debuglaunch.ides.generate_files import IDES, generate, write
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
 NAMES = ["vscode", "eclipse", "pycharm"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_debuglaunch.ides.known_ides import IDES
+from flask_debuglaunch.ides.generate_files import IDES
 
 from .test_serving import APP
 from .wine import SLOW, Windows
