@@ -24,7 +24,6 @@ from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, place_of
 from flask_debuglaunch.debuggers.debugpy_debugger import Debugpy
 from flask_debuglaunch.debuggers.ide_debug_server import IdeServer, dial
-from flask_debuglaunch.debuggers.join_debug_session import debugger_folders
 from flask_debuglaunch.debuggers.pydevd_debugger import Pydevd
 from flask_debuglaunch.errors import DebuggerUnavailable
 
@@ -149,14 +148,16 @@ def _place_of_caller() -> str | None:
     while frame and _is_debugpys_api(file):
         frame = frame.f_back
         file = frame.f_code.co_filename if frame else ""
-    if frame is None or file.startswith((internals.OUR_FOLDER, *debugger_folders())):
+    if frame is None or file.startswith((internals.OUR_FOLDER, *internals.debugger_folders())):
         return None
     return place_of(file, frame.f_lineno)
 
 
 def _is_debugpys_api(file: str) -> bool:
     """Does debugpy.listen() go through it to debugpy.server.api.listen()?"""
-    return os.path.basename(file) == "public_api.py" and file.startswith(debugger_folders())
+    return os.path.basename(file) == "public_api.py" and file.startswith(
+        internals.debugger_folders()
+    )
 
 
 class _AfterImport(MetaPathFinder):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 import importlib
 import inspect
 import os
@@ -74,18 +73,6 @@ def session_of_this_process() -> Session | None:
         parent=os.getpid(),
         is_launch=_is_launched_by_ide(),
     )
-
-
-def debugger_folders() -> tuple[str, ...]:
-    """Where the debugger of this process was imported from, links resolved, each with a separator
-    at its end. Not the folder around debugpy: a project may hold a copy of it."""
-    files = [getattr(sys.modules.get(name), "__file__", None) for name in ("debugpy", "pydevd")]
-    return tuple(_real_folder_of(file) for file in files if file)
-
-
-@functools.cache
-def _real_folder_of(file: str) -> str:
-    return os.path.dirname(os.path.realpath(file)) + os.sep
 
 
 def _is_launched_by_ide() -> bool:

@@ -1,4 +1,4 @@
-"""Every private name of pydevd's that we use: none of it has a public counterpart.
+"""What we read and change of pydevd by its private names: none of it has a public counterpart.
 
 The names hold for debugpy 1.8, pydevd 3.5 and pydevd-pycharm 263;
 tests/debuggers/test_pydevd_internals.py fails when a new release changes one. Where a name is
@@ -8,13 +8,13 @@ missing, what it is for does not happen, and the debugger works as it does witho
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import wraps
 from pathlib import Path
 from time import monotonic, sleep  # the originals: an app may patch the module (gevent)
 from types import FrameType, ModuleType, TracebackType
@@ -95,6 +95,18 @@ def follows_children() -> bool:
 def takes_parent() -> bool:
     """Does the debugger tell the IDE which process is the parent of this one?"""
     return hasattr(_constants(), "ARGUMENT_PPID")
+
+
+def debugger_folders() -> tuple[str, ...]:
+    """Where the debugger of this process was imported from, links resolved, each with a separator
+    at its end. Not the folder around debugpy: a project may hold a copy of it."""
+    files = [getattr(sys.modules.get(name), "__file__", None) for name in ("debugpy", "pydevd")]
+    return tuple(_real_folder_of(file) for file in files if file)
+
+
+@functools.cache
+def _real_folder_of(file: str) -> str:
+    return os.path.dirname(os.path.realpath(file)) + os.sep
 
 
 def map_paths(mappings: PathMappings) -> None:
@@ -360,7 +372,7 @@ def let_threads_stop_alone() -> None:
 
 
 def _unless_alone(suspend_all: Callable[..., None]) -> Callable[..., None]:
-    @wraps(suspend_all)
+    @functools.wraps(suspend_all)
     def suspend_all_threads(py_db: Any, except_thread: Any) -> None:
         if except_thread not in _alone:
             suspend_all(py_db, except_thread)
@@ -387,7 +399,7 @@ def wake_at_once() -> None:
 
 
 def _then_waking_all(function: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(function)
+    @functools.wraps(function)
     def changing(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
         for event in list(getattr(live_debugger(), "_thread_events", {}).values()):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import flask_debuglaunch
-from flask_debuglaunch.debuggers.join_debug_session import debugger_folders
+from flask_debuglaunch.debuggers.pydevd_internals import debugger_folders
 
 OUR_FOLDER = str(Path(flask_debuglaunch.__file__).parent) + os.sep
 IMPORTLIB = "<frozen importlib"

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from types import FunctionType, ModuleType
 from typing import Any
 
-from flask_debuglaunch.debuggers.join_debug_session import debugger_folders
+from flask_debuglaunch.debuggers.pydevd_internals import debugger_folders
 from flask_debuglaunch.serving.app.module_origins import (
     IMPORTLIB,
     OUR_FOLDER,

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from flask_debuglaunch.debuggers.join_debug_session import debugger_folders
+from flask_debuglaunch.debuggers.pydevd_internals import debugger_folders
 from flask_debuglaunch.serving.app.module_origins import OUR_FOLDER, is_installed, namespace_of
 from flask_debuglaunch.serving.ipc_protocol import Watch
 
