@@ -18,8 +18,12 @@ import yaml
 
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.ides.containers import launcher_cache_folder
-from flask_debuglaunch.ides.containers.compose_project import ComposeProject, read_compose_project
-from flask_debuglaunch.ides.containers.compose_service import Service, service_of
+from flask_debuglaunch.ides.containers.compose_services import (
+    ComposeProject,
+    Service,
+    read_compose_project,
+    service_of,
+)
 from flask_debuglaunch.ides.containers.dockerfile import Copied, is_below, text_in_container
 from flask_debuglaunch.ides.containers.launcher_cache_folder import HOST_FOLDER, IN_CONTAINER
 from flask_debuglaunch.ides.ide_interface import (
