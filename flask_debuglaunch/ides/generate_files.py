@@ -269,7 +269,7 @@ def _for_container(name: str, argument: str | None, project: Project) -> Generat
 
 
 def _compose(project: Project, service: str | None) -> ContainerFiles:
-    from flask_debuglaunch.ides.containers.compose import compose_files
+    from flask_debuglaunch.ides.containers.compose_debug_file import compose_files
 
     return compose_files(project, service)
 

@@ -1,4 +1,4 @@
-"""Compose: compose.debug.yaml, which puts the launcher in the place of a service's server.
+"""Writes compose.debug.yaml, which puts the launcher in the place of a service's server.
 
 The file is ours: it is written anew each time. Compose merges it after the project's own files.
 """
