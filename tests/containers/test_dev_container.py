@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import pytest
 
-from flask_debuglaunch.ides.containers.launcher_cache_folder import provide
+from flask_debuglaunch.ides.containers.launcher_bundle import provide
 
 from ..support.processes import Program, wait_until
 from .compose_shop import ENGINE, START_SECONDS, Shop, engine, stops_before_and_after_a_save

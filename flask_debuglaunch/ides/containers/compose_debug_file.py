@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from flask_debuglaunch.errors import LaunchError, did_you_mean
-from flask_debuglaunch.ides.containers import launcher_cache_folder
+from flask_debuglaunch.ides.containers import launcher_bundle
 from flask_debuglaunch.ides.containers.compose_services import (
     ComposeProject,
     Service,
@@ -25,7 +25,7 @@ from flask_debuglaunch.ides.containers.compose_services import (
     service_of,
 )
 from flask_debuglaunch.ides.containers.dockerfile import Copied, is_below, text_in_container
-from flask_debuglaunch.ides.containers.launcher_cache_folder import HOST_FOLDER, IN_CONTAINER
+from flask_debuglaunch.ides.containers.launcher_bundle import HOST_FOLDER, IN_CONTAINER
 from flask_debuglaunch.ides.ide_interface import (
     COMPOSE_DEBUG_FILE,
     COMPOSE_EXTENSION,
@@ -65,7 +65,7 @@ class Debugged:
 def compose_files(project: Project, name: str | None) -> ContainerFiles:
     """compose.debug.yaml for the service (None: the one that there is). Raises LaunchError."""
     file, notes = debug_file(read_compose_project(project.folder), project, name)
-    return ContainerFiles([file], notes, launcher_cache_folder.provide)
+    return ContainerFiles([file], notes, launcher_bundle.provide)
 
 
 def debug_file(

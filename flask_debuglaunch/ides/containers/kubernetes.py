@@ -19,7 +19,7 @@ import yaml
 
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.ides.containers.dockerfile import Image, read_image, text_in_container
-from flask_debuglaunch.ides.containers.launcher_cache_folder import IN_CONTAINER, packed
+from flask_debuglaunch.ides.containers.launcher_bundle import IN_CONTAINER, packed
 from flask_debuglaunch.ides.ide_interface import ContainerFiles, File, Project, Refused
 from flask_debuglaunch.server_command import PORTS, Served, read_command
 

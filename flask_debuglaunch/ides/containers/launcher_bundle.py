@@ -1,4 +1,5 @@
-"""The launcher and debugpy as a folder that a container can be given, whatever its image has.
+"""The launcher and debugpy as a bundle that a container can be given, whatever its image has: a
+folder, or that as an archive.
 
 `python FOLDER` runs FOLDER/__main__.py, which puts FOLDER/site-packages behind all that the image
 has installed. Nothing in there is made for one Python or platform only, so that it can be copied
