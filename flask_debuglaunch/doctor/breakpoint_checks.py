@@ -1,8 +1,10 @@
-"""Why a breakpoint at one line would not be hit: `doctor shop/views.py:12`."""
+"""Why a breakpoint at one line would not be hit: `doctor shop/views.py:12`. With `--import-app` the
+app is imported for it once, in a process of its own."""
 
 from __future__ import annotations
 
 import ast
+import json
 import os
 import sys
 import sysconfig
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from importlib.machinery import FrozenImporter
 from pathlib import Path
 from types import CodeType
+from typing import TYPE_CHECKING
 
 from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
@@ -18,9 +21,15 @@ from flask_debuglaunch.doctor.findings import Finding, Level
 from flask_debuglaunch.doctor.ide_file_checks import MODULE, configurations_of
 from flask_debuglaunch.doctor.source_tree import MINDS_CASE, Source, spelt_on_disk, without_case
 from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.plan import Plan
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 START_SECONDS = 0.05
 """proc(5) counts a process's start and the machine's in hundredths of a second."""
+IMPORT_SECONDS = 60.0
+LONGEST_ANSWER = 16 * 1024 * 1024  # bytes
 TEMPLATES = (".html", ".htm", ".jinja", ".jinja2", ".j2", ".xml", ".txt")
 
 
@@ -273,3 +282,64 @@ def _in_template(line: Line, evidence: Evidence) -> Iterator[Finding]:
     if not any(parent.name == "templates" for parent in line.file.parents):
         what = "the file is in no folder named templates: Flask may not load it"
         yield Finding(Level.NOTE, what, str(line), "Flask(__name__, template_folder=...)")
+
+
+# With --import-app
+
+
+def findings_of_import(plan: Plan, line: Line | None) -> Iterator[Finding]:
+    """Does the import of the app succeed, and is the file of the line among the modules?"""
+    files = _files_of_import(plan)
+    if files is None:
+        yield Finding(
+            Level.ERROR,
+            "the app can't be imported: what it printed says why",
+            str(plan.app.value or plan.app_directory.value),
+            "python -m flask_debuglaunch",
+        )
+    elif line is None or line.file.resolve() in files:
+        yield Finding(Level.OK, "the app can be imported", str(line or ""))
+    else:
+        yield Finding(
+            Level.ERROR,
+            "the app's import does not run this file: no breakpoint in it is hit before something"
+            " imports it",
+            str(line),
+            "Import it from the app",
+        )
+
+
+def _files_of_import(plan: Plan) -> frozenset[Path] | None:
+    """None if the import fails or takes longer than IMPORT_SECONDS."""
+    import multiprocessing  # here: most visits import nothing
+
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=_import_and_tell, args=(plan, theirs), daemon=True)
+    child.start()
+    theirs.close()
+    try:
+        if not ours.poll(IMPORT_SECONDS):
+            return None
+        # Not recv(), which would unpickle: whatever the app has become says this.
+        return frozenset(Path(str(one)) for one in json.loads(ours.recv_bytes(LONGEST_ANSWER)))
+    except (EOFError, OSError, ValueError, TypeError):  # it has ended without a word: a SystemExit,
+        return None  # a crash, an error; or it has said something else
+    finally:
+        child.kill()
+        child.join()
+
+
+def _import_and_tell(plan: Plan, channel: Connection) -> None:
+    os.dup2(2, 1)  # what the app prints must not come between our own lines
+    from flask_debuglaunch.serving.app.app_import import import_app, print_error
+    from flask_debuglaunch.serving.app.module_origins import namespace_of
+
+    try:
+        import_app(plan, supervised=False, first=True)
+    except Exception as error:
+        print_error(error)
+        return
+    files = [namespace_of(one).get("__file__") for one in list(sys.modules.values())]
+    paths = [str(Path(one).resolve()) for one in files if isinstance(one, str)]
+    channel.send_bytes(json.dumps(paths).encode())

@@ -16,7 +16,12 @@ from flask_debuglaunch.doctor import (
     machine_checks,
     port_checks,
 )
-from flask_debuglaunch.doctor.breakpoint_checks import Line, findings_for, parse_line
+from flask_debuglaunch.doctor.breakpoint_checks import (
+    Line,
+    findings_for,
+    findings_of_import,
+    parse_line,
+)
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Diagnosis, Finding
 from flask_debuglaunch.errors import LaunchError
@@ -62,8 +67,6 @@ def _diagnosis(
     if line is not None:
         yield from (("breakpoint", finding) for finding in findings_for(line, evidence))
     if import_app and evidence.plan is not None:
-        from flask_debuglaunch.doctor.import_app_check import findings_of_import
-
         found = findings_of_import(evidence.plan, line)
         yield from (("import", finding) for finding in found)
 
