@@ -25,7 +25,7 @@ from flask_debuglaunch.deployment.systemd_unit_files import (
     words_of,
 )
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.server_command import Served, read_command
+from flask_debuglaunch.wsgi_server_commands import Served, read_command
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Of services (systemd.exec(5), $PATH)."""

@@ -36,7 +36,7 @@ from flask_debuglaunch.ides.ide_interface import (
     Refused,
     compose_extension,
 )
-from flask_debuglaunch.server_command import PORTS, Served, read_command
+from flask_debuglaunch.wsgi_server_commands import PORTS, Served, read_command
 
 MARK = "# Written by `python -m flask_debuglaunch ide compose"
 PUBLISHED_ON = "127.0.0.1"

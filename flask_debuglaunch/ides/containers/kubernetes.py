@@ -21,7 +21,7 @@ from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.ides.containers.dockerfile import Image, read_image, text_in_container
 from flask_debuglaunch.ides.containers.launcher_bundle import IN_CONTAINER, packed
 from flask_debuglaunch.ides.ide_interface import ContainerFiles, File, Project, Refused
-from flask_debuglaunch.server_command import PORTS, Served, read_command
+from flask_debuglaunch.wsgi_server_commands import PORTS, Served, read_command
 
 MARK = "# Written by `python -m flask_debuglaunch ide kubernetes"
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")

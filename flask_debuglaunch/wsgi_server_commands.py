@@ -1,4 +1,5 @@
-"""The command that serves an app in production, and what the launcher has to serve in its place."""
+"""Commands of WSGI servers (gunicorn, uwsgi, waitress, flask): what an app is served by in
+production, and what the launcher has to serve in its place."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from flask_debuglaunch.server_command import read_command
+from flask_debuglaunch.wsgi_server_commands import read_command
 
 ENVIRONMENT = {"INNER": "9000"}
 FILES = {
