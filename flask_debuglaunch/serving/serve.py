@@ -1,4 +1,4 @@
-"""The way in: serve the app here, or have a supervisor do it."""
+"""The way in: serve the app here, have a supervisor do it, or refuse to serve it at all."""
 
 from __future__ import annotations
 
