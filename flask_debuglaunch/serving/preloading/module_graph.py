@@ -123,6 +123,14 @@ class Replay:
     finished: set[str] = field(default_factory=set)
     _running: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self.edges = {
+            run.name: [(one, one in run.partial) for one in run.imports if one in self.runs]
+            for run in self.runs.values()
+        }
+        """Which of the modules each one imports, and whether it got that before it was complete.
+        Made before the fork: most of what a module imports is none of them."""
+
     def import_(self, name: str) -> list[str]:
         """The modules that are there after the import and were not before, in the order in which
         they would have ended. Raises OrderDiffers."""
@@ -131,13 +139,12 @@ class Replay:
         return ended
 
     def _come_to(self, name: str, ended: list[str]) -> None:
-        run = self.runs.get(name)
-        if run is None or name in self.finished or name in self._running:
+        if name not in self.runs or name in self.finished or name in self._running:
             return
         self._running.add(name)
-        for one in run.imports:
+        for one, was_partial in self.edges[name]:
             # In a cycle somebody gets a module that is not complete: the same one as then?
-            if one in self.runs and (one in run.partial) != (one in self._running):
+            if was_partial != (one in self._running):
                 raise OrderDiffers(name)
             if one not in self.finished:
                 self._come_to(one, ended)

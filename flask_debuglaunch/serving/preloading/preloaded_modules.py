@@ -246,6 +246,14 @@ class HiddenModules:
         self._looked_through: set[str] = set()
         """Those of which it is known since then on which exposed ones they depend."""
 
+    def touch(self) -> None:
+        """Have the kernel copy what a fork shares with its parent and will write to once the app
+        asks for the modules: Python counts references in the objects themselves."""
+        for name, module in self._modules.items():
+            self._runs[name]
+            spec = namespace_of(module).get("__spec__")
+            namespace_of(spec).get("_initializing")
+
     def module_of(self, file: str) -> str | None:
         """The name of the one that is made from the file."""
         for name, module in self._modules.items():
@@ -310,7 +318,7 @@ class HiddenModules:
             one = pending.pop()
             if one in self._runs and one not in self._looked_through:
                 self._looked_through.add(one)
-                pending += self._runs[one].imports
+                pending += (name for name, _ in self._replay.edges[one])
                 if one in self._exposed:
                     found.append(one)
         return found

@@ -15,6 +15,7 @@ import contextlib
 import errno
 import gc
 import importlib
+import importlib.metadata
 import os
 import random
 import re
@@ -25,6 +26,7 @@ import sys
 import tokenize
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,13 +112,18 @@ def run_module_server(order: PreloadModules, inherited: Inheritance) -> Inherita
     forked worker."""
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.alarm(PROJECT_IMPORT_SECONDS)
-    runs, snapshots = run_again(order.runs, inherited.preloaded.changes)
-    there = [run for run in order.runs if run.name in sys.modules]
-    hidden = HiddenModules(there, snapshots)
-    inherited.channel.tell(ModulesPreloaded(runs))
+    hidden = _import_projects(order, inherited)
     signal.alarm(0)
     preloaded = replace(inherited.preloaded, hidden=hidden)
     return serve_forks(replace(inherited, preloaded=preloaded), interrupt)
+
+
+def _import_projects(order: PreloadModules, inherited: Inheritance) -> HiddenModules:
+    # What was seen is needed no more: each worker would have to free what is a local of a caller.
+    runs, snapshots = run_again(order.runs, inherited.preloaded.changes)
+    inherited.channel.tell(ModulesPreloaded(runs))
+    there = [run for run in order.runs if run.name in sys.modules]
+    return HiddenModules(there, snapshots)
 
 
 def serve_forks(ready: Inheritance, interrupt: Any) -> Inheritance:
@@ -125,10 +132,18 @@ def serve_forks(ready: Inheritance, interrupt: Any) -> Inheritance:
     gc.collect()
     if hasattr(gc, "freeze"):  # not in PyPy
         gc.freeze()
-    order = _fork_on_demand(ready.channel)
+    order = _fork_on_demand(ready.channel, partial(_warm_up, ready.preloaded.hidden))
     held = None if ready.lifeline is None else tie_to(ready.lifeline)
     ready.draw_anew()
     return _become_worker(replace(ready, channel=order, lifeline=held), interrupt)
+
+
+def _warm_up(hidden: HiddenModules | None) -> None:
+    """What is slow when a fork does it first, because the kernel has to copy what is written to."""
+    with contextlib.suppress(Exception):
+        importlib.metadata.version("werkzeug")  # as Werkzeug's server does
+    if hidden is not None:
+        hidden.touch()
 
 
 def _become_worker(ready: Inheritance, interrupt: Any) -> Inheritance:
@@ -340,8 +355,11 @@ def _bytes_written() -> int:
 # The forks
 
 
-def _fork_on_demand(channel: Channel) -> Channel:
-    """Answer the supervisor; returns in each child, with a channel on which it is told its own."""
+def _fork_on_demand(channel: Channel, warm_up: Callable[[], None]) -> Channel:
+    """Answer the supervisor; returns in each child, with a channel on which it is told its own.
+
+    warm_up: what one does that is there before it is asked for.
+    """
     with _ChildExits() as exits, selectors.DefaultSelector() as selector:
         for source in (channel, exits):
             selector.register(source, selectors.EVENT_READ)
@@ -355,6 +373,8 @@ def _fork_on_demand(channel: Channel) -> Channel:
                 its_end = forks.answer(exits)
             else:
                 its_end = None if ready else forks.fork_ahead()
+                if its_end is not None:
+                    warm_up()
             if its_end is not None:
                 channel.close()
                 return its_end
