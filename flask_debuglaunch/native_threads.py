@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _thread
-import signal
 from collections.abc import Callable
 
 raw_threads: set[int] = set()
@@ -14,6 +13,8 @@ def is_main_thread() -> bool:
     """Are we in the main one, which alone may handle signals? By what only it may do
     (signal.set_wakeup_fd), which is undone at once: eventlet puts other threads in the place of
     those that `threading` names."""
+    import signal  # here: a light command does without
+
     try:
         signal.set_wakeup_fd(signal.set_wakeup_fd(-1))
     except ValueError:
