@@ -76,7 +76,7 @@ OF_DEBUGGER = {"debugpy": "vscode", "pydevd-pycharm": "pycharm"}
 class EditorLinks:
     """Links that open a file of this machine in the person's editor.
 
-    template: as in editors.py; None for no links. mappings: where the editor has the files.
+    template: as in editor_links.py; None for no links. mappings: where the editor has the files.
     """
 
     template: str | None
