@@ -215,7 +215,7 @@ def _attach(task: Task, channel: Channel, hidden: HiddenModules | None) -> None:
 def _ide_left(channel: Channel, ends_run: bool) -> None:
     channel.tell(IdeLeft(ends_run))
     if ends_run:  # the supervisor kills us: no stopped thread shall go on meanwhile
-        time.sleep(LEAVE_SECONDS)
+        sleep(LEAVE_SECONDS)
 
 
 def _keep_from_children(inherited: Inheritance) -> None:

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from ..support.processes import Program, free_port, http_get
+from ..support.processes import Program, free_port, http_get, wait_until
 from .wine import SLOW, Windows, windows_path
 
 pytestmark = pytest.mark.slow
@@ -78,6 +78,8 @@ def test_the_next_worker_has_the_packages_imported_ahead(windows: Windows) -> No
     with windows.launch("--debug", "--port", "0") as program:
         url = url_of(program)
         assert http_get(url).text == "one ahead=False"
+        processes = program.family.members
+        wait_until(lambda: len(processes()) == 3, SLOW, "launcher, worker, and one that waits")
         windows.save("main.py", PREPARED.format(text="two"))
         program.wait_for_line("Reloaded in", SLOW)
         assert http_get(url).text == "two ahead=True"
