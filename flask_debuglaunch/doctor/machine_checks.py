@@ -13,7 +13,7 @@ from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.doctor.source_tree import MOST_FILES
 from flask_debuglaunch.installed_packages import installed_version, written
 from flask_debuglaunch.plan import is_loopback
-from flask_debuglaunch.serving.watching.polling_backend import (
+from flask_debuglaunch.serving.watching.events_or_polling import (
     LATEST_SECONDS,
     POLL_SECONDS,
     polled_from_the_start,

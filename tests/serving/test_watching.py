@@ -20,8 +20,8 @@ import pytest
 from flask_debuglaunch.configuration.environment_and_env_files import env_file_lookups
 from flask_debuglaunch.serving.ipc_protocol import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
-from flask_debuglaunch.serving.watching import polling_backend
-from flask_debuglaunch.serving.watching.polling_backend import (
+from flask_debuglaunch.serving.watching import events_or_polling
+from flask_debuglaunch.serving.watching.events_or_polling import (
     MOST_SHARE,
     PollingEvents,
     pause_after,
@@ -308,9 +308,9 @@ def test_a_mount_whose_path_has_a_blank(tmp_path: Path) -> None:
     mount = tmp_path / "my project"
     mount.mkdir()
     contain = in_namespace(f"mount -t tmpfs none '{mount}'")
-    ask = "import sys; from flask_debuglaunch.serving.watching import polling_backend; "
+    ask = "import sys; from flask_debuglaunch.serving.watching import events_or_polling; "
     ask += "folder = sys.argv[1]; "
-    ask += "print(polling_backend._types_of([folder], polling_backend._file_systems())[folder])"
+    ask += "print(events_or_polling._types_of([folder], events_or_polling._file_systems())[folder])"
     argv = [*contain, sys.executable, "-c", ask, str(mount / "shop")]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT)
     assert done.stdout.strip() == "tmpfs", done.stderr
@@ -321,8 +321,8 @@ def test_the_folder_of_a_file_that_is_mounted_by_itself_is_polled(tmp_path: Path
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     contain = in_namespace(f"mount --bind '{tmp_path}/project/shop.py' '{tmp_path}/app/shop.py'")
-    ask = "import sys; from flask_debuglaunch.serving.watching import polling_backend; "
-    ask += "print(*map(tuple, [one.folders for one in polling_backend.polled_from_the_start(sys.argv[1:])]))"
+    ask = "import sys; from flask_debuglaunch.serving.watching import events_or_polling; "
+    ask += "print(*map(tuple, [one.folders for one in events_or_polling.polled_from_the_start(sys.argv[1:])]))"
     folders = [str(tmp_path / name) for name in ("app", "app/lib", "project")]
     argv = [*contain, sys.executable, "-c", ask, *folders]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT)
@@ -346,7 +346,7 @@ def test_only_the_folders_without_events_are_polled(tmp_path: Path) -> None:
 def test_what_was_edited_is_seen_before_everything_is_looked_at_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(polling_backend, "LATEST_SECONDS", 4 * TIMEOUT)
+    monkeypatch.setattr(events_or_polling, "LATEST_SECONDS", 4 * TIMEOUT)
     edited, folder = tmp_path / "edited.py", str(tmp_path)
     edited.write_text("")
     watched = WatchRules(roots=frozenset([folder]), files=frozenset())

@@ -16,7 +16,7 @@ from pathlib import Path
 from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.serving.ipc_protocol import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
-from flask_debuglaunch.serving.watching.choose_backend import BestEvents, Events
+from flask_debuglaunch.serving.watching.events_or_polling import BestEvents, Events
 from flask_debuglaunch.serving.watching.watched_files import (
     MAX_DEPTH,
     MAX_FOLDERS,
