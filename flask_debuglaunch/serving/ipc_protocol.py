@@ -97,6 +97,8 @@ class Watch:
     folders: frozenset[str]
     since: float
     """When the worker began to read them, in seconds since the epoch."""
+    namespaces: frozenset[str] = frozenset()
+    """Folders that were imported as they are, without a file (PEP 420): they count as a whole."""
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,20 @@ def test_a_folder_that_is_removed_and_restored(project: Project, name: str) -> N
         served.program.wait_for_line(r"Reloaded in .* \(shop/__init__.py\)")
 
 
+def test_a_folder_that_goes_file_by_file(project: Project) -> None:
+    """Without its __init__.py it is a package still, of which nothing is left but the folder."""
+    project.save("shop/__init__.py", "V = 1\n")
+    project.save("main.py", APP.format(imports="import shop", answer="str(shop.V)"))
+    with project.served() as served:
+        served.wait_for_text("1")
+        (project.root / "shop/__init__.py").unlink()
+        served.wait_for_text("AttributeError")
+        shutil.rmtree(project.root / "shop")
+        served.wait_for_text("ModuleNotFoundError")
+        project.save("shop/__init__.py", "V = 22\n")
+        served.wait_for_text("22")
+
+
 def test_a_project_whose_folder_begins_with_our_package_s_name(tmp_path: Path) -> None:
     package = Path(flask_debuglaunch.__file__).parent
     shutil.copytree(package, tmp_path / package.name)

@@ -6,6 +6,7 @@ generates while it is imported, or in a request.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -36,7 +37,9 @@ class ImportsSeen:
         too: somebody may be looking for an error in one of them."""
         not_the_app = (OUR_FOLDER, *debugger_folders())
         files = more | {one for one in self._new_files() if not one.startswith(not_the_app)}
-        return Watch(files, folders, self._since) if files or folders else None
+        if not (files or folders):
+            return None
+        return Watch(files, folders, self._since, frozenset(_namespace_folders()))
 
     def new_files(self) -> frozenset[str]:
         """Files outside the installed packages since the last call."""
@@ -65,6 +68,15 @@ def _file_of(module: object) -> str | None:
     archive = namespace_of(names.get("__loader__")).get("archive")
     file = archive or names.get("__file__")
     return os.path.abspath(file) if isinstance(file, str) else None
+
+
+def _namespace_folders() -> Iterator[str]:
+    """Of the packages of the project that have no file."""
+    for names in map(namespace_of, list(sys.modules.values())):
+        if names.get("__file__") is None and "__path__" in names:
+            with contextlib.suppress(Exception):  # a program may put anything there
+                folders = [os.path.abspath(one) for one in names["__path__"]]
+                yield from (one for one in folders if not is_installed(os.path.join(one, "")))
 
 
 def files_of_error(error: BaseException | None) -> frozenset[str]:

@@ -22,6 +22,7 @@ from flask_debuglaunch.configuration.setting_types import Patterns
 from flask_debuglaunch.configuration.value_origins import Value, shown
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_finder import source_folder
+from flask_debuglaunch.serving.ipc_protocol import Watch
 from flask_debuglaunch.serving.watching.file_signature import (
     Signature,
     signature_of_file,
@@ -50,6 +51,8 @@ class WatchRules:
     """They count as they are named, also those that are not there yet."""
     folders: frozenset[str] = frozenset()
     """Folders of which every file counts but for clutter, not only Python's."""
+    namespaces: frozenset[str] = frozenset()
+    """Folders that count by being there."""
     excluded: tuple[str, ...] = ()
     """fnmatch patterns of paths, as Flask's --exclude-patterns; of a folder, all that is in it."""
 
@@ -70,7 +73,8 @@ class WatchRules:
         for a moment only, and nothing is made from one that goes without having been imported.
         """
         is_clutter = CLUTTER.fullmatch(os.path.basename(path)) is not None
-        counts = path in self.files or (self.is_in_folders(path) and not is_clutter)
+        is_named = path in self.files or path in self.namespaces
+        counts = is_named or (self.is_in_folders(path) and not is_clutter)
         return counts and not self.excludes(path)
 
     def is_in_folders(self, path: str) -> bool:
@@ -111,6 +115,10 @@ FolderIdentity = tuple[int, int]
 """Device and inode: a folder that took another's place has other events."""
 
 
+IS_FOLDER: Signature = (0, 0, 0)
+"""Of a folder that counts by being there, whatever is in it."""
+
+
 @dataclass
 class FolderScan:
     """What there is, and what of it has to be watched to see a change."""
@@ -139,6 +147,10 @@ def scan(watched: WatchRules) -> FolderScan:
         _scan_root(root, watched, found, trails)
     for folder in sorted(watched.folders):
         _scan_extra_folder(folder, watched, found, trails)
+    for folder in watched.namespaces:
+        _need(os.path.dirname(folder), found, trails)
+        if os.path.isdir(folder):
+            found.files[folder] = IS_FOLDER
     for file in watched.files:
         if file not in found.files and not watched.excludes(file):
             _take(file, os.path.islink(file), found, trails)
@@ -299,6 +311,8 @@ def _found_trail(path: str, known: Trails, followed: int) -> tuple[str, ...]:
 COARSE_SECONDS = 3.0
 """A folder's time may be as coarse as 2 seconds (FAT): so long another file may come into it and
 leave it as it is."""
+MOST_GONE = 1000
+"""So much of what has gone is remembered, for as long as a worker starts."""
 RECENT_FILES = 10
 """So many files are taken to be those that a person edits."""
 
@@ -316,6 +330,9 @@ class WatchedFiles:
         self._unsettled: dict[str, float] = {}
         """Folders that have just changed, and until when they may change once more unnoticed."""
         self._names: dict[str, frozenset[str]] = {}
+        self._gone: deque[tuple[str, float]] = deque(maxlen=MOST_GONE)
+        """What went lately and counted for nothing, and when (seconds since the epoch): a worker
+        may have imported it just before."""
 
     @property
     def folders(self) -> Mapping[str, FolderIdentity]:
@@ -327,20 +344,25 @@ class WatchedFiles:
         """The roots that have more folders than are watched."""
         return self._scan.cut_off
 
-    def add(self, files: Iterable[str], folders: Iterable[str], since: float) -> set[str]:
-        """What a worker says that the app was made from, as it was at that time (seconds since
-        the epoch): a file that is older has not changed, one that is younger has."""
-        old = self.watched
+    def add(self, more: Watch) -> set[str]:
+        """What a worker says that the app was made from, as it was when the worker began: a file
+        that is older has not changed, one that is younger has."""
+        old, since = self.watched, more.since
         self.watched = replace(
-            old, files=old.files | set(files), folders=old.folders | set(folders)
+            old,
+            files=old.files | more.files,
+            folders=old.folders | more.folders,
+            namespaces=old.namespaces | more.namespaces,
         )
-        if self.watched == old:
-            return set()
-        found = scan(self.watched)
-        for path, now in found.files.items():
-            if path not in self._known and now[0] < since * 1e9:
-                self._known[path] = now
-        return self._take_over(found)
+        changed: set[str] = set()
+        if self.watched != old:
+            found = scan(self.watched)
+            for path, now in found.files.items():
+                if path not in self._known and now[0] < since * 1e9:
+                    self._known[path] = now
+            changed = self._take_over(found)
+        imported = more.files | more.namespaces
+        return changed | {one for one, when in self._gone if when > since and one in imported}
 
     def follow(self, watched: WatchRules) -> None:
         """Watch this instead; what was not watched before is taken as it is now."""
@@ -379,7 +401,8 @@ class WatchedFiles:
 
     def look_into(self, folders: Collection[str]) -> set[str]:
         """Look at everything in some of the folders."""
-        if self._hold_others(folders):
+        namespaces = self.watched.namespaces.intersection(folders)
+        if self._hold_others(folders) or not all(map(os.path.isdir, namespaces)):
             return self.look_at_all()
         files_in = self._scan.files_in
         of_folders = (files_in[folder] for folder in folders if folder in files_in)
@@ -418,12 +441,14 @@ class WatchedFiles:
         return named | self._scan.ends.get(path, set())
 
     def _take_over(self, found: FolderScan) -> set[str]:
+        self._note_gone(self._scan.folders.keys() - found.folders.keys())
         self._scan = found
         return self._changed({path: found.files.get(path) for path in {*found.files, *self._known}})
 
     def _changed(self, found: Mapping[str, Signature | None]) -> set[str]:
         changed = {path for path, now in found.items() if now != self._known.get(path)}
         counting = {path for path in changed if self._counts(path, found[path])}
+        self._note_gone(path for path in changed - counting if found[path] is None)
         for path in changed:
             if (now := found[path]) is None:
                 del self._known[path]
@@ -431,6 +456,10 @@ class WatchedFiles:
             else:
                 self._known[path] = now
         return counting
+
+    def _note_gone(self, paths: Iterable[str]) -> None:
+        now = time.time()
+        self._gone.extend((path, now) for path in paths)
 
     def _counts(self, path: str, now: Signature | None) -> bool:
         """Does this change of it count already?"""

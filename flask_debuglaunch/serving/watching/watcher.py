@@ -163,7 +163,7 @@ class Watcher:
             if isinstance(more, WatchRules):
                 self._files.follow(more)
             else:
-                self._found |= self._files.add(more.files, more.folders, more.since)
+                self._found |= self._files.add(more)
 
     def _tell(self) -> None:
         if self._found:
