@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from time import monotonic, sleep  # the originals: an app may patch the module (gevent)
 
@@ -133,7 +134,8 @@ def stop_late(plan: Plan, error: BaseException) -> None:
     while not debugger.is_attached():
         if monotonic() > deadline:
             return
-        sleep(0.1)
+        # As gevent may have patched it: then we are in a greenlet, and the others must go on.
+        time.sleep(0.1)
     debugger.forget_error(error)
     if not debugger.stop_on_error(error):
         say(_not_asked_for(error))

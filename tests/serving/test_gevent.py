@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+
+from flask_debuglaunch.serving.app.kept_errors import PATH
 
 from ..support.dap import Editor
 from ..support.processes import command_line, free_port, http_get, in_background, wait_until
@@ -48,6 +51,12 @@ def busy():
     while time.monotonic() < end:
         pass
     return ""
+"""
+FAILS = """
+
+@app.get("/fails")
+def fails():
+    raise ValueError
 """
 SAID = "Each reload starts a new interpreter: gevent has patched the standard library"
 
@@ -131,6 +140,23 @@ def test_it_waits_while_it_is_stopped(project: Project) -> None:
         stop.resume()
         assert response.result(30) == "one"
         served.wait_for_text("two")
+
+
+@pytest.mark.slow
+def test_it_serves_while_a_click_waits_for_the_ide(project: Project) -> None:
+    require_debugger("debugpy")
+    project.save("main.py", APP.format(text="one") + FAILS)
+    flags = ("--debug-with", "debugpy", "--debug-port", str(free_port()))
+    with project.served(*flags, env={"GEVENT_SUPPORT": "True"}) as served:
+        assert http_get(served.url + "/fails").status == 500
+        link = served.program.wait_for_line(r"open (http\S+\?open=(\S+))")
+        action = re.search(f'action="({PATH}/[0-9a-f]+)"', http_get(link[1]).text)
+        assert action is not None
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        body = f"token={link[2]}".encode()
+        clicked = http_get(served.url + action[1], method="POST", headers=form, body=body)
+        assert "the debugger stops as soon as it is there" in clicked.text
+        assert served.text() == "one"
 
 
 @pytest.mark.slow

@@ -15,9 +15,9 @@ import contextvars
 import gc
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from time import monotonic, sleep  # the originals: an app may patch the module (gevent)
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -46,7 +46,7 @@ class KeptError:
     error: BaseException
     request: str
     context: contextvars.Context
-    since: float = field(default_factory=monotonic)
+    since: float = field(default_factory=time.monotonic)
     key: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def __str__(self) -> str:
@@ -97,8 +97,9 @@ class KeptErrors:
         """Let go of each when its time has come, or at once where they hold too much; ends with
         the last one."""
         while self._is_bounded:
-            sleep(STEP_SECONDS)
-            oldest = monotonic() - self._seconds
+            # As gevent may have patched it: unless pydevd knows, our thread is a greenlet then.
+            time.sleep(STEP_SECONDS)
+            oldest = time.monotonic() - self._seconds
             has_let_go = self._let_go([one for one in self._kept if one.since < oldest])
             if not self._is_weighed:
                 self._is_weighed = True
@@ -157,8 +158,6 @@ PAGE = Markup("""\
 BUTTON = Markup("""\
 <form method=post action="{path}/{key}"><input type=hidden name=token value="{token}">\
 <button>Stop here in the debugger</button></form>""")
-
-_start_thread = threading.Thread.start  # kept before the app is imported, as in pydevd_base.py
 
 
 @dataclass(frozen=True)
@@ -222,7 +221,7 @@ def _answer(request: Request, kept: KeptErrors, stopping: Stopping) -> Response:
         return _page(kept, str(error))
     response = _page(kept, to_do or f"The debugger stops at {found}: see the IDE.")
     # When it has been sent: a stop suspends this thread too.
-    response.call_on_close(lambda: _start_thread(_stop_thread(found, stopping.stop)))
+    response.call_on_close(lambda: _stop_thread(found, stopping.stop).start())
     return response
 
 
