@@ -201,6 +201,7 @@ def test_what_stands_beside_an_env_file_further_up_does_not_count(tmp_path: Path
         assert served.text() == "1"
         save(tmp_path / ".env", "COLOR=2\n")
         served.wait_for_text("2")
+        served.wait_for_reload(1)  # said after the worker has begun to serve
         told = [line for line in served.program.lines if "Reloaded in" in line]
         assert len(told) == 1
         assert told[0].endswith(".env)"), "more than that file"
