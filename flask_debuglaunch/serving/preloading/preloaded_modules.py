@@ -250,9 +250,8 @@ class HiddenModules:
         """Have the kernel copy what a fork shares with its parent and will write to once the app
         asks for the modules: Python counts references in the objects themselves."""
         for name, module in self._modules.items():
-            self._runs[name]
             spec = namespace_of(module).get("__spec__")
-            namespace_of(spec).get("_initializing")
+            _ = namespace_of(spec).get("_initializing"), dict(self._replay.edges[name])
 
     def module_of(self, file: str) -> str | None:
         """The name of the one that is made from the file."""
