@@ -405,6 +405,33 @@ def test_auto_keeps_modules_that_take_long(shop: Project) -> None:
         wait_for_ahead(shop, served, "main.py", ["words", "views"])
 
 
+# When a module writes to a file, with how often it does at each save: in each worker, which is seen
+# at once, or only where it runs ahead of an app that was edited, which is seen when it does.
+WRITES = {"True": 1, "'main' not in sys.modules": 0}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", WRITES)
+def test_what_was_seen_to_be_hot_is_not_tried_again(
+    shop: Project, tmp_path_factory: pytest.TempPathFactory, when: str
+) -> None:
+    log, others = tmp_path_factory.mktemp("log") / "runs", ["first", "second"]
+    writes = f"import sys\nif {when}:\n    print('run', file=open({str(log)!r}, 'a'))\n"
+    shop.save("shop/views.py", "import shop.words\n" + MODULE + writes)
+    for other in others:
+        shop.save(f"{other}.py", "")
+    shop.save("main.py", "".join(f"import {other}\n" for other in others) + APP)
+    with shop.served("--preload", "modules") as served:
+        wait_for_ahead(shop, served, "main.py", ["words"])
+        served.program.wait_for_line("shop.views, because it writes to a file")
+        before, reloads = log.read_text().count("run"), served.reloads
+        for other in others:  # each has another process made, without it
+            assert ahead(shop, served, f"{other}.py") == []
+            wait_for_ahead(shop, served, "main.py", ["words"])
+        saves = served.reloads - reloads
+        assert log.read_text().count("run") - before == saves * WRITES[when]
+
+
 @pytest.mark.slow
 def test_an_app_that_now_changes_a_module_is_started_anew(shop: Project) -> None:
     with shop.served("--preload", "modules") as served:
