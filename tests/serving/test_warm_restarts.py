@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from flask_debuglaunch.serving.processes.worker_starter import MAX_LOST
+
 from ..support.processes import command_line, wait_until
 from .project import HELLO, Project, Served
 from .test_process_lifetime import WORKER, children_of, parent_of, wait_for_warm_worker
@@ -307,3 +309,52 @@ def test_reloads_are_warm_again_after_the_fork_server_was_killed(project: Projec
         os.kill(fork_server, signal.SIGKILL)
         wait_until(lambda: not command_line(fork_server))
         wait_for_warm_worker(project, served)
+
+
+# Ends the fork server, for which the app is not there yet, once for each file of a folder.
+ENDS_FORK_SERVERS = """\
+import os, signal, sys
+
+left = os.listdir({folder!r})
+if left and "main" not in sys.modules:
+    os.unlink(os.path.join({folder!r}, left[0]))
+    os.kill(os.getpid(), signal.SIGKILL)
+text = "one"
+"""
+
+
+@pytest.fixture
+def deaths(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a file for each fork server that the package is to end while it preloads."""
+    folder = tmp_path_factory.mktemp("deaths")
+    package.write_text(ENDS_FORK_SERVERS.format(folder=str(folder)))
+    return folder
+
+
+@pytest.mark.slow
+def test_a_fork_server_that_ends_while_it_preloads_is_started_again(
+    project: Project, package: Path, deaths: Path
+) -> None:
+    for number in range(MAX_LOST - 1):
+        (deaths / str(number)).touch()
+    project.save("main.py", USES_PACKAGE)
+    with served_with(project, package) as served:
+        served.program.wait_for_line("the next reload tries again: the process .* has ended")
+        wait_for_warm_worker(project, served)
+        assert not [*deaths.iterdir()]
+        assert "Each reload starts a new interpreter" not in served.program.output
+
+
+@pytest.mark.slow
+def test_a_fork_server_that_always_ends_while_it_preloads_is_given_up(
+    project: Project, package: Path, deaths: Path
+) -> None:
+    for number in range(MAX_LOST + 1):
+        (deaths / str(number)).touch()
+    project.save("main.py", USES_PACKAGE)
+    with served_with(project, package) as served:
+        for number in range(1, MAX_LOST + 3):
+            project.main.touch()
+            served.wait_for_reload(number)
+        served.program.wait_for_line("Each reload starts a new interpreter: .* in a row")
+        assert len([*deaths.iterdir()]) == 1

@@ -42,6 +42,9 @@ from flask_debuglaunch.terminal_messages import say
 MAX_LEFT_OUT = 20
 """So many packages may spoil a fork server, one after the other, before it is given up."""
 
+MAX_LOST = 3
+"""So many in a row may end while they preload: a machine that is short of memory will have some
+again, but a package that always ends its process would slow down each reload."""
 
 PATIENCE_FACTOR, PATIENCE_SECONDS = 3, 30.0
 """A worker waits for a fork server for so many times what the app's own imports took, and so long
@@ -108,6 +111,8 @@ class WorkerStarter:
         """One that can't fork, but has everything, and can become the next worker."""
         self._order: Order | None = None
         self._given_up: Preload | None = None
+        self._lost = 0
+        """How many fork servers with this order, in a row, have ended while they preloaded."""
         self._left_out: dict[str, tuple[LeftOut, Signature | None]] = {}
         """Packages that spoil a fork server, each with its file's signature."""
         self._instead: dict[str, tuple[str, ...]] = {}
@@ -216,6 +221,8 @@ class WorkerStarter:
             self._retire(self._ready)
             self._ready = None
             self._drop_spare()
+        if not is_known:
+            self._lost = 0
         self._order = Order(preload, self._environ, listener, seconds)
         self._begin_next()
 
@@ -333,6 +340,7 @@ class WorkerStarter:
 
     def _next_said(self, coming: ForkServerHandle) -> None:
         if coming.is_ready:
+            self._lost = 0
             self._retire(self._ready)
             self._ready, self._coming = coming, None
             if coming.rest is not None:
@@ -346,7 +354,20 @@ class WorkerStarter:
         elif isinstance(coming.spoiled, Unsafe):
             self._give_up(coming.spoiled.reason)
         elif coming.is_gone:
-            self._give_up("the process that was to have the packages ready has ended")
+            self._lose(coming)
+
+    def _lose(self, coming: ForkServerHandle) -> None:
+        """It has ended before it was ready, maybe for want of memory. The next worker tells again
+        what it imports: then another one begins."""
+        self._lost += 1
+        ended = "the process that was to have the packages ready has ended"
+        if self._lost >= MAX_LOST:
+            self._give_up(f"{ended}, {self._lost} times in a row")
+            return
+        self._retire(coming)
+        self._coming = None
+        self._notes.say_once(f"{NO_ROOM}: {ended}")
+        self._begin_awaiting()
 
     def _leave_out(self, coming: ForkServerHandle, spoiled: Spoiled) -> None:
         told = "{}, because it {}. Import it in the functions that use it"
