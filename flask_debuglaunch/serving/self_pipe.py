@@ -11,8 +11,9 @@ class SelfPipe:
     """As threading.Event, and readable for a selector while it is set."""
 
     def __init__(self) -> None:
-        self._waker, self._woken = socket.socketpair()
-        for end in (self._waker, self._woken):
+        self.waker, self._woken = socket.socketpair()
+        """waker: it is also set by whatever is written to this end (signal.set_wakeup_fd)."""
+        for end in (self.waker, self._woken):
             end.setblocking(False)
 
     def fileno(self) -> int:
@@ -20,7 +21,7 @@ class SelfPipe:
 
     def set(self) -> None:
         with suppress(BlockingIOError):  # it has been set so often that nothing more fits in
-            self._waker.send(b"x")
+            self.waker.send(b"x")
 
     def clear(self) -> None:
         with suppress(BlockingIOError):  # it was not set
@@ -35,5 +36,5 @@ class SelfPipe:
         return bool(select([self], [], [], seconds)[0])
 
     def close(self) -> None:
-        self._waker.close()
+        self.waker.close()
         self._woken.close()

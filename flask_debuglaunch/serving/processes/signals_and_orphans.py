@@ -6,7 +6,6 @@ from __future__ import annotations
 import functools
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from select import select
@@ -14,6 +13,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.serving.self_pipe import SelfPipe
 
 # Signals end the supervisor
 
@@ -26,24 +26,24 @@ class TerminationSignals:
 
     def __init__(self) -> None:
         self._received: list[int] = []
-        self._waker, self._woken = socket.socketpair()
-        self._waker.setblocking(False)
+        self._pipe = SelfPipe()
         self._before: dict[int, Any] = {}
         self._wakeup_before = -1
 
     def fileno(self) -> int:
-        return self._woken.fileno()
+        return self._pipe.fileno()
 
     def take(self) -> list[int]:
-        """Those that have come since the last call; makes the socket unreadable again."""
-        self._woken.recv(4096)
+        """Those that have come since the last call; makes it unreadable again."""
+        self._pipe.clear()
         # Python may run the handler of one that has just woken us only now.
         received = self._received.copy()
         del self._received[: len(received)]
         return received
 
     def __enter__(self) -> TerminationSignals:
-        self._wakeup_before = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        waker = self._pipe.waker.fileno()
+        self._wakeup_before = signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         for number in (getattr(signal, name) for name in ENDING_SIGNALS if hasattr(signal, name)):
             # One that was ignored from the start (nohup) stays so.
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -59,8 +59,7 @@ class TerminationSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._wakeup_before)
-        self._waker.close()
-        self._woken.close()
+        self._pipe.close()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._received.append(number)
