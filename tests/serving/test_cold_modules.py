@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from flask_debuglaunch.plan import OWN_SECONDS
 from flask_debuglaunch.serving.ipc_protocol import ModuleRun
 from flask_debuglaunch.serving.preloading.module_graph import OrderDiffers, Replay, select
+from flask_debuglaunch.serving.preloading.state_snapshots import Snapshot, changed_modules
 from flask_debuglaunch.serving.processes.project_module_servers import (
     LEFT_ALONE,
     MOST_AT_ONCE,
@@ -66,6 +68,27 @@ def test_what_imports_objects_that_others_change_is_hot() -> None:
     runs = [run("registry", is_changed_later=True), run("plugin", "registry"), run("plain")]
     selection = select(runs, [], {"requests": "imports requests"})
     assert [one.name for one in selection.cold] == ["registry", "plain"]
+
+
+@pytest.mark.parametrize("imports", [True, False])
+def test_an_object_of_an_imported_module_is_followed_once(imports: bool) -> None:
+    shared, owner, user = [1], ModuleType("owner"), ModuleType("user")
+    owner.settings, user.settings = [shared], {"shared": shared}  # type: ignore[attr-defined]
+    owners: dict[int, Snapshot] = {}
+    of_owner = Snapshot(owner, (), (), owners)
+    of_user = Snapshot(user, (), [of_owner] if imports else (), owners)
+    assert of_user.shared == ({of_owner} if imports else set())
+    shared.append(2)
+    assert [*changed_modules({"user": of_user})] == ["user"]
+
+
+def test_modules_that_have_the_same_object_by_chance_change_apart() -> None:
+    shared, one, other = [1], ModuleType("one"), ModuleType("other")
+    one.settings, one.own, other.settings = shared, [1], shared  # type: ignore[attr-defined]
+    owners: dict[int, Snapshot] = {}
+    snapshots = {name.__name__: Snapshot(name, (), (), owners) for name in (one, other)}
+    one.own.append(2)
+    assert [*changed_modules(snapshots)] == ["one"]
 
 
 def test_a_cycle_that_is_entered_elsewhere_is_another_one() -> None:

@@ -39,6 +39,7 @@ from flask_debuglaunch.serving.preloading.preloaded_modules import (
 from flask_debuglaunch.serving.preloading.state_snapshots import (
     InterpreterState,
     Snapshot,
+    changed_modules,
     foreign_objects,
     look,
     same,
@@ -167,6 +168,8 @@ class ModuleRecorder:
         self._asked: set[str] = set()
         self._packages: dict[str, ModuleType] = {}
         """Installed modules that the project's own code has asked for."""
+        self._owners: dict[int, Snapshot] = {}
+        """The first snapshot that has an object, by its identity."""
         self._changed: set[str] = set()
         self._places: dict[str, dict[str, bool]] = {}
         """Where an import has looked before it found the project's module of that name."""
@@ -379,9 +382,17 @@ class ModuleRecorder:
                     over.imports.setdefault(value.__name__, False)
         self._put_back(namespace_of(module))
         foreign = foreign_objects(self._packages.values())
-        over.snapshot = Snapshot(module, foreign)
+        over.snapshot = Snapshot(module, foreign, self._snapshots_of(over.imports), self._owners)
+        # What it has asked for is there by now, or is no module.
+        self._asked.difference_update(over.imports)
         if not self._stack and not self._later_begins:
             self._compare()  # what a factory changes afterwards concerns no module
+
+    def _snapshots_of(self, names: Iterable[str]) -> Iterator[Snapshot]:
+        for name in names:
+            known = self._modules.get(name)
+            if known is not None and known.snapshot is not None:
+                yield known.snapshot
 
     def _put_back(self, names: dict[str, Any]) -> None:
         """What the module has taken for itself while we looked on: `from os import stat`."""
@@ -394,9 +405,7 @@ class ModuleRecorder:
 
     def _compare(self) -> None:
         self._compared = True
-        for name, one in self._modules.items():
-            if name not in self._changed and one.snapshot is not None and one.snapshot.is_changed():
-                self._changed.add(name)
+        self._changed.update(changed_modules(self.snapshots()))
 
     def _boundary(self, is_own: bool) -> None:
         """Another module's code runs from now on: what has changed was done by the last one."""

@@ -32,7 +32,12 @@ from flask_debuglaunch.serving.app.module_origins import (
 from flask_debuglaunch.serving.ipc_protocol import Changes, Import, ModuleRun
 from flask_debuglaunch.serving.preloading.import_code_analysis import ImportStatements
 from flask_debuglaunch.serving.preloading.module_graph import OrderDiffers, Replay, with_parents
-from flask_debuglaunch.serving.preloading.state_snapshots import InterpreterState, Snapshot, look
+from flask_debuglaunch.serving.preloading.state_snapshots import (
+    InterpreterState,
+    Snapshot,
+    changed_modules,
+    look,
+)
 
 OUR_NAME = package_of(__name__)
 MOST_LOOKS = 20
@@ -291,10 +296,8 @@ class HiddenModules:
 
         Those that were seen to be changed do not count: no module that is here has imported them.
         """
-        for name in names:
-            if name in self._snapshots and self._snapshots[name].is_changed():
-                return name
-        return None
+        snapshots = {name: self._snapshots[name] for name in names if name in self._snapshots}
+        return next(changed_modules(snapshots), None)
 
     def reveal(self, name: str) -> Collection[str]:
         """What is there after this module's import, and was not before. Returns the exposed modules

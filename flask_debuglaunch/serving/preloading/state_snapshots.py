@@ -7,6 +7,7 @@ compared by identity, in one process.
 
 from __future__ import annotations
 
+import functools
 import gc
 import locale
 import logging
@@ -17,8 +18,9 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -175,33 +177,57 @@ class Snapshot:
     """Of all that the module holds, but what belongs to an installed package or to another module.
 
     Holds the objects, so that no other one can take the identity of one that has gone. What an
-    object of native code holds is seen if the garbage collector sees it.
+    object of native code holds is seen if the garbage collector sees it. What the snapshot of a
+    module has that this one imports is left to that: most modules reach the app's database.
     """
 
-    def __init__(self, module: object, foreign: Collection[int]) -> None:
+    def __init__(
+        self,
+        module: object,
+        foreign: Collection[int],
+        imported: Iterable[Snapshot],
+        owners: dict[int, Snapshot],
+    ) -> None:
+        """owners: the first snapshot that has an object, by its identity; takes in what is new."""
         self._names = namespace_of(module)
         self._bound = _bound(self._names)
         self._followed: list[Any] = []
+        self._below: set[Snapshot] = set().union(*({one, *one._below} for one in imported))
+        self.shared: set[Snapshot] = set()
+        """Those of imported modules that have something of it."""
         pending: list[Any] = list(self._bound.values())
-        seen = {identity(self._names), *foreign}
+        seen = {identity(self._names)}
         while pending and len(self._followed) < LARGEST:
             new = []
             for one in pending:
-                if not isinstance(one, PLAIN) and identity(one) not in seen:
-                    seen.add(identity(one))
-                    if not _is_anothers(one):
-                        new.append(one)
+                if isinstance(one, PLAIN) or (number := identity(one)) in foreign or number in seen:
+                    continue
+                seen.add(number)
+                if (owner := owners.get(number)) in self._below:
+                    self.shared |= {owner, *owner.shared}
+                elif not _is_anothers(one):
+                    new.append(one)
             self._followed += new
             pending = gc.get_referents(*new)
         self._is_too_large = bool(pending)
         self._parts = gc.get_referents(*self._followed)
+        for one in self._followed:
+            owners.setdefault(identity(one), self)
 
     def is_changed(self) -> bool:
-        """Is another object somewhere now, or one more or less?"""
+        """Is another object somewhere now, or one more or less? Without what it shares."""
         if self._is_too_large or not same(_bound(self._names), self._bound):
             return True
         parts = gc.get_referents(*self._followed)
         return len(parts) != len(self._parts) or not all(map(operator.is_, parts, self._parts))
+
+
+def changed_modules(snapshots: Mapping[str, Snapshot]) -> Iterator[str]:
+    """Those that hold something that has changed, by their snapshots."""
+    is_changed = functools.cache(Snapshot.is_changed)
+    for name, snapshot in snapshots.items():
+        if any(map(is_changed, (snapshot, *snapshot.shared))):
+            yield name
 
 
 def _bound(names: dict[str, Any]) -> dict[str, Any]:
@@ -234,4 +260,5 @@ def _is_anothers(one: Any) -> bool:
 
 def foreign_objects(modules: Iterable[object]) -> frozenset[int]:
     """What installed packages have under a name: theirs, whoever else holds it."""
-    return frozenset(identity(value) for one in modules for value in namespace_of(one).values())
+    namespaces = map(namespace_of, modules)
+    return frozenset(map(identity, chain.from_iterable(map(dict.values, namespaces))))
