@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from flask_debuglaunch.serving.processes.fork_safety import CHANGES_OF_UNSAFE_SETTINGS
+
 from ..support.processes import free_port, wait_until
 from .project import RELOADED, Project, Served, launcher
 from .test_warm_restarts import served_with
@@ -159,6 +161,18 @@ def test_a_change_that_a_save_puts_before_an_import(
         started = [line for line in served.program.lines if "Started anew" in line]
         assert reloaded(project, served)["seen"] == "Mine"
         assert [line for line in served.program.lines if "Started anew" in line] == started
+
+
+@pytest.mark.parametrize("name", CHANGES_OF_UNSAFE_SETTINGS)
+def test_what_only_one_package_minds_is_no_change(
+    project: Project, package: Path, name: str
+) -> None:
+    """As mlflow does that is installed editable: it is part of the project then."""
+    drawn = f"import os, uuid\n{name} = uuid.uuid4().hex\nimport installed\nlook = int\n"
+    project.save("main.py", drawn + SERVE)
+    with served_warm(project, package) as served:
+        reloaded(project, served)
+        assert "Started anew" not in served.program.output
 
 
 def test_a_change_that_a_save_puts_after_all_imports(project: Project, package: Path) -> None:

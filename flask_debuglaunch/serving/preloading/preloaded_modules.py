@@ -54,7 +54,9 @@ class PreloadedModules:
     changes: Changes = ()
     """What the packages have changed while they were imported."""
     left_out: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Packages that can't be preloaded, each with what it changes, which others don't mind."""
+    """Packages that can't be preloaded, each with what it changes."""
+    made_by_others: frozenset[str] = frozenset()
+    """What packages change that are not preloaded, or not as the app does it: no other minds."""
     hidden: HiddenModules | None = None
     """The project's own modules among them."""
 
@@ -86,7 +88,6 @@ class ImportRecorder:
         """The module whose import was noted last."""
         self._spec: object = None
         """Its own, as soon as it is there."""
-        self._made_by_others = {name for made in preloaded.left_out.values() for name in made}
         self._is_left = False
         self._patches = contextlib.ExitStack()
         self._looks_left: int | None = None
@@ -207,7 +208,7 @@ class ImportRecorder:
             self._not_asked_for -= {one, *self._preloaded.brought.get(one, ())}
             assert self._begun is not None
             changed = {what for what, _ in look().changes_since(self._begun)}
-            if (of_app := changed - self._made_by_others) and not self._is_ours(one):
+            if (of_app := changed - self._preloaded.made_by_others) and not self._is_ours(one):
                 self._start_afresh(one, min(of_app))
         hidden = self._preloaded.hidden
         if hidden is not None:

@@ -181,13 +181,14 @@ class Preloading:
         """Was something of the project imported?"""
         self._changes: Changes = ()
         self._generators: list[random.Random] = []
-        self._made_by_others = {name for made in preload.left_out.values() for name in made}
-        self._made_by_others.update(CHANGES_OF_UNSAFE_SETTINGS)
+        changes_of_left_out = frozenset().union(*preload.left_out.values())
+        self._made_by_others = changes_of_left_out.union(CHANGES_OF_UNSAFE_SETTINGS)
         self.rest: tuple[str, str] | None = None
 
     @property
     def modules(self) -> PreloadedModules:
-        return PreloadedModules(self._brought, self._changes, self._preload.left_out)
+        left_out = self._preload.left_out
+        return PreloadedModules(self._brought, self._changes, left_out, self._made_by_others)
 
     def spoiled(self) -> Spoiled | None:
         if not self._reasons:
