@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import random
 import re
 import select
 import signal
@@ -363,12 +364,19 @@ def _read_some(output: int, hung_up: int) -> bytes:
 # The network
 
 
+NOT_HANDED_OUT = range(20_000, 32_000)
+"""Ports that no kernel gives to who asks for any (ip(7), ip_local_port_range)."""
+
+
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that was free a moment ago, and that debugpy's adapter of another test,
+    which takes any, is not given meanwhile."""
+    drawn = random.SystemRandom()  # hypothesis seeds the other one, in each process alike
+    while True:
+        port = drawn.choice(NOT_HANDED_OUT)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def is_listening(port: int) -> bool:
