@@ -103,7 +103,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Writes:
-    """The app itself is about to write this Python file."""
+    """The app itself is about to write, or to remove, this Python file."""
 
     path: str
 

@@ -395,6 +395,22 @@ def test_an_app_that_writes_code_itself_is_not_restarted_by_it(project: Project)
         assert sum(line == "imported" for line in served.program.lines) == 3
 
 
+def test_an_app_that_makes_a_module_for_its_import_only_is_not_restarted_by_it(
+    project: Project,
+) -> None:
+    """It has gone before the launcher is told of it, as what goes in a `git switch`."""
+    make = "import time\nfrom pathlib import Path\n\nmade = Path(__file__).with_name('made.py')\n"
+    make += "made.write_text('x = 1')\ntime.sleep(0.3)\nimport made as _\n\nmade.unlink()\n"
+    make += "time.sleep(0.3)\nprint('imported', flush=True)\n\n"
+    project.save("main.py", make + HELLO.format(text="one"))
+    with project.served() as served:
+        assert served.text() == "one"
+        project.save("other.py", "x = 1\n")
+        served.wait_for_reload(1)
+        assert served.text() == "one"
+        assert [line for line in served.program.lines if "made.py" in line] == []
+
+
 def calls_in(function: Callable[[], object]) -> int:
     """How many functions it calls, Python's own included: work, whatever the machine does besides."""
     profile = cProfile.Profile()

@@ -7,6 +7,7 @@ generates while it is imported, or in a request.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import time
@@ -124,15 +125,15 @@ def template_folders(app: WSGIApplication) -> frozenset[str]:
 # Files that it writes
 
 WRITE_SECONDS = 3.0
-"""A write follows the opening of a file within this time."""
+"""A write follows the opening of a file within this time, and its removal is noticed."""
 
 
 def tell_of_writes(tell: Callable[[str], None]) -> None:
-    """From now on, have each Python file told of that this process is about to write: absolute
-    paths. An audit hook can't be taken back."""
+    """From now on, have each Python file told of that this process is about to write, or to remove:
+    absolute paths. An audit hook can't be taken back."""
 
     def look_on(event: str, arguments: tuple[object, ...]) -> None:
-        if event in ("open", "os.rename"):
+        if event in ("open", "os.rename", "os.remove"):
             path = _written(event, arguments)
             if isinstance(path, str) and path.endswith(".py"):
                 tell(os.path.abspath(path))
@@ -141,7 +142,7 @@ def tell_of_writes(tell: Callable[[str], None]) -> None:
 
 
 def _written(event: str, arguments: tuple[object, ...]) -> object:
-    """The path that is written to; None if it is only read."""
+    """The path that is written to or removed; None if it is only read."""
     path = arguments[1] if event == "os.rename" else arguments[0]
     if event == "open" and not _is_for_writing(*arguments[1:3]):
         return None
@@ -155,7 +156,7 @@ def _is_for_writing(mode: object, flags: object) -> bool:
 
 
 class OwnWrites:
-    """What the workers have said that they write."""
+    """What the workers have said that they write or remove."""
 
     def __init__(self) -> None:
         self._begun: dict[str, float] = {}
@@ -164,11 +165,12 @@ class OwnWrites:
         self._begun[path] = time.time()
 
     def without(self, changed: Iterable[str]) -> frozenset[str]:
-        """Those of the changed files that somebody else has written."""
+        """Those of the changed files that somebody else has written or removed."""
         return frozenset(path for path in changed if not self._is_own(path))
 
     def _is_own(self, path: str) -> bool:
         try:
-            return os.stat(path).st_mtime <= self._begun[path] + WRITE_SECONDS
-        except (KeyError, OSError):
-            return False
+            changed_at = os.stat(path).st_mtime
+        except OSError:  # it has gone
+            changed_at = time.time()
+        return changed_at <= self._begun.get(path, -math.inf) + WRITE_SECONDS

@@ -448,7 +448,9 @@ class WatchedFiles:
     def _changed(self, found: Mapping[str, Signature | None]) -> set[str]:
         changed = {path for path, now in found.items() if now != self._known.get(path)}
         counting = {path for path in changed if self._counts(path, found[path])}
-        self._note_gone(path for path in changed - counting if found[path] is None)
+        # Not what came and went while a worker was imported: that one has made it itself.
+        uncounted = changed - counting - self.newcomers
+        self._note_gone(path for path in uncounted if found[path] is None)
         for path in changed:
             if (now := found[path]) is None:
                 del self._known[path]
