@@ -16,7 +16,7 @@ import pytest
 from flask_debuglaunch.procfs import PortOwner, owner_of_port
 from flask_debuglaunch.serving.attach_debugger import LISTEN_AGAIN
 
-from ..support.dap import Editor
+from ..support.dap import Children, Editor
 from ..support.debug_session import READY
 from ..support.processes import (
     TIMEOUT,
@@ -140,6 +140,16 @@ def test_it_sends_each_message_at_once(shop: Shop) -> None:
         path = next(one for one in environment if one.startswith("PYTHONPATH="))
         folder = Path(path.removeprefix("PYTHONPATH=").split(os.pathsep)[0])
         assert "TCP_NODELAY" in (folder / "sitecustomize.py").read_text()
+
+
+@pytest.mark.parametrize("children", ["startDebugging", "debugpyAttach"])
+def test_the_apps_process_has_a_name(shop: Shop, children: Children) -> None:
+    with (
+        listening(shop, reload=True) as (_, _, port),
+        Editor.attach(port, children=children) as editor,
+    ):
+        worker = editor.wait_for_session(2)
+        assert worker.configuration["name"] == f"Worker {worker.process_id}"
 
 
 def stop_in_view(editor: Editor, url: str) -> None:

@@ -553,6 +553,13 @@ def test_a_stop_in_a_child_of_the_app_holds_the_reload(
         assert (stop.line, stop.variables()["answer"]) == (CHILD_LINE, "'from the child'")
         assert not any("flask_debuglaunch" in frame.file for frame in stop.stack())
         process = stop.process_id
+        names = {one.process_id: one.configuration["name"] for one in editor.sessions[1:]}
+        worker, *children = names
+        assert process in children
+        assert names == {
+            worker: f"Worker {worker}",
+            **{child: f"Subprocess {child}" for child in children},
+        }
         project.save("main.py", APP.format(text="two"))
         served.program.wait_for_line(rf"reload waits: stopped at child\.py:{CHILD_LINE}")
         stop.resume()

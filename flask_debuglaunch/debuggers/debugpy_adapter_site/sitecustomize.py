@@ -1,6 +1,6 @@
 """Imported by the Python of debugpy's adapter process at its start, and by no other process.
 
-It mends four things there; each is described where it is mended.
+It mends five things there; each is described where it is mended.
 """
 
 import contextlib
@@ -36,7 +36,9 @@ _start = threading.Thread.start
 
 def _start_enduring(thread):  # type: ignore[no-untyped-def]
     if getattr(thread._target, "__name__", "") == "accept_worker":
-        _leave_with_all_sessions()  # type: ignore[no-untyped-call]  # before a client is there
+        # Before a client is there; debugpy's own modules have been imported by now.
+        _leave_with_all_sessions()  # type: ignore[no-untyped-call]
+        _name_workers()  # type: ignore[no-untyped-call]
         thread._target = _until_it_returns(thread._target)  # type: ignore[no-untyped-call]
     _start(thread)
 
@@ -75,6 +77,37 @@ def _leave_with_all_sessions():  # type: ignore[no-untyped-def]
 
     vars(finalize_all)["is_ours"] = True
     sessions.Session.finalize = finalize_all
+
+
+# Each process of the app is "Subprocess 4711" in the IDE's list, and so is each one that it starts.
+
+
+def _name_workers():  # type: ignore[no-untyped-def]
+    channels = sys.modules["debugpy.common.messaging"].JsonMessageChannel
+    request, send_event = channels.request, channels.send_event
+    if hasattr(request, "is_ours"):
+        return
+
+    def named_request(channel, command, arguments=None, **named):  # type: ignore[no-untyped-def]
+        if command == "startDebugging":
+            _name_worker(channel, arguments["configuration"])  # type: ignore[no-untyped-call]
+        return request(channel, command, arguments, **named)
+
+    def named_event(channel, event, body=None):  # type: ignore[no-untyped-def]
+        if event == "debugpyAttach":
+            _name_worker(channel, body)  # type: ignore[no-untyped-call]
+        return send_event(channel, event, body)
+
+    vars(named_request)["is_ours"] = True
+    channels.request, channels.send_event = named_request, named_event
+
+
+def _name_worker(channel, configuration):  # type: ignore[no-untyped-def]
+    clients = [session.client for session in list(sys.modules["debugpy.adapter.sessions"]._sessions)]
+    parent = next(client for client in clients if client and client.channel is channel)
+    # The IDE attaches to the launcher as such, to every other process by its number.
+    if "subProcessId" not in parent.start_request.arguments:
+        configuration["name"] = f"Worker {configuration['subProcessId']}"
 
 
 # The adapter waits for every client to say goodbye before it ends, however long that takes; the
