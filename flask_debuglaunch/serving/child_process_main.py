@@ -41,7 +41,7 @@ def run_child(app: WSGIApplication | None = None) -> int:
         inherited = run_module_server(task, inherited)
         task = inherited.channel.receive()
     if isinstance(task, Prepare):
-        from flask_debuglaunch.serving.processes.worker_without_fork import wait_for_task
+        from flask_debuglaunch.serving.processes.next_worker_without_fork import wait_for_task
 
         inherited = wait_for_task(task, inherited)
         task = inherited.task

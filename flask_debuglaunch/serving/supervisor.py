@@ -30,10 +30,13 @@ from flask_debuglaunch.serving.ipc_protocol import (
     Watch,
     Writes,
 )
-from flask_debuglaunch.serving.processes.process_handles import WorkerProcess, how_it_ended
+from flask_debuglaunch.serving.processes.next_worker_from_fork_servers import WorkerStarter
+from flask_debuglaunch.serving.processes.next_worker_without_fork import WaitingWorkers
 from flask_debuglaunch.serving.processes.signals_and_orphans import TerminationSignals
-from flask_debuglaunch.serving.processes.worker_starter import WorkerStarter
-from flask_debuglaunch.serving.processes.worker_without_fork import WaitingWorkers
+from flask_debuglaunch.serving.processes.worker_and_fork_server_handles import (
+    WorkerProcess,
+    how_it_ended,
+)
 from flask_debuglaunch.serving.reloadable_plan import ReloadablePlan
 from flask_debuglaunch.serving.supervisor_states import (
     Abandon,

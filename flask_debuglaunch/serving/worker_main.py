@@ -58,14 +58,14 @@ from flask_debuglaunch.serving.ipc_protocol import (
     Writes,
 )
 from flask_debuglaunch.serving.preloading.import_code_analysis import lines_run_on_import
-from flask_debuglaunch.serving.preloading.module_recorder import ModuleRecorder
 from flask_debuglaunch.serving.preloading.preloaded_modules import (
     HiddenModules,
     ImportRecorder,
     installed_imports,
     own_files,
-    why_not_fork,
 )
+from flask_debuglaunch.serving.preloading.project_module_recorder import ModuleRecorder
+from flask_debuglaunch.serving.processes.fork_safety import why_not_fork
 from flask_debuglaunch.serving.processes.ports_and_locks import holds_what_next_may_need
 from flask_debuglaunch.serving.processes.spawn_interpreter import Inheritance, start_afresh
 from flask_debuglaunch.serving.server.http_server import AppServer, make_server

@@ -16,15 +16,15 @@ from typing import Any
 
 from flask_debuglaunch.json_dataclasses import decode, encode
 from flask_debuglaunch.serving.ipc_protocol import ModuleRun, ModulesPreloaded
-from flask_debuglaunch.serving.preloading.module_graph import merged_runs, select
-from flask_debuglaunch.serving.preloading.module_recorder import ModuleRecorder
 from flask_debuglaunch.serving.preloading.preloaded_modules import (
     HiddenModules,
     ImportRecorder,
     PreloadedModules,
 )
+from flask_debuglaunch.serving.preloading.project_module_graph import merged_runs, select
+from flask_debuglaunch.serving.preloading.project_module_recorder import ModuleRecorder
 from flask_debuglaunch.serving.processes.fork_server_main import run_again
-from flask_debuglaunch.serving.processes.project_module_servers import Made
+from flask_debuglaunch.serving.processes.project_module_fork_servers import Made
 
 
 class Afresh(BaseException):

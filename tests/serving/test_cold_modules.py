@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from flask_debuglaunch.plan import OWN_SECONDS
 from flask_debuglaunch.serving.ipc_protocol import ModuleRun
-from flask_debuglaunch.serving.preloading.module_graph import OrderDiffers, Replay, select
+from flask_debuglaunch.serving.preloading.project_module_graph import OrderDiffers, Replay, select
 from flask_debuglaunch.serving.preloading.state_snapshots import Snapshot, changed_modules
-from flask_debuglaunch.serving.processes.project_module_servers import (
+from flask_debuglaunch.serving.processes.project_module_fork_servers import (
     LEFT_ALONE,
     MOST_AT_ONCE,
     EditedFiles,

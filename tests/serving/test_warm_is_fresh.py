@@ -430,8 +430,8 @@ def test_a_fork_server_that_does_not_get_ready_keeps_nobody_waiting(
     start = project.save(
         "start.py",
         "from flask_debuglaunch.cli import main\n"
-        "from flask_debuglaunch.serving.processes import worker_starter\n"
-        "worker_starter.PATIENCE_SECONDS = 1.0\nmain()\n",
+        "from flask_debuglaunch.serving.processes import next_worker_from_fork_servers\n"
+        "next_worker_from_fork_servers.PATIENCE_SECONDS = 1.0\nmain()\n",
     )
     command = [sys.executable, str(start), *launcher()[3:], "--app", "main"]
     with served_with(project, package, command=command) as served:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_debuglaunch.serving.processes.worker_starter import MAX_LOST
+from flask_debuglaunch.serving.processes.next_worker_from_fork_servers import MAX_LOST
 
 from ..support.processes import command_line, wait_until
 from .project import HELLO, Project, Served

@@ -23,7 +23,7 @@ from typing import Any
 from flask_debuglaunch.serving.app.module_origins import IMPORTLIB, OUR_FOLDER
 
 # Of the clock, the process, chance, the machine's files, and who is there. Not exists() and its
-# like, whose paths are noted as they are asked about (module_recorder.py).
+# like, whose paths are noted as they are asked about (project_module_recorder.py).
 VALUES = frozenset(
     """
     NamedTemporaryFile Random RandomState SystemRandom TemporaryDirectory TemporaryFile

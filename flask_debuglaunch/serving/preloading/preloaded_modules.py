@@ -31,7 +31,11 @@ from flask_debuglaunch.serving.app.module_origins import (
 )
 from flask_debuglaunch.serving.ipc_protocol import Changes, Import, ModuleRun
 from flask_debuglaunch.serving.preloading.import_code_analysis import ImportStatements
-from flask_debuglaunch.serving.preloading.module_graph import OrderDiffers, Replay, with_parents
+from flask_debuglaunch.serving.preloading.project_module_graph import (
+    OrderDiffers,
+    Replay,
+    with_parents,
+)
 from flask_debuglaunch.serving.preloading.state_snapshots import (
     InterpreterState,
     Snapshot,
@@ -419,18 +423,3 @@ def own_files(imports: Iterable[Import]) -> frozenset[str]:
     modules = [one.module for one in imports if not is_of_a_package(_spec_of(one.module))]
     files = [namespace_of(sys.modules.get(one)).get("__file__") for one in modules]
     return frozenset(os.path.abspath(one) for one in files if isinstance(one, str))
-
-
-def why_not_fork(*, was_given: bool) -> str | None:
-    """Why the next worker can't come from a fork; None if it can. was_given: the user's own program
-    has imported the app, and has to do so again."""
-    if was_given:
-        return "run(app) comes after the import of the app"
-    for module, function in (
-        ("gevent.monkey", "is_module_patched"),
-        ("eventlet.patcher", "is_monkey_patched"),
-    ):
-        is_patched = getattr(sys.modules.get(module), function, None)
-        if is_patched is not None and is_patched("socket"):
-            return f"{module.partition('.')[0]} has patched the standard library"
-    return None

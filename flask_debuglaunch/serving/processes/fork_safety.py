@@ -50,6 +50,21 @@ KNOWN_PACKAGES = {
 }
 
 
+def why_not_fork(*, was_given: bool) -> str | None:
+    """Why the next worker can't come from a fork; None if it can. was_given: the user's own program
+    has imported the app, and has to do so again."""
+    if was_given:
+        return "run(app) comes after the import of the app"
+    for module, function in (
+        ("gevent.monkey", "is_module_patched"),
+        ("eventlet.patcher", "is_monkey_patched"),
+    ):
+        is_patched = getattr(sys.modules.get(module), function, None)
+        if is_patched is not None and is_patched("socket"):
+            return f"{module.partition('.')[0]} has patched the standard library"
+    return None
+
+
 class ImportEffects:
     """While entered, looks on at imports; `found` says what the last one has done, and who did it.
 

@@ -59,12 +59,12 @@ from flask_debuglaunch.serving.preloading.import_code_analysis import (
     parse,
     reasons_to_run_anew,
 )
-from flask_debuglaunch.serving.preloading.module_recorder import ModuleRecorder
 from flask_debuglaunch.serving.preloading.preloaded_modules import (
     HiddenModules,
     PreloadedModules,
     installed_imports,
 )
+from flask_debuglaunch.serving.preloading.project_module_recorder import ModuleRecorder
 from flask_debuglaunch.serving.preloading.state_snapshots import Snapshot, look
 from flask_debuglaunch.serving.processes.fork_safety import (
     CHANGES_OF_UNSAFE_SETTINGS,

@@ -28,7 +28,6 @@ from flask_debuglaunch.serving.app.module_origins import (
     places_before,
 )
 from flask_debuglaunch.serving.ipc_protocol import Changes, ModuleRun
-from flask_debuglaunch.serving.preloading.module_graph import with_parents
 from flask_debuglaunch.serving.preloading.preloaded_modules import (
     MOST_LOOKS,
     absolute_name,
@@ -36,6 +35,7 @@ from flask_debuglaunch.serving.preloading.preloaded_modules import (
     merged_changes,
     passed_over,
 )
+from flask_debuglaunch.serving.preloading.project_module_graph import with_parents
 from flask_debuglaunch.serving.preloading.state_snapshots import (
     InterpreterState,
     Snapshot,

@@ -1,5 +1,8 @@
 """The supervisor's handles on the processes that it has started: workers, and the fork servers that
 fork some of them. Each has a channel, and is known by what it has said so far.
+
+What a fork server itself does is in fork_server_main.py; which process becomes the next worker, in
+next_worker_from_fork_servers.py.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from flask_debuglaunch.serving.ipc_protocol import (
     Preloaded,
     Spoiled,
     Unsafe,
+    channel_to_child,
 )
 from flask_debuglaunch.serving.processes.spawn_interpreter import spawn, spawn_with
 from flask_debuglaunch.serving.watching.file_signature import Signature, changed_since, signatures
@@ -105,6 +109,29 @@ class ForkedWorker:
 
     def exit_status(self) -> int | None:
         return self.fork_server.status_of(self._pid)
+
+
+class AwaitedWorker:
+    """A worker whose process may yet have to be started: what it is told waits in its channel."""
+
+    def __init__(self) -> None:
+        ours, self._theirs = socket.socketpair()
+        self.channel = channel_to_child(ours)
+        self.process: ForkedWorker | FreshWorker | None = None
+
+    def begin(self, start: Callable[[socket.socket], ForkedWorker | FreshWorker]) -> None:
+        """Start it at the other end of the channel. Raises OSError."""
+        self.process = start(self._theirs)
+        self._theirs.close()
+
+    def kill(self) -> None:
+        """Also if it has not begun: then its channel closes, as if it had ended."""
+        self._theirs.close()
+        if self.process is not None:
+            self.process.kill()
+
+    def exit_status(self) -> int | None:
+        return None if self.process is None else self.process.exit_status()
 
 
 def _kill(pid: int) -> None:

@@ -23,8 +23,8 @@ from flask_debuglaunch.serving.ipc_protocol import (
     PreloadModules,
     channel_to_child,
 )
-from flask_debuglaunch.serving.preloading.module_graph import Selection, merged_runs, select
-from flask_debuglaunch.serving.processes.process_handles import (
+from flask_debuglaunch.serving.preloading.project_module_graph import Selection, merged_runs, select
+from flask_debuglaunch.serving.processes.worker_and_fork_server_handles import (
     ForkedWorker,
     ForkServerHandle,
 )

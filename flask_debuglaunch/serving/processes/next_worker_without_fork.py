@@ -35,13 +35,13 @@ from flask_debuglaunch.serving.ipc_protocol import (
 )
 from flask_debuglaunch.serving.preloading.preloaded_modules import PreloadedModules
 from flask_debuglaunch.serving.preloading.state_snapshots import look
-from flask_debuglaunch.serving.processes.process_handles import (
+from flask_debuglaunch.serving.processes.silenced_output import silenced_output
+from flask_debuglaunch.serving.processes.spawn_interpreter import Inheritance, own_command, spawn
+from flask_debuglaunch.serving.processes.worker_and_fork_server_handles import (
     FreshWorker,
     WorkerProcess,
     start_fresh,
 )
-from flask_debuglaunch.serving.processes.silenced_output import silenced_output
-from flask_debuglaunch.serving.processes.spawn_interpreter import Inheritance, own_command, spawn
 from flask_debuglaunch.serving.watching.file_signature import Signature, changed_since, signatures
 from flask_debuglaunch.serving.watching.files_used_by_app import (
     ImportsSeen,

@@ -1,4 +1,5 @@
-"""Start worker processes: forked from the fork server, else in fresh interpreters."""
+"""Which process becomes the next worker where there is fork: a fork of one of the fork servers,
+which are started and replaced here, else a new interpreter."""
 
 from __future__ import annotations
 
@@ -22,9 +23,11 @@ from flask_debuglaunch.serving.ipc_protocol import (
     Preloadable,
     Spoiled,
     Unsafe,
-    channel_to_child,
 )
-from flask_debuglaunch.serving.processes.process_handles import (
+from flask_debuglaunch.serving.processes.project_module_fork_servers import ModuleServers
+from flask_debuglaunch.serving.processes.spawn_interpreter import own_command
+from flask_debuglaunch.serving.processes.worker_and_fork_server_handles import (
+    AwaitedWorker,
     ForkedWorker,
     ForkServerHandle,
     FreshWorker,
@@ -34,8 +37,6 @@ from flask_debuglaunch.serving.processes.process_handles import (
     start_fresh,
     start_fresh_with,
 )
-from flask_debuglaunch.serving.processes.project_module_servers import ModuleServers
-from flask_debuglaunch.serving.processes.spawn_interpreter import own_command
 from flask_debuglaunch.serving.watching.file_signature import Signature, signature
 from flask_debuglaunch.terminal_messages import say
 
@@ -53,29 +54,6 @@ beyond: a machine under load is never too slow for it, and one that hangs keeps 
 
 NOT_READY_YET = "The packages are not imported ahead yet: this reload starts a new interpreter"
 NO_ROOM = "The packages are not imported ahead now, the next reload tries again"
-
-
-class AwaitedWorker:
-    """A worker whose process may yet have to be started: what it is told waits in its channel."""
-
-    def __init__(self) -> None:
-        ours, self._theirs = socket.socketpair()
-        self.channel = channel_to_child(ours)
-        self.process: ForkedWorker | FreshWorker | None = None
-
-    def begin(self, start: Callable[[socket.socket], ForkedWorker | FreshWorker]) -> None:
-        """Start it at the other end of the channel. Raises OSError."""
-        self.process = start(self._theirs)
-        self._theirs.close()
-
-    def kill(self) -> None:
-        """Also if it has not begun: then its channel closes, as if it had ended."""
-        self._theirs.close()
-        if self.process is not None:
-            self.process.kill()
-
-    def exit_status(self) -> int | None:
-        return None if self.process is None else self.process.exit_status()
 
 
 @dataclass(frozen=True)
