@@ -1,4 +1,4 @@
-"""The editors that a link can open at a file and line, and the links' templates.
+"""Links that open a file at a line in an editor, and the templates they are made from.
 
 Sources: each editor's documentation of its URL scheme. `{path}` is the absolute path,
 percent-encoded but for `/` and a drive's `:`; `{line}` and `{column}` count from 1.
@@ -6,7 +6,10 @@ percent-encoded but for `/` and a drive's `:`; `{line}` and `{column}` count fro
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 EDITORS: Mapping[str, str] = {
     "vscode": "vscode://file/{path}:{line}:{column}",
@@ -24,13 +27,15 @@ EDITORS: Mapping[str, str] = {
 }
 
 # The terminals of editors, by a variable that each sets; the more special ones first.
-_TERMINALS = (
+_EDITOR_TERMINALS = (
     ("CURSOR_TRACE_ID", "", "cursor"),
     ("TERM_PROGRAM", "vscode", "vscode"),
     ("TERMINAL_EMULATOR", "JetBrains-JediTerm", "pycharm"),
     ("ZED_TERM", "", "zed"),
     ("NVIM", "", "neovim"),
 )
+
+_EDITORS_OF_DEBUGGERS = {"debugpy": "vscode", "pydevd-pycharm": "pycharm"}
 
 # A link is put into a page: a scheme that runs code or shows text (javascript:, data:) never is.
 SCHEMES = frozenset(template.partition(":")[0] for template in EDITORS.values())
@@ -44,7 +49,61 @@ def is_template(text: str) -> bool:
 
 def editor_of_terminal(environ: Mapping[str, str]) -> str | None:
     """The editor whose terminal has this environment; None for a terminal of its own."""
-    for variable, value, editor in _TERMINALS:
+    for variable, value, editor in _EDITOR_TERMINALS:
         if variable in environ and value in ("", environ[variable]):
             return editor
     return None
+
+
+@dataclass(frozen=True)
+class EditorLinks:
+    """Links that open a file of this machine in the person's editor.
+
+    template: as in EDITORS; None for no links. path_mappings: pairs of a folder as the editor has
+    it and the same folder as this process sees it.
+    """
+
+    template: str | None
+    path_mappings: tuple[tuple[str, str], ...] = ()
+
+    def to(self, file: str, line: int) -> str | None:
+        """The link to a line; None for what is no file, such as a template's <template>."""
+        if self.template is None or not os.path.isabs(file):
+            return None
+        from urllib.parse import quote  # here: a light command does without
+
+        path = quote(self._path_in_editor(Path(file)), safe="/:")
+        if path.startswith("/"):
+            template = self.template.replace("://file/{path}", "://file{path}")
+        else:  # C:/app.py
+            template = self.template.replace("=file://{path}", "=file:///{path}")
+        for name, value in {"path": path, "line": str(line), "column": "1"}.items():
+            template = template.replace(f"{{{name}}}", value)
+        return template
+
+    def _path_in_editor(self, file: Path) -> str:
+        for editor_folder, our_folder in sorted(self.path_mappings, key=lambda pair: -len(pair[1])):
+            if file.is_relative_to(our_folder):
+                relative_path = file.relative_to(our_folder).as_posix()
+                return f"{editor_folder.rstrip('/')}/{relative_path}".replace("\\", "/")
+        return file.as_posix()
+
+
+def link_template(
+    editor: str, debugger: str, environ: Mapping[str, str] = os.environ
+) -> str | None:
+    """The template of EDITOR's value; auto is the editor of this terminal, else the debugger's."""
+    if editor == "auto":
+        terminal_editor = editor_of_terminal(environ) or ""
+        debugger_editor = _EDITORS_OF_DEBUGGERS.get(debugger, "off")
+        editor = terminal_editor if terminal_editor in EDITORS else debugger_editor
+    if editor == "off":
+        return None
+    template = EDITORS.get(editor, editor)
+    distribution = environ.get("WSL_DISTRO_NAME")
+    if distribution and editor.startswith(("vscode", "cursor", "windsurf")):
+        from urllib.parse import quote
+
+        # The editor runs on Windows, the files are in here.
+        return template.replace("://file/", f"://vscode-remote/wsl+{quote(distribution)}")
+    return template

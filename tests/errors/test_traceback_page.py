@@ -16,12 +16,9 @@ import flask
 import pytest
 from werkzeug.test import Client
 
+from flask_debuglaunch.editor_links import EditorLinks, link_template
 from flask_debuglaunch.serving.app.local_clients import LocalClients
-from flask_debuglaunch.serving.app.traceback_page import (
-    EditorLinks,
-    link_template,
-    with_error_page,
-)
+from flask_debuglaunch.serving.app.traceback_page import with_error_page
 
 from ..support.debug_session import READY, python_m
 from ..support.processes import TIMEOUT, Program, http_get

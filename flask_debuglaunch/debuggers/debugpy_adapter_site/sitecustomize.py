@@ -103,7 +103,9 @@ def _name_workers():  # type: ignore[no-untyped-def]
 
 
 def _name_worker(channel, configuration):  # type: ignore[no-untyped-def]
-    clients = [session.client for session in list(sys.modules["debugpy.adapter.sessions"]._sessions)]
+    clients = [
+        session.client for session in list(sys.modules["debugpy.adapter.sessions"]._sessions)
+    ]
     parent = next(client for client in clients if client and client.channel is channel)
     # The IDE attaches to the launcher as such, to every other process by its number.
     if "subProcessId" not in parent.start_request.arguments:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from flask_debuglaunch.editor_links import EditorLinks, link_template
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.attach_debugger import (
     debugger_of,
@@ -81,11 +82,7 @@ def _with_werkzeugs_debugger(app: WSGIApplication, plan: Plan) -> WSGIApplicatio
 def _with_error_page(
     app: WSGIApplication, plan: Plan, button: Callable[[BaseException], str] = lambda error: ""
 ) -> WSGIApplication:
-    from flask_debuglaunch.serving.app.traceback_page import (
-        EditorLinks,
-        link_template,
-        with_error_page,
-    )
+    from flask_debuglaunch.serving.app.traceback_page import with_error_page
 
     template = link_template(plan.editor.value, plan.debugger.value)
     links = EditorLinks(template, plan.settings.path_mappings.value)

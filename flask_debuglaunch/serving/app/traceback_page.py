@@ -8,23 +8,18 @@ what they get in production, and a client that asks for JSON gets a line of it.
 from __future__ import annotations
 
 import html
-import os
 import pkgutil
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from markupsafe import escape
 from werkzeug.debug.tbtools import DebugTraceback
 from werkzeug.wrappers import Request, Response
 
-from flask_debuglaunch.debuggers.debugger_interface import PathMappings
-from flask_debuglaunch.editor_links import EDITORS, editor_of_terminal
+from flask_debuglaunch.editor_links import EditorLinks
 from flask_debuglaunch.serving.app.app_finder import without_our_frames
 from flask_debuglaunch.serving.app.local_clients import LocalClients
 from flask_debuglaunch.serving.app.unhandled_errors import is_expected
@@ -68,57 +63,6 @@ FRAME = re.compile(
     r'\s*line <em class="line">(?P<line>\d+)</em>'
 )
 OWN_SOURCE = '<div class="source ">'
-
-OF_DEBUGGER = {"debugpy": "vscode", "pydevd-pycharm": "pycharm"}
-
-
-@dataclass(frozen=True)
-class EditorLinks:
-    """Links that open a file of this machine in the person's editor.
-
-    template: as in editor_links.py; None for no links. mappings: where the editor has the files.
-    """
-
-    template: str | None
-    mappings: PathMappings = ()
-
-    def to(self, file: str, line: int) -> str | None:
-        """The link to a line; None for what is no file, such as a template's <template>."""
-        if self.template is None or not os.path.isabs(file):
-            return None
-        path = quote(self._in_the_editor(Path(file)), safe="/:")
-        if path.startswith("/"):
-            template = self.template.replace("://file/{path}", "://file{path}")
-        else:  # C:/app.py
-            template = self.template.replace("=file://{path}", "=file:///{path}")
-        for name, value in {"path": path, "line": str(line), "column": "1"}.items():
-            template = template.replace(f"{{{name}}}", value)
-        return template
-
-    def _in_the_editor(self, file: Path) -> str:
-        for theirs, ours in sorted(self.mappings, key=lambda pair: -len(pair[1])):
-            if file.is_relative_to(ours):
-                rest = file.relative_to(ours).as_posix()
-                return f"{theirs.rstrip('/')}/{rest}".replace("\\", "/")
-        return file.as_posix()
-
-
-def link_template(
-    editor: str, debugger: str, environ: Mapping[str, str] = os.environ
-) -> str | None:
-    """The template of EDITOR's value; auto is the editor of this terminal, else the debugger's."""
-    if editor == "auto":
-        terminal = editor_of_terminal(environ) or ""
-        editor = terminal if terminal in EDITORS else OF_DEBUGGER.get(debugger, "off")
-    if editor == "off":
-        return None
-    template = EDITORS.get(editor, editor)
-    distribution = environ.get("WSL_DISTRO_NAME")
-    if distribution and editor.startswith(("vscode", "cursor", "windsurf")):
-        # The editor runs on Windows, the files are in here.
-        remote = f"://vscode-remote/wsl+{quote(distribution)}"
-        return template.replace("://file/", remote)
-    return template
 
 
 def with_error_page(
