@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from flask_debuglaunch.configuration.settings import DECLARATIONS, Declaration, values_of
-from flask_debuglaunch.configuration.value_origins import DEFAULT, shown
+from flask_debuglaunch.configuration.value_origins import DEFAULT
 from flask_debuglaunch.deployment.deployed_app import shown_values
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.plan import DECISIONS, Plan, decisions_of
 from flask_debuglaunch.redaction import redact
 from flask_debuglaunch.reload_notes import NotesOfLauncher
+from flask_debuglaunch.terminal_messages import shown_path
 
 JSON_SCHEMA = 1  # the number changes when a name or a meaning does, not when one is added
 # The page of Flask's docs that this is about, and where debugging happens at all.
@@ -148,4 +149,4 @@ def _file_lines(plan: Plan, defaults: bool) -> Iterator[str]:
         yield "files looked for"
     for one in lookups:
         state = "passed over" if one.passed_over else "read" if one.found else "not there"
-        yield f"  {shown(one.path)}: {state}"
+        yield f"  {shown_path(one.path)}: {state}"

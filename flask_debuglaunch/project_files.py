@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.regular_file import kind_of, read_regular_file
+from flask_debuglaunch.terminal_messages import shown_path
 
 PutInPlace = Callable[[], None]
 
@@ -42,10 +42,10 @@ def read(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise LaunchError(f"{shown(path)}: can't be read: {error.strerror}") from None
+        raise LaunchError(f"{shown_path(path)}: can't be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise LaunchError(
-            f"{shown(path)}: byte {error.start + 1} is not UTF-8; save the file as UTF-8"
+            f"{shown_path(path)}: byte {error.start + 1} is not UTF-8; save the file as UTF-8"
         ) from None
 
 
@@ -224,8 +224,8 @@ def _refuse_if_changed(change: Change, folder: Path) -> None:
     path = folder / change.path
     if read(path) != change.before:
         raise LaunchError(
-            f"{shown(path)}: was changed by another program in the meantime; what it is now stays."
-            " Give the command again"
+            f"{shown_path(path)}: was changed by another program in the meantime; what it is now"
+            " stays. Give the command again"
         )
 
 
@@ -261,13 +261,13 @@ def _errors_of(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise LaunchError(
-            f"{shown(path)}: can't be written: {why_not_written(error)}, or only print the text:"
-            " --stdout (doctor: --dry-run)"
+            f"{shown_path(path)}: can't be written: {why_not_written(error)}, or only print the"
+            " text: --stdout (doctor: --dry-run)"
         ) from None
     except UnicodeEncodeError as error:
         found = error.object[error.start : error.end]
         raise LaunchError(
-            f"{shown(path)}: can't be written: {found!a} is not a character"
+            f"{shown_path(path)}: can't be written: {found!a} is not a character"
         ) from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 
 LONGEST = 4000
 """Characters of one text that are shown: what is longer than a screen nobody reads."""
@@ -38,6 +39,24 @@ def redact(text: str) -> str:
 def redact_value(name: str, value: str) -> str:
     """The value of a variable, or *** where its name says that it is a secret."""
     return "***" if _is_secret(name) else redact(value)
+
+
+class _RedactedRepr(reprlib.Repr):
+    def repr_str(self, text: str, level: int) -> str:
+        return super().repr_str(redact(text), level)  # of a part nobody knows what it was
+
+    def repr_int(self, number: int, level: int) -> str:
+        # Python refuses to print one of more than 4,300 digits.
+        return super().repr_int(number, level) if number.bit_length() < 1000 else "a huge number"
+
+
+_REDACTED_REPR = _RedactedRepr()
+_REDACTED_REPR.maxlevel = 2  # an alias bomb is small in memory and endless in print
+
+
+def redacted_repr(value: object) -> str:
+    """The value in Python's notation, short enough for a message, without its secrets."""
+    return _REDACTED_REPR.repr(value)
 
 
 def holds_secret(text: str) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TextIO
 
 from flask_debuglaunch.redaction import redact
@@ -27,6 +28,15 @@ def show_error(text: str) -> None:
 def show_note(text: str) -> None:
     """What the person has to know, besides what the command prints."""
     _print(f"{_styled('note:', {'fg': 'yellow'})} {redact(text)}")
+
+
+def shown_path(file: Path) -> str:
+    """As a person would type it here: relative where it lies below this folder."""
+    try:
+        relative = os.path.relpath(file) if file.anchor == Path.cwd().anchor else str(file)
+    except FileNotFoundError:  # this folder has been removed
+        return str(file)
+    return str(file) if relative.startswith(os.pardir) else relative
 
 
 def _print(line: str) -> None:

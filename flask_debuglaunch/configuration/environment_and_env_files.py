@@ -18,10 +18,12 @@ from flask_debuglaunch.configuration.settings import (
     Declaration,
     FileLookup,
 )
-from flask_debuglaunch.configuration.value_origins import Origin, Value, found, shown
+from flask_debuglaunch.configuration.value_origins import Origin, Value
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.installed_packages import installed_version
+from flask_debuglaunch.redaction import redacted_repr
 from flask_debuglaunch.regular_file import read_regular_file
+from flask_debuglaunch.terminal_messages import shown_path
 
 ENV_NAMES = {one.env: one for one in DECLARATIONS.values() if one.in_files}
 OriginOf = Callable[[str], Origin]
@@ -49,7 +51,7 @@ def read_environment(
 
     def origin_of(name: str) -> Origin:
         if file is not None:
-            return Origin(f"{shown(file)}:{name}", file)
+            return Origin(f"{shown_path(file)}:{name}", file)
         return (origins or {}).get(name) or Origin.environment(name)
 
     return {
@@ -88,7 +90,7 @@ def _value(
         value = declaration.kind.from_text(text, base)
         if name == "FLASK_DEBUG" and value is not _as_flask_reads_debug(text):
             raise LaunchError(
-                f"{origin_of(name)}: must be 0, 1, true or false, not {found(text)}:"
+                f"{origin_of(name)}: must be 0, 1, true or false, not {redacted_repr(text)}:"
                 " Flask takes every other word, off too, for true"
             )
         return Value(value, origin_of(name))
@@ -189,18 +191,21 @@ def _read_assignments(file: Path) -> list[tuple[str, str | None]]:
     try:
         content = read_regular_file(file).decode("utf-8")
     except UnicodeDecodeError:
-        raise LaunchError(f"{shown(file)}: not UTF-8 text. Save the env file as UTF-8") from None
+        raise LaunchError(
+            f"{shown_path(file)}: not UTF-8 text. Save the env file as UTF-8"
+        ) from None
     except OSError as error:
         raise LaunchError(
-            f"{shown(file)}: cannot be read as an env file: {error.strerror}."
+            f"{shown_path(file)}: cannot be read as an env file: {error.strerror}."
             " Name another one with --env-file, or set FLASK_SKIP_DOTENV=1"
         ) from None
     assignments = list(DotEnv(None, stream=io.StringIO(content)).parse())
     for name, text in assignments:
         if not name or "=" in name or "\0" in f"{name}{text}":
             raise LaunchError(
-                f"{shown(file)}: {found(name)} can't be a variable of the environment: its name"
-                " must be without =, it and its value without a NUL character. Correct that line"
+                f"{shown_path(file)}: {redacted_repr(name)} can't be a variable of the environment:"
+                " its name must be without =, it and its value without a NUL character. Correct"
+                " that line"
             )
     return assignments
 

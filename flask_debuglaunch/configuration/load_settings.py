@@ -21,8 +21,9 @@ from flask_debuglaunch.configuration.environment_and_env_files import (
 )
 from flask_debuglaunch.configuration.setting_types import not_fitting
 from flask_debuglaunch.configuration.settings import DECLARATIONS, FileLookup, Settings
-from flask_debuglaunch.configuration.value_origins import Origin, Value, shown
+from flask_debuglaunch.configuration.value_origins import Origin, Value
 from flask_debuglaunch.errors import LaunchError, did_you_mean
+from flask_debuglaunch.terminal_messages import shown_path
 
 CONFIG_NAMES = ("flask-debuglaunch.yaml", "config.yaml", "config.yml")
 Values = dict[str, Value[Any]]
@@ -59,7 +60,9 @@ def load_settings(
         **from_argv,
     }
     lookups = (*configured.lookups, *env_lookups)
-    passed_over = [f"{shown(one.path)}: {one.passed_over}" for one in lookups if one.passed_over]
+    passed_over = [
+        f"{shown_path(one.path)}: {one.passed_over}" for one in lookups if one.passed_over
+    ]
     return Settings(
         **values,
         config_file=configured.file,

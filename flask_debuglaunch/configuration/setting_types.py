@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from flask_debuglaunch.configuration.value_origins import found
 from flask_debuglaunch.editor_links import EDITORS, is_template
 from flask_debuglaunch.errors import did_you_mean
+from flask_debuglaunch.redaction import redacted_repr
 
 T = TypeVar("T")
 Schema = dict[str, object]
@@ -47,7 +47,7 @@ def not_fitting(kind: Kind[Any], raw: object) -> str:
     hint = ""
     if isinstance(kind, Choice) and isinstance(raw, str):
         hint = did_you_mean(raw.strip().lower(), kind.words)
-    return f"must be {kind.expected}, not {found(raw)}{hint}"
+    return f"must be {kind.expected}, not {redacted_repr(raw)}{hint}"
 
 
 def word_of_boolean(raw: object) -> object:

@@ -19,10 +19,12 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from flask_debuglaunch.configuration.setting_types import Boolean, Kind, not_fitting
 from flask_debuglaunch.configuration.settings import DECLARATIONS, YAML_BLOCK
-from flask_debuglaunch.configuration.value_origins import Origin, Value, found, shown
+from flask_debuglaunch.configuration.value_origins import Origin, Value
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
 from flask_debuglaunch.errors import LaunchError, did_you_mean, nearest
+from flask_debuglaunch.redaction import redacted_repr
 from flask_debuglaunch.regular_file import read_regular_file
+from flask_debuglaunch.terminal_messages import shown_path
 
 T = TypeVar("T")
 
@@ -80,9 +82,9 @@ def read_yaml(file: Path, block: str | None) -> YamlContent:
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(file, error) from None
     except yaml.reader.ReaderError as error:
-        raise LaunchError(f"{shown(file)}: not a text file: {error.reason}") from None
+        raise LaunchError(f"{shown_path(file)}: not a text file: {error.reason}") from None
     except RecursionError:
-        raise LaunchError(f"{shown(file)}: nested too deeply to be a configuration") from None
+        raise LaunchError(f"{shown_path(file)}: nested too deeply to be a configuration") from None
     except (ValueError, OverflowError) as error:  # of chr(), for "\UFFFFFFFF"
         place = Origin.line(file, loader.get_mark().line + 1)
         raise LaunchError(f"{place}: not valid YAML: {error}. Correct that character") from None
@@ -153,17 +155,20 @@ def _read_text(file: Path) -> str:
         content = read_regular_file(file, LARGEST_FILE)
     except FileNotFoundError:
         raise LaunchError(
-            f"{shown(file)}: no such file. Write one with: python -m flask_debuglaunch init"
+            f"{shown_path(file)}: no such file. Write one with: python -m flask_debuglaunch init"
         ) from None
     except OSError as error:
         raise LaunchError(
-            f"{shown(file)}: cannot be read: {error.strerror}. Name the YAML file with --config"
+            f"{shown_path(file)}: cannot be read: {error.strerror}."
+            " Name the YAML file with --config"
         ) from None
     try:
         return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise LaunchError(f"{shown(file)}:{line}: not UTF-8 text. Save the file as UTF-8") from None
+        raise LaunchError(
+            f"{shown_path(file)}:{line}: not UTF-8 text. Save the file as UTF-8"
+        ) from None
 
 
 def _refuse_python_tags(file: Path, root: Node) -> None:
@@ -196,7 +201,7 @@ def _block(
     entry = top.get(name)
     if entry is None:
         if required:
-            raise LaunchError(f"{shown(file)}: there is no block {name}{_listed(name, top)}")
+            raise LaunchError(f"{shown_path(file)}: there is no block {name}{_listed(name, top)}")
         _refuse_misspelt_block(top, name)
         return {}
     if not isinstance(entry.node, MappingNode):
@@ -313,7 +318,9 @@ def _refuse_misread_number(entry: Entry) -> None:
         fix = "a number in base 60. Write a plain number"
     else:
         return
-    raise LaunchError(f"{entry.origin}: {entry.label}: {found(node.value)} is, to YAML, {fix}")
+    raise LaunchError(
+        f"{entry.origin}: {entry.label}: {redacted_repr(node.value)} is, to YAML, {fix}"
+    )
 
 
 def _refuse_placeholder(entry: Entry, raw: object) -> None:
@@ -321,7 +328,7 @@ def _refuse_placeholder(entry: Entry, raw: object) -> None:
     for text in texts:
         if isinstance(text, str) and re.search(r"\$\{|\{\{", text):
             raise LaunchError(
-                f"{entry.origin}: {entry.label}: placeholders such as {found(text)} are not"
+                f"{entry.origin}: {entry.label}: placeholders such as {redacted_repr(text)} are not"
                 f" expanded in the YAML. Write the value, or set {_variable(entry)} in the"
                 " environment or in .env"
             )
@@ -430,7 +437,7 @@ def _listed(name: str, known: Mapping[str, object]) -> str:
 
 def _syntax_error(file: Path, error: yaml.MarkedYAMLError) -> LaunchError:
     mark = error.problem_mark or error.context_mark
-    place = f"{Origin.line(file, mark.line + 1)}:{mark.column + 1}" if mark else shown(file)
+    place = f"{Origin.line(file, mark.line + 1)}:{mark.column + 1}" if mark else shown_path(file)
     problem = " ".join(filter(None, (error.context, error.problem)))
     return LaunchError(f"{place}: not valid YAML: {problem}{_syntax_hint(problem)}")
 
@@ -451,5 +458,5 @@ def _kind_of(node: Node) -> str:
     if isinstance(node, MappingNode):
         return "a mapping"
     if isinstance(node, ScalarNode):
-        return f"the single value {found(node.value)}"
+        return f"the single value {redacted_repr(node.value)}"
     return "a list"

@@ -16,10 +16,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from flask_debuglaunch.configuration.value_origins import Origin, Value, found, shown
+from flask_debuglaunch.configuration.value_origins import Origin, Value
 from flask_debuglaunch.deployment.deployed_app import DEFAULT_UMASK, UNKNOWN, Deployed
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.terminal_messages import say
+from flask_debuglaunch.redaction import redacted_repr
+from flask_debuglaunch.terminal_messages import say, shown_path
 
 SECONDS = 30.0
 NAMES = ("chdir", "raw_env", "user", "group", "umask", "pythonpath", "wsgi_app")
@@ -43,12 +44,12 @@ def read_gunicorn_config(named: Value[str]) -> Deployed:
     """Raises LaunchError where there is no such file, it fails, or a value is of no use."""
     file = Path(named.value).absolute()
     if not file.is_file():
-        raise LaunchError(f"{named.origin}: there is no file {shown(file)}")
-    say(f"Executes {shown(file)}, alone, for what it says of the app")
-    given = _Given(_execute(file, named.origin), Origin(shown(file)))
+        raise LaunchError(f"{named.origin}: there is no file {shown_path(file)}")
+    say(f"Executes {shown_path(file)}, alone, for what it says of the app")
+    given = _Given(_execute(file, named.origin), Origin(shown_path(file)))
     folder = given.text("chdir")
     return Deployed(
-        service=shown(file),
+        service=shown_path(file),
         user=given.name("user"),
         group=given.name("group"),
         umask=given.umask(),
@@ -109,7 +110,7 @@ class _Given:
 
     def _unfit(self, name: str, expected: str) -> LaunchError:
         value = self._values[name]
-        return LaunchError(f"{self.origin(name)}: must be {expected}, not {found(value)}")
+        return LaunchError(f"{self.origin(name)}: must be {expected}, not {redacted_repr(value)}")
 
 
 def _folder(chdir: Value[str | None], file: Path) -> Value[Path | None]:
@@ -121,7 +122,7 @@ def _folder(chdir: Value[str | None], file: Path) -> Value[Path | None]:
 
 def _notes(given: _Given, file: Path) -> Iterator[str]:
     if given.name("user").value is None and hasattr(os, "geteuid") and os.geteuid() == 0:
-        yield f"{shown(file)} names no user: this runs as root"
+        yield f"{shown_path(file)} names no user: this runs as root"
 
 
 def _execute(file: Path, asked: Origin) -> Mapping[str, Any]:
@@ -133,13 +134,15 @@ def _execute(file: Path, asked: Origin) -> Mapping[str, Any]:
         )  # fmt: skip
         given: Any = json.loads(done.stdout) if done.returncode == 0 else None
     except subprocess.TimeoutExpired:
-        raise LaunchError(f"{asked}: {shown(file)} has not ended within {SECONDS:g} s") from None
+        raise LaunchError(
+            f"{asked}: {shown_path(file)} has not ended within {SECONDS:g} s"
+        ) from None
     except (OSError, ValueError) as error:
-        raise LaunchError(f"{asked}: {shown(file)} can't be executed: {error}") from None
+        raise LaunchError(f"{asked}: {shown_path(file)} can't be executed: {error}") from None
     if given is None:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         why = lines[-1] if lines else f"exit status {done.returncode}"
-        raise LaunchError(f"{asked}: {shown(file)} fails: {why}")
+        raise LaunchError(f"{asked}: {shown_path(file)} fails: {why}")
     return dict(given)
 
 

@@ -6,10 +6,10 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.doctor.source_tree import Source
+from flask_debuglaunch.terminal_messages import shown_path
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _findings(source: Source) -> Iterator[Finding]:
         yield Finding(
             trouble.level,
             f"{call.name}() {trouble.what}{guard}",
-            f"{shown(source.path)}:{call.node.lineno}",
+            f"{shown_path(source.path)}:{call.node.lineno}",
             trouble.fix,
         )
 

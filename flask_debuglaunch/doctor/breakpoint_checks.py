@@ -15,13 +15,13 @@ from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING
 
-from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Finding, Level
 from flask_debuglaunch.doctor.ide_file_checks import MODULE, configurations_of
 from flask_debuglaunch.doctor.source_tree import MINDS_CASE, Source, spelt_on_disk, without_case
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.terminal_messages import shown_path
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -41,7 +41,7 @@ class Line:
     number: int | None
 
     def __str__(self) -> str:
-        return shown(self.file) + (f":{self.number}" if self.number else "")
+        return shown_path(self.file) + (f":{self.number}" if self.number else "")
 
 
 def parse_line(text: str, folder: Path) -> Line:
@@ -52,11 +52,11 @@ def parse_line(text: str, folder: Path) -> Line:
     file = folder / name
     if not os.path.isfile(file):
         raise LaunchError(
-            f"argv:{text}: there is no file {shown(file)}. Name one, as shop/views.py:12"
+            f"argv:{text}: there is no file {shown_path(file)}. Name one, as shop/views.py:12"
         )
     lines = file.read_bytes().count(b"\n") + 1
     if number and not 1 <= int(number) <= lines:
-        raise LaunchError(f"argv:{text}: {shown(file)} has {lines} lines")
+        raise LaunchError(f"argv:{text}: {shown_path(file)} has {lines} lines")
     return Line(file, int(number) if number else None)
 
 
@@ -83,7 +83,7 @@ def _spelling(line: Line) -> Iterator[Finding]:
             Level.WARNING,
             "the file is spelt otherwise on disk: upper and lower case count in a breakpoint",
             str(line),
-            f"Open {shown(on_disk)} in the IDE",
+            f"Open {shown_path(on_disk)} in the IDE",
         )
     elif real != on_disk:
         yield Finding(
@@ -98,7 +98,7 @@ def _executable(line: Line) -> Iterator[Finding]:
     try:
         code = compile(line.file.read_bytes(), str(line.file), "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
-        where = f"{shown(line.file)}:{getattr(error, 'lineno', None) or 1}"
+        where = f"{shown_path(line.file)}:{getattr(error, 'lineno', None) or 1}"
         yield Finding(Level.ERROR, f"the file is no valid Python: {error}", where, "Mend the line")
         return
     if line.number is None:
@@ -112,7 +112,7 @@ def _executable(line: Line) -> Iterator[Finding]:
         Level.ERROR,
         "the line holds no code that runs: a comment, a blank line, or part of a statement",
         str(line),
-        f"Set the breakpoint at {shown(line.file)}:{nearest}",
+        f"Set the breakpoint at {shown_path(line.file)}:{nearest}",
     )
 
 
@@ -222,9 +222,9 @@ def _in_another_case(
         for number, file in _imports_of(source, root, modules_alone=True):
             alike = on_disk.get(without_case(str(file)))
             if alike is not None and file not in known:
-                meant[f"{shown(source.path)}:{number}"] = alike
+                meant[f"{shown_path(source.path)}:{number}"] = alike
     for where, file in meant.items():
-        what = f"the imported file is spelt {shown(file)} on disk: {MINDS_CASE}"
+        what = f"the imported file is spelt {shown_path(file)} on disk: {MINDS_CASE}"
         yield Finding(Level.ERROR, what, where, "Spell it in the import statement as on disk")
 
 

@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flask_debuglaunch.configuration.setting_types import Patterns
-from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence, files_of_app
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.doctor.source_tree import MINDS_CASE, spelt_on_disk
 from flask_debuglaunch.serving.app.app_finder import SEARCHED_FILES
+from flask_debuglaunch.terminal_messages import shown_path
 
 
 def _readable(evidence: Evidence) -> Iterator[Finding]:
     """The refusals of the configuration are errors of their own, each with its line and its fix."""
     if evidence.refusal is None:
         file = evidence.settings.config_file
-        yield Finding(Level.OK, "the configuration is understood", shown(file) if file else "")
+        yield Finding(Level.OK, "the configuration is understood", shown_path(file) if file else "")
         return
     where, _, what = evidence.refusal.partition(": ")
     yield Finding(Level.ERROR, what, where, "python -m flask_debuglaunch explain")
@@ -29,8 +29,8 @@ def _readable(evidence: Evidence) -> Iterator[Finding]:
 def _passed_over(evidence: Evidence) -> Iterator[Finding]:
     for one in evidence.settings.lookups:
         if one.passed_over:
-            fix = f"python -m flask_debuglaunch --config {shown(one.path)}"
-            yield Finding(Level.NOTE, one.passed_over, shown(one.path), fix)
+            fix = f"python -m flask_debuglaunch --config {shown_path(one.path)}"
+            yield Finding(Level.NOTE, one.passed_over, shown_path(one.path), fix)
 
 
 def _app_there(evidence: Evidence) -> Iterator[Finding]:
@@ -40,7 +40,7 @@ def _app_there(evidence: Evidence) -> Iterator[Finding]:
     target = evidence.target
     if target is None or not _exists(target.path):
         named = f"APP {plan.app.value} is not there" if plan.app.value else "no app was found"
-        where = str(plan.settings.app.origin) if plan.app.value else shown(evidence.app_folder)
+        where = str(plan.settings.app.origin) if plan.app.value else shown_path(evidence.app_folder)
         from flask_debuglaunch.configuration.starter_yaml import look_at_project
 
         example = look_at_project(evidence.app_folder).app or "server.py"
@@ -59,7 +59,7 @@ def _app_there(evidence: Evidence) -> Iterator[Finding]:
             f"python -m flask_debuglaunch --app {shlex.quote(app)}",
         )
         return
-    yield Finding(Level.OK, "the app is there", shown(target.path))
+    yield Finding(Level.OK, "the app is there", shown_path(target.path))
     if plan.app.value is None:
         yield from _ambiguous(evidence.app_folder, target.path)
 
@@ -72,7 +72,7 @@ def _ambiguous(folder: Path, taken: Path) -> Iterator[Finding]:
         yield Finding(
             Level.NOTE,
             f"{taken.name} is taken for the app, not {' or '.join(others)}",
-            shown(folder),
+            shown_path(folder),
             f"python -m flask_debuglaunch --app {others[0].removesuffix('.py')}",
         )
 
@@ -131,7 +131,7 @@ def _matching_nothing(evidence: Evidence) -> Iterator[Finding]:
     settings = evidence.settings
     for name in settings.extra_files.value:
         if not os.path.exists(name):
-            what = f"EXTRA_FILES: {shown(Path(name))} is not there"
+            what = f"EXTRA_FILES: {shown_path(Path(name))} is not there"
             fix = "Name a file or folder that is there, or delete the entry"
             yield Finding(Level.WARNING, what, str(settings.extra_files.origin), fix)
     for pattern in settings.exclude_patterns.value:
@@ -152,7 +152,7 @@ def _mapped_nowhere(evidence: Evidence) -> Iterator[Finding]:
                 Level.WARNING,
                 f"PATH_MAPPINGS: {remote} is not there: no breakpoint below it is hit",
                 str(evidence.settings.path_mappings.origin),
-                f"--path-mappings LOCAL={shown(evidence.app_folder.absolute())}",
+                f"--path-mappings LOCAL={shown_path(evidence.app_folder.absolute())}",
             )
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.errors import LaunchError
@@ -18,6 +17,7 @@ from flask_debuglaunch.installed_packages import (
     upgrade_command,
     written,
 )
+from flask_debuglaunch.terminal_messages import shown_path
 
 # The first releases that work on a Python: their release notes, and what was tried.
 OLDEST_DEBUGPY = {(3, 12): (1, 8, 0), (3, 13): (1, 8, 6), (3, 14): (1, 8, 17), (3, 15): (1, 8, 22)}
@@ -120,7 +120,7 @@ def _selected_in_vscode(folder: Path) -> tuple[str, Path] | None:
     python = python.replace("${workspaceFolder}", str(folder))
     path = Path(os.path.expanduser(python))
     path = path / "bin" / "python" if os.path.exists(path / "bin" / "python") else path
-    return shown(file), folder / path
+    return shown_path(file), folder / path
 
 
 def _has(python: Path, module: str) -> bool:
@@ -143,7 +143,7 @@ def _no_gevent_support(evidence: Evidence) -> Iterator[Finding]:
                     Level.WARNING,
                     "gevent or eventlet patches the app: without GEVENT_SUPPORT the debugger"
                     " misses breakpoints in greenlets",
-                    f"{shown(source.path)}:{line}",
+                    f"{shown_path(source.path)}:{line}",
                     "export GEVENT_SUPPORT=True",
                 )
                 return

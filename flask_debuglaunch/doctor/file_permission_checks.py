@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.deployment.run_as_account import account_for
 from flask_debuglaunch.deployment.unix_accounts import Account, access_of
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.doctor.source_tree import project_files
 from flask_debuglaunch.regular_file import read_regular_file
+from flask_debuglaunch.terminal_messages import shown_path
 
 SQLITE = (".db", ".sqlite", ".sqlite3")
 READ, WRITE = os.R_OK, os.R_OK | os.W_OK
@@ -45,7 +45,7 @@ def _account_access(evidence: Evidence) -> Iterator[Finding]:
     blocked = _blocked(account, needs)
     if not blocked:
         what = f"{account.name} can read and write what the app needs ({len(needs)} files)"
-        yield Finding(Level.OK, what, shown(evidence.app_folder))
+        yield Finding(Level.OK, what, shown_path(evidence.app_folder))
     together: dict[tuple[Path, int, bool], list[tuple[Obstacle, list[Need]]]] = {}
     for obstacle, ones in blocked.items():
         is_folder = obstacle.path.is_dir()
@@ -239,7 +239,7 @@ def _finding(account: Account, group: Sequence[tuple[Obstacle, list[Need]]]) -> 
     return Finding(
         Level.ERROR,
         f"{account.name} can't {WORDS.get(first.mode, 'use')} it{more} ({kinds})",
-        shown(first.path),
+        shown_path(first.path),
         _mend(account, obstacles),
     )
 

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.terminal_messages import shown_path
 
 if TYPE_CHECKING:
     from flask_debuglaunch.ides.ide_interface import File
@@ -221,8 +221,10 @@ def _removed_module(evidence: Evidence) -> Iterator[Finding]:
         text = _text(path)
         for app in _APP_ARGUMENT.findall(text):
             if not _has_module(evidence.folder, app):
-                fix = f"python -m flask_debuglaunch ide, or delete {shown(path)}"
-                yield Finding(Level.ERROR, f"it starts {app}, which is not there", shown(path), fix)
+                fix = f"python -m flask_debuglaunch ide, or delete {shown_path(path)}"
+                yield Finding(
+                    Level.ERROR, f"it starts {app}, which is not there", shown_path(path), fix
+                )
 
 
 def _has_module(folder: Path, app: str) -> bool:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.doctor.source_tree import MOST_FILES
@@ -19,6 +18,7 @@ from flask_debuglaunch.serving.watching.events_or_polling import (
     polled_from_the_start,
 )
 from flask_debuglaunch.serving.watching.watched_files import MAX_DEPTH, MAX_FOLDERS
+from flask_debuglaunch.terminal_messages import shown_path
 
 _INOTIFY = Path("/proc/sys/fs/inotify")
 LOOKED_AT = f"every {POLL_SECONDS:g} to {LATEST_SECONDS:g} seconds"
@@ -48,7 +48,7 @@ def _no_events(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             Level.NOTE,
             f"{polled.reason}: changes are polled {LOOKED_AT}",
-            shown(evidence.app_folder),
+            shown_path(evidence.app_folder),
             "Move the project to a file system of this machine",
         )
 
@@ -91,8 +91,8 @@ def _unreadable(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             Level.ERROR,
             f"this user can't read {'the file' if files == unreadable else 'the folder'}{more}",
-            shown(unreadable[0]),
-            f"sudo chown -R $USER {shown(evidence.app_folder)}",
+            shown_path(unreadable[0]),
+            f"sudo chown -R $USER {shown_path(evidence.app_folder)}",
         )
 
 
@@ -102,7 +102,7 @@ def _cut_off(evidence: Evidence) -> Iterator[Finding]:
             Level.NOTE,
             f"there are more than {MOST_FILES:,} Python files or {MAX_FOLDERS:,} folders, or more"
             f" than {MAX_DEPTH} of them one in the other: not all were looked at",
-            shown(evidence.app_folder),
+            shown_path(evidence.app_folder),
             "Start it in the app's own folder",
         )
 
@@ -115,8 +115,8 @@ def _clock(evidence: Evidence) -> Iterator[Finding]:
             Level.WARNING,
             "the clock is behind the file's time: a change may be taken for old, and old bytecode"
             " for new",
-            shown(ahead[0]),
-            f"touch {' '.join(shown(one) for one in ahead[:5])}",
+            shown_path(ahead[0]),
+            f"touch {' '.join(shown_path(one) for one in ahead[:5])}",
         )
 
 

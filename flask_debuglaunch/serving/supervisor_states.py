@@ -29,7 +29,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.serving.ipc_protocol import (
     Attached,
     Attaching,
@@ -43,6 +42,7 @@ from flask_debuglaunch.serving.ipc_protocol import (
     Stopped,
 )
 from flask_debuglaunch.serving.time_limit import ends_in, notice_before
+from flask_debuglaunch.terminal_messages import shown_path
 
 DRAIN_SECONDS = 2.0
 """How long a reload waits for requests under way."""
@@ -90,7 +90,7 @@ class Changes:
     """Is the plan made from one of them?"""
 
     def __str__(self) -> str:
-        return shown(Path(*self.files)) if len(self.files) == 1 else f"{len(self.files)} files"
+        return shown_path(Path(*self.files)) if len(self.files) == 1 else f"{len(self.files)} files"
 
 
 class HandOver(enum.Enum):

@@ -20,10 +20,11 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from flask_debuglaunch.configuration.value_origins import found, shown
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.redaction import redacted_repr
 from flask_debuglaunch.serving.app.module_origins import IMPORTLIB, OUR_FOLDER
+from flask_debuglaunch.terminal_messages import shown_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -134,8 +135,8 @@ def _refuse_namesake(module: ModuleType, target: Target) -> None:
     imported = getattr(module, "__file__", None)
     if files and imported and not any(os.path.samefile(one, imported) for one in files):
         raise LaunchError(
-            f"{target.origin}: {shown(files[0])} can't be imported: {module.__name__} is the module"
-            f" {imported} already. Rename the file"
+            f"{target.origin}: {shown_path(files[0])} can't be imported: {module.__name__} is the"
+            f" module {imported} already. Rename the file"
         )
 
 
@@ -204,7 +205,7 @@ def _named_app(module: ModuleType, target: Target, config_file: Path | None) -> 
 
 def _shown(module: ModuleType) -> str:
     file = getattr(module, "__file__", None)
-    return f"{module.__name__} ({shown(Path(file))})" if file else module.__name__
+    return f"{module.__name__} ({shown_path(Path(file))})" if file else module.__name__
 
 
 def parse_call(target: Target) -> Call:
@@ -237,8 +238,8 @@ def _called(
     if not (isinstance(named, functools.partial) or inspect.isfunction(named)):
         if not callable(named):
             raise LaunchError(
-                f"{target.origin}: {name} is no app, but {found(named)}. Name a Flask object,"
-                " a factory or another WSGI callable"
+                f"{target.origin}: {name} is no app, but {redacted_repr(named)}. Name a Flask"
+                " object, a factory or another WSGI callable"
             )
         return cast("WSGIApplication", named)
     kwargs = {**call.kwargs, **_config_argument(named, call, config_file)}
@@ -264,7 +265,7 @@ def _made(
     app = factory(*args, **kwargs)
     if not callable(app):
         raise LaunchError(
-            f"{subject} returned {found(app)}, expected the app. End it with `return app`"
+            f"{subject} returned {redacted_repr(app)}, expected the app. End it with `return app`"
         )
     return cast("WSGIApplication", app)
 

@@ -30,7 +30,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.debuggers import join_debug_session
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.installed_packages import require_flask
@@ -79,6 +78,7 @@ from flask_debuglaunch.serving.watching.files_used_by_app import (
     ImportsSeen,
     files_and_folders_of_imports,
 )
+from flask_debuglaunch.terminal_messages import shown_path
 
 SPARE_SECONDS = 0.3
 """So long after a worker was forked, which has the processor first, the next one is: ahead of the
@@ -241,7 +241,7 @@ class Preloading:
             for found in effects.found(""):
                 raise CannotFork("{} {} while it is imported".format(*found))
         for file in self._seen.new_files():
-            raise CannotFork(f"an installed package imports {shown(Path(file))}")
+            raise CannotFork(f"an installed package imports {shown_path(Path(file))}")
 
     def _follow_app(self, effects: ImportEffects) -> None:
         begun = look()
@@ -281,7 +281,7 @@ class Preloading:
                     yield package_of(importer), f"imports {package_of(one)}"
         for file in self._seen.new_files():
             self._has_projects = True
-            yield package_of(module), f"imports {shown(Path(file))} of the project"
+            yield package_of(module), f"imports {shown_path(Path(file))} of the project"
 
     def draw_anew(self) -> None:
         """In a fork: give the random generators new states. Python's own does so by itself."""

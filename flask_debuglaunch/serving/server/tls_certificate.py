@@ -9,9 +9,10 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from flask_debuglaunch.configuration.value_origins import Origin, shown
+from flask_debuglaunch.configuration.value_origins import Origin
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.terminal_messages import shown_path
 
 CertificateFiles = tuple[Path, Path | None]
 
@@ -59,7 +60,7 @@ def _context(files: CertificateFiles, origin: str) -> ssl.SSLContext:
     try:
         context.load_cert_chain(*files)
     except OSError as error:  # an SSLError too
-        names = " and ".join(shown(file) for file in files if file)
+        names = " and ".join(shown_path(file) for file in files if file)
         raise LaunchError(
             f"{origin}: no certificate with its key in {names}: {error.strerror or error}."
             f" {_why_no_pair(files, error)}"
@@ -75,10 +76,10 @@ def _why_no_pair(files: CertificateFiles, error: OSError) -> str:
     if not isinstance(error, ssl.SSLError):
         return "Make the files readable"
     if b"-----BEGIN CERTIFICATE-----" not in cert.read_bytes():
-        return f"{shown(cert)} holds no certificate: name a PEM file that does, with --cert"
+        return f"{shown_path(cert)} holds no certificate: name a PEM file that does, with --cert"
     if key is None:
         return "Name the file of its private key, in PEM, with --key"
-    return f"{shown(key)} holds no private key that can be read: name a PEM file that does"
+    return f"{shown_path(key)} holds no private key that can be read: name a PEM file that does"
 
 
 def _adhoc(plan: Plan, cleanup: ExitStack) -> CertificateFiles:

@@ -19,7 +19,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from flask_debuglaunch.configuration.setting_types import Patterns
-from flask_debuglaunch.configuration.value_origins import Value, shown
+from flask_debuglaunch.configuration.value_origins import Value
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_finder import source_folder
 from flask_debuglaunch.serving.ipc_protocol import Watch
@@ -28,6 +28,7 @@ from flask_debuglaunch.serving.watching.file_signature import (
     signature_of_file,
     signatures_in_turn,
 )
+from flask_debuglaunch.terminal_messages import shown_path
 
 SKIPPED_FOLDERS = {"__pycache__", "node_modules", "site-packages"}
 # What Python's environments have at their top: venv and virtualenv, conda.
@@ -254,7 +255,7 @@ def unmatched_patterns(patterns: Value[tuple[str, ...]], watched: WatchRules) ->
     paths = [*everything.files, *everything.module_folders]
     for pattern in patterns.value:
         if not any(Patterns.matches(pattern, path) for path in paths):
-            where = shown(Path(pattern))
+            where = shown_path(Path(pattern))
             yield f"{patterns.origin}: EXCLUDE_PATTERNS {where} matches no watched file yet"
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 
-from flask_debuglaunch.configuration.value_origins import shown
 from flask_debuglaunch.serving.ipc_protocol import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching.events_or_polling import BestEvents, Events
@@ -23,7 +22,7 @@ from flask_debuglaunch.serving.watching.watched_files import (
     WatchedFiles,
     WatchRules,
 )
-from flask_debuglaunch.terminal_messages import say
+from flask_debuglaunch.terminal_messages import say, shown_path
 
 SETTLE_SECONDS = 0.005
 """After the save of a file, see for so long whether there is more to come ("Save All")."""
@@ -132,9 +131,9 @@ class Watcher:
     def _say_limits(self) -> None:
         for root in sorted(self._files.cut_off - self._said_cut_off):
             say(
-                f"Below {shown(Path(root))} there are more than {MAX_FOLDERS:,} folders, or more"
-                f" than {MAX_DEPTH} one in the other: the others are watched only as far as the app"
-                " imports from them. Exclude what is not the app's with EXCLUDE_PATTERNS"
+                f"Below {shown_path(Path(root))} there are more than {MAX_FOLDERS:,} folders, or"
+                f" more than {MAX_DEPTH} one in the other: the others are watched only as far as"
+                " the app imports from them. Exclude what is not the app's with EXCLUDE_PATTERNS"
             )
         self._said_cut_off |= self._files.cut_off
 
