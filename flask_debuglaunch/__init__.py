@@ -87,7 +87,7 @@ def run_options(config: str | os.PathLike[str] | None = None, **options: Any) ->
 def explain(config: str | os.PathLike[str] | None = None, **options: Any) -> dict[str, Any]:
     """What `explain --json` prints, as a dictionary: settings with origins, plan with reasons."""
     from flask_debuglaunch.explain_report import as_json
-    from flask_debuglaunch.reload_notes import notes_of_launchers
+    from flask_debuglaunch.launcher_notes import notes_of_launchers
 
     return as_json(_plan(config, options), running=notes_of_launchers(Path.cwd()))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flask_debuglaunch.click_extensions import (
+from flask_debuglaunch.click_command_group import (
     LaunchGroup,
     completed_with,
     completed_with_files,
@@ -94,7 +94,7 @@ def explain(
     KEY shows one setting or decision alone. JSON always has all of them.
     """
     from flask_debuglaunch import explain_report
-    from flask_debuglaunch.reload_notes import notes_of_launchers
+    from flask_debuglaunch.launcher_notes import notes_of_launchers
 
     plan = _plan(ctx, flags)
     name = explain_report.name_of(what) if what else None
@@ -115,8 +115,8 @@ def init(ctx: click.Context, /, force: bool, stdout: bool, **flags: Any) -> None
 
     What the flags say is written into it; the rest stands there as comments.
     """
+    from flask_debuglaunch.atomic_file_changes import FileChange, apply_changes, read_text
     from flask_debuglaunch.configuration import starter_yaml
-    from flask_debuglaunch.project_files import Change, apply, read
 
     folder = Path.cwd()
     _, given = _given(ctx, flags)
@@ -128,7 +128,9 @@ def init(ctx: click.Context, /, force: bool, stdout: bool, **flags: Any) -> None
     starter_yaml.refuse_second(folder, force)
     starter_yaml.refuse_above_the_app(folder, project, given)
     files = starter_yaml.starter_files(text)
-    apply([Change(name, read(folder / name), text) for name, text in files.items()], folder)
+    apply_changes(
+        [FileChange(name, read_text(folder / name), text) for name, text in files.items()], folder
+    )
     click.echo(f"wrote {' and '.join(files)}")
     program = (ctx.parent or ctx).command_path
     name_it = (
@@ -169,8 +171,8 @@ def ide(
     name the YAML, and the flags that are given here; the YAML stays the one place of all else.
     What is there already is changed entry by entry, the rest of it stays as it is.
     """
+    from flask_debuglaunch.atomic_file_changes import changes_as_text, something_changes
     from flask_debuglaunch.ides import generate_files
-    from flask_debuglaunch.project_files import changes_as_text, something_changes
 
     config, given = _given(ctx, flags)
     generated = generate_files.generate(names, extras, Path.cwd(), config, given)
@@ -224,8 +226,8 @@ def doctor(
     else:
         click.echo(findings.as_text(diagnosis, place, verbose=verbose))
     if fix:
+        from flask_debuglaunch.atomic_file_changes import changes_as_text
         from flask_debuglaunch.ides import generate_files
-        from flask_debuglaunch.project_files import changes_as_text
 
         repairs = run_checks.repairs_of(diagnosis, evidence.folder)
         if not dry_run:

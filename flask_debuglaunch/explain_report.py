@@ -11,9 +11,9 @@ from flask_debuglaunch.configuration.settings import DECLARATIONS, Declaration, 
 from flask_debuglaunch.configuration.value_origins import DEFAULT
 from flask_debuglaunch.deployment.deployed_app import shown_values
 from flask_debuglaunch.errors import LaunchError, did_you_mean
+from flask_debuglaunch.launcher_notes import NotesOfLauncher
 from flask_debuglaunch.plan import DECISIONS, Plan, decisions_of
 from flask_debuglaunch.redaction import redact
-from flask_debuglaunch.reload_notes import NotesOfLauncher
 from flask_debuglaunch.terminal_messages import shown_path
 
 JSON_SCHEMA = 1  # the number changes when a name or a meaning does, not when one is added

@@ -1,12 +1,12 @@
-"""Threads of the interpreter itself, where gevent or eventlet have patched `threading`."""
+"""Threads of the interpreter itself, also where gevent or eventlet have patched `threading`."""
 
 from __future__ import annotations
 
 import _thread
 from collections.abc import Callable
 
-raw_threads: set[int] = set()
-"""Identifiers of those started raw: hidden from the app, and not yet from a debugger."""
+native_thread_ids: set[int] = set()
+"""Of those started here: hidden from the app, and not yet from a debugger."""
 
 
 def is_main_thread() -> bool:
@@ -22,7 +22,7 @@ def is_main_thread() -> bool:
     return True
 
 
-def start_raw_thread(function: Callable[[], None]) -> None:
+def start_native_thread(function: Callable[[], None]) -> None:
     """Start one that `threading` does not know: an app that counts its threads finds its own only.
 
     gevent, for one, mends the locks of the imports under way when it patches the standard library,
@@ -31,4 +31,4 @@ def start_raw_thread(function: Callable[[], None]) -> None:
     It ends with the process. The function must not ask for its current thread, or `threading` would
     learn of it.
     """
-    raw_threads.add(_thread.start_new_thread(function, ()))
+    native_thread_ids.add(_thread.start_new_thread(function, ()))

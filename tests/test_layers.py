@@ -16,15 +16,15 @@ LAYERS = [
     ["__init__"],  # the public API
     ["__main__"],
     ["cli"],
-    ["click_extensions"],
+    ["click_command_group"],
     ["doctor"],
     ["serving", "ides", "explain_report"],
-    ["startup_banner", "project_files"],
+    ["startup_banner", "atomic_file_changes"],
     ["plan"],
     ["deployment"],
     ["detect_environment", "configuration"],
     ["debuggers"],
-    ["reload_notes"],
+    ["launcher_notes"],
     [
         "editor_links",
         "json_dataclasses",

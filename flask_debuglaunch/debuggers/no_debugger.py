@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, PathMappings, Presence
-from flask_debuglaunch.native_threads import start_raw_thread
+from flask_debuglaunch.native_threads import start_native_thread
 
 
 class NoDebugger:
@@ -60,7 +60,7 @@ class NoDebugger:
         pass
 
     def start_hidden_thread(self, function: Callable[[], None]) -> None:
-        start_raw_thread(function)
+        start_native_thread(function)
 
     def settle_in(self) -> None:
         pass

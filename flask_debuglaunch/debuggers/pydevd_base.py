@@ -16,7 +16,7 @@ from flask_debuglaunch.debuggers.ide_debug_server import SILENCE_SECONDS, IdeSer
 from flask_debuglaunch.debuggers.terminal_debuggers import let_pdb_trace
 from flask_debuglaunch.errors import DebuggerUnavailable
 from flask_debuglaunch.installed_packages import install_command, upgrade_command
-from flask_debuglaunch.native_threads import start_raw_thread
+from flask_debuglaunch.native_threads import start_native_thread
 
 LEAVE_SECONDS = 5.0
 """How long a debugger whose IDE has left may take to be gone."""
@@ -104,7 +104,7 @@ class PydevdBase:
 
     def start_hidden_thread(self, function: Callable[[], None]) -> None:
         if internals.lives_with_gevent():
-            start_raw_thread(function)
+            start_native_thread(function)
             return
         thread = threading.Thread(target=function, name="debuglaunch", daemon=True)
         self.hide_thread(thread)

@@ -22,7 +22,7 @@ from typing import Any
 from weakref import WeakSet
 
 from flask_debuglaunch.debuggers.debugger_interface import PathMappings, place_of
-from flask_debuglaunch.native_threads import raw_threads
+from flask_debuglaunch.native_threads import native_thread_ids
 
 OUR_FOLDER = str(Path(__file__).parents[1]) + os.sep
 """No one wants to step into this code."""
@@ -307,7 +307,7 @@ def hide_unlisted_threads() -> None:
     """Hide those threads of ours that the app's `threading` does not know. Once attached, pydevd
     has them in its own as dummies, or will have them when it meets them."""
     own: Any = getattr(sys.modules.get("_pydev_bundle._pydev_saved_modules"), "threading", None)
-    for identifier in raw_threads if own else ():
+    for identifier in native_thread_ids if own else ():
         thread = own._active.get(identifier) or own.Thread(daemon=True)
         hide_thread(thread)
         own._active[identifier] = thread

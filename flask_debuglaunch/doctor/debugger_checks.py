@@ -106,11 +106,11 @@ def _selected_in_vscode(folder: Path) -> tuple[str, Path] | None:
     file = folder / ".vscode" / "settings.json"
     if not os.path.exists(file):
         return None
-    from flask_debuglaunch import project_files
+    from flask_debuglaunch import atomic_file_changes
     from flask_debuglaunch.ides import jsonc_edit
 
     try:
-        root = jsonc_edit.parse(project_files.read(file) or "{}")
+        root = jsonc_edit.parse(atomic_file_changes.read_text(file) or "{}")
     except (jsonc_edit.JsoncError, LaunchError):
         return None
     value = root.value if root else None

@@ -46,11 +46,11 @@ def configurations_of(folder: Path) -> list[Configuration]:
     """The Python configurations of launch.json; none where it is not there or does not parse."""
     if not os.path.exists(folder / LAUNCH_JSON):
         return []
-    from flask_debuglaunch import project_files
+    from flask_debuglaunch import atomic_file_changes
     from flask_debuglaunch.ides import jsonc_edit
 
     try:
-        root = jsonc_edit.parse(project_files.read(folder / LAUNCH_JSON) or "{}")
+        root = jsonc_edit.parse(atomic_file_changes.read_text(folder / LAUNCH_JSON) or "{}")
     except (jsonc_edit.JsoncError, LaunchError):
         return []
     found = root.value.get("configurations") if root and isinstance(root.value, dict) else None
@@ -207,10 +207,10 @@ def _wanted(text: str, present: str | None) -> str:  # noqa: ARG001
 
 
 def _text(path: Path) -> str:
-    from flask_debuglaunch import project_files
+    from flask_debuglaunch import atomic_file_changes
 
     try:
-        return project_files.read(path) or ""
+        return atomic_file_changes.read_text(path) or ""
     except LaunchError:
         return ""
 

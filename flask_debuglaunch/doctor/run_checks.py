@@ -73,9 +73,11 @@ def _diagnosis(
 
 def repairs_of(diagnosis: Diagnosis, folder: Path) -> Generated:
     """The changed texts of the files that can be mended without asking. Nothing is written."""
-    from flask_debuglaunch import project_files
+    from flask_debuglaunch import atomic_file_changes
     from flask_debuglaunch.ides import generate_files
 
     files = [file for _, finding in diagnosis for file in finding.repairs]
-    changed = generate_files.changes(files, lambda path: project_files.read(folder / path))
+    changed = generate_files.changes(
+        files, lambda path: atomic_file_changes.read_text(folder / path)
+    )
     return generate_files.Generated(folder, tuple(changed), ())

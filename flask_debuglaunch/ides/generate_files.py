@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeAlias
 
+from flask_debuglaunch.atomic_file_changes import FileChange, apply_changes, read_text
 from flask_debuglaunch.configuration.command_line_flags import Given
 from flask_debuglaunch.configuration.environment_and_env_files import CONFIG_ENV
 from flask_debuglaunch.configuration.load_settings import load_settings
@@ -21,7 +22,6 @@ from flask_debuglaunch.ides.neovim import Neovim
 from flask_debuglaunch.ides.pycharm import PyCharm
 from flask_debuglaunch.ides.vscode import VSCode
 from flask_debuglaunch.ides.zed import Zed
-from flask_debuglaunch.project_files import Change, apply, read
 
 MODELINE = "# yaml-language-server: $schema="
 IDES: Mapping[str, Ide] = {
@@ -44,7 +44,7 @@ class Generated(NamedTuple):
     """The texts for a folder, and what the user has to know or to do."""
 
     folder: Path
-    changes: tuple[Change, ...]
+    changes: tuple[FileChange, ...]
     notes: tuple[str, ...]
     next_steps: tuple[str, ...] = ()
     """What to do in the IDEs when the files are there."""
@@ -84,19 +84,19 @@ def generate(
 def write(generated: Generated) -> None:
     """Write what changes, all of it or nothing. Raises LaunchError."""
     generated.provide()
-    apply(generated.changes, generated.folder)
+    apply_changes(generated.changes, generated.folder)
 
 
-def changes(files: Iterable[File], read: Callable[[str], str | None]) -> Iterator[Change]:
+def changes(files: Iterable[File], read_text: Callable[[str], str | None]) -> Iterator[FileChange]:
     """Each file once, though several IDEs may edit it. Raises LaunchError if it can't be edited."""
     before: dict[str, str | None] = {}
     after: dict[str, str] = {}
     for file in files:
         if file.path not in before:
-            before[file.path] = read(file.path)
+            before[file.path] = read_text(file.path)
         after[file.path] = _edited(file, after.get(file.path, before[file.path]))
     for path, text in after.items():
-        yield Change(path, before[path], text)
+        yield FileChange(path, before[path], text)
 
 
 # Which IDEs
@@ -156,7 +156,7 @@ def _project(
     flags = shareable_flags(given, folder)
     opened = opened or folder
     app_folder = folder.relative_to(opened).as_posix()
-    return Project(opened, yaml, flags, settings, lambda path: read(opened / path), app_folder)
+    return Project(opened, yaml, flags, settings, lambda path: read_text(opened / path), app_folder)
 
 
 def _relative(path: Path, folder: Path) -> str:

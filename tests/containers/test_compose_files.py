@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
+from flask_debuglaunch.atomic_file_changes import read_text
 from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.ides.containers.compose_debug_file import debug_file
 from flask_debuglaunch.ides.containers.compose_services import ComposeProject
 from flask_debuglaunch.ides.ide_interface import Project
-from flask_debuglaunch.project_files import read
 
 from .compose_shop import FILES, Shop, write
 
@@ -27,7 +27,7 @@ def overlay(folder: Path, name: str | None = "web") -> dict[str, Any]:
     """What we write for a service of the folder's compose.yaml, without an engine."""
     services = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
     compose = ComposeProject(("docker", "compose"), ("compose.yaml",), services)
-    project = Project(folder, None, (), Settings(), lambda path: read(folder / path))
+    project = Project(folder, None, (), Settings(), lambda path: read_text(folder / path))
     file, _ = debug_file(compose, project, name)
     written = yaml.load(file.edit(None), Loader=yaml.BaseLoader)
     (found,) = written["services"].values()

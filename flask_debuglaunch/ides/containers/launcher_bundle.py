@@ -20,8 +20,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from flask_debuglaunch.atomic_file_changes import why_not_written
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.project_files import why_not_written
 
 HOST_FOLDER: Final = "~/.cache/flask-debuglaunch/container"
 """Outside of the project, so that no image is built with it; Compose and Windows know ~ too."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from flask_debuglaunch.debuggers.join_debug_session import Session
+from flask_debuglaunch.launcher_notes import LauncherNotes
 from flask_debuglaunch.plan import Plan, seconds_worth_keeping
-from flask_debuglaunch.reload_notes import LauncherNotes
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker
 from flask_debuglaunch.serving.ipc_protocol import (
     Import,

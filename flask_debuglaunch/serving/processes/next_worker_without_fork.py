@@ -19,8 +19,8 @@ from dataclasses import replace
 from flask_debuglaunch.debuggers import join_debug_session
 from flask_debuglaunch.debuggers.join_debug_session import Session
 from flask_debuglaunch.debuggers.subprocess_debugging import children_left_alone
+from flask_debuglaunch.launcher_notes import LauncherNotes
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.reload_notes import LauncherNotes
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker, set_for_app
 from flask_debuglaunch.serving.app.server_calls_in_app import let_others_serve

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from flask_debuglaunch.reload_notes import LauncherNotes
+from flask_debuglaunch.launcher_notes import LauncherNotes
 from flask_debuglaunch.serving.app.module_origins import are_there
 from flask_debuglaunch.serving.ipc_protocol import (
     ModuleRun,

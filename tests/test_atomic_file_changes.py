@@ -1,4 +1,4 @@
-"""project_files.py: text files are written whole, all or none, and only if they change."""
+"""atomic_file_changes.py: text files are written whole, all or none, and only if they change."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flask_debuglaunch.atomic_file_changes import FileChange, apply_changes, diff, read_text
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.project_files import Change, apply, diff, read
 
 pytestmark = pytest.mark.quick
 
@@ -51,26 +51,26 @@ def names_in(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_a_text_comes_back_as_it_was_written(tmp_path: Path, text: str) -> None:
-    apply([Change(NAME, None, text)], tmp_path)
+    apply_changes([FileChange(NAME, None, text)], tmp_path)
     assert (tmp_path / NAME).read_bytes() == text.encode()
-    assert read(tmp_path / NAME) == text
+    assert read_text(tmp_path / NAME) == text
     assert names_in(tmp_path / ".vscode") == {"launch.json"}
 
 
 def test_a_new_file_has_the_mode_of_any_new_file(tmp_path: Path) -> None:
-    apply([Change("a", None, "a")], tmp_path)
+    apply_changes([FileChange("a", None, "a")], tmp_path)
     (tmp_path / "b").touch()
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
 
 
 def test_what_is_not_there_is_none(tmp_path: Path) -> None:
-    assert read(tmp_path / NAME) is None
+    assert read_text(tmp_path / NAME) is None
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o664, 0o755])
 def test_the_mode_stays(launch_json: Path, tmp_path: Path, mode: int) -> None:
     launch_json.chmod(mode)
-    apply([Change(NAME, "{}\n", "[]\n")], tmp_path)
+    apply_changes([FileChange(NAME, "{}\n", "[]\n")], tmp_path)
     assert launch_json.read_bytes() == b"[]\n"
     assert stat.S_IMODE(launch_json.stat().st_mode) == mode
 
@@ -78,14 +78,14 @@ def test_the_mode_stays(launch_json: Path, tmp_path: Path, mode: int) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_the_owner_stays(launch_json: Path, tmp_path: Path) -> None:
     os.chown(launch_json, 65534, 65533)
-    apply([Change(NAME, "{}\n", "[]\n")], tmp_path)
+    apply_changes([FileChange(NAME, "{}\n", "[]\n")], tmp_path)
     assert (launch_json.stat().st_uid, launch_json.stat().st_gid) == (65534, 65533)
 
 
 @pytest.mark.skipif(not hasattr(os, "setxattr"), reason="Python knows them on Linux alone")
 def test_extended_attributes_stay(launch_json: Path, tmp_path: Path) -> None:
     os.setxattr(launch_json, "user.mine", b"kept")
-    apply([Change(NAME, "{}\n", "[]\n")], tmp_path)
+    apply_changes([FileChange(NAME, "{}\n", "[]\n")], tmp_path)
     assert launch_json.read_bytes() == b"[]\n"
     assert os.getxattr(launch_json, "user.mine") == b"kept"
 
@@ -94,7 +94,7 @@ def test_extended_attributes_stay(launch_json: Path, tmp_path: Path) -> None:
 def test_hard_links_stay(launch_json: Path, tmp_path: Path, after: str) -> None:
     other = tmp_path / "other"
     os.link(launch_json, other)
-    apply([Change(NAME, "{}\n", after)], tmp_path)
+    apply_changes([FileChange(NAME, "{}\n", after)], tmp_path)
     assert launch_json.read_text() == other.read_text() == after
     assert launch_json.samefile(other)
     assert names_in(tmp_path / ".vscode") == {"launch.json"}
@@ -166,7 +166,7 @@ def test_only_files_of_the_project_are_written(
     why = put(path, outside)
     there = path.lstat() if path.is_symlink() or path.exists() else None
     with pytest.raises(LaunchError, match=re.escape(why)):
-        apply([Change(NAME, read(path), "[]\n")], tmp_path)
+        apply_changes([FileChange(NAME, read_text(path), "[]\n")], tmp_path)
     assert (path.lstat() if there else None) == there
     assert outside.read_text() == "{}\n"
     assert names_in(outside.parent) == {"authorized_keys"}
@@ -178,29 +178,29 @@ def test_only_files_of_the_project_are_written(
 def test_all_or_none(launch_json: Path, tmp_path: Path) -> None:
     (tmp_path / "last").mkdir()
     changes = [
-        Change(NAME, "{}\n", "[]\n"),
-        Change("new/folder/file", None, "text"),
-        Change("last/file", None, "text"),
+        FileChange(NAME, "{}\n", "[]\n"),
+        FileChange("new/folder/file", None, "text"),
+        FileChange("last/file", None, "text"),
     ]
     (tmp_path / "last" / "file").symlink_to("nowhere")
     with pytest.raises(LaunchError, match=r"last/file: can't be written.* Nothing is changed"):
-        apply(changes, tmp_path)
+        apply_changes(changes, tmp_path)
     assert launch_json.read_text() == "{}\n"
     assert names_in(tmp_path) == {".vscode", "last"}
     (tmp_path / "last" / "file").unlink()
-    apply(changes, tmp_path)
+    apply_changes(changes, tmp_path)
     assert [(tmp_path / one.path).read_text() for one in changes] == ["[]\n", "text", "text"]
 
 
 def test_what_was_put_in_place_is_taken_back(launch_json: Path, tmp_path: Path) -> None:
     os.link(launch_json, tmp_path / "other")
     changes = [
-        Change("new", None, "text"),
-        Change(NAME, "{}\n", "[" + " " * 100_000 + "]\n"),
+        FileChange("new", None, "text"),
+        FileChange(NAME, "{}\n", "[" + " " * 100_000 + "]\n"),
     ]
     # What has several names is written into when all else is done.
     with file_size_limit(50_000), pytest.raises(LaunchError, match=r"\(ulimit -f\).*Nothing is"):
-        apply(changes, tmp_path)
+        apply_changes(changes, tmp_path)
     assert launch_json.read_bytes() == b"{}\n"
     assert names_in(tmp_path) == {".vscode", "other"}
 
@@ -208,12 +208,12 @@ def test_what_was_put_in_place_is_taken_back(launch_json: Path, tmp_path: Path) 
 KILLED = """\
 import sys
 from pathlib import Path
-from flask_debuglaunch.project_files import Change, apply
+from flask_debuglaunch.atomic_file_changes import FileChange, apply_changes
 texts = ["a" * 70_000, "b" * 90_000]
 sys.stdout.write("ready\\n")
 sys.stdout.flush()
 while True:
-    apply([Change(name, *texts) for name in ("one", "folder/two")], Path("."))
+    apply_changes([FileChange(name, *texts) for name in ("one", "folder/two")], Path("."))
     texts.reverse()
 """
 
@@ -243,7 +243,7 @@ def test_whoever_is_killed_leaves_whole_files_and_nothing_else(tmp_path: Path) -
 
 def test_what_a_killed_one_has_left_goes(launch_json: Path, tmp_path: Path) -> None:
     (launch_json.parent / ".launch.json.flask-debuglaunch.tmp").write_text("half")
-    apply([Change(NAME, "{}\n", "[]\n")], tmp_path)
+    apply_changes([FileChange(NAME, "{}\n", "[]\n")], tmp_path)
     assert names_in(launch_json.parent) == {"launch.json"}
     assert launch_json.read_text() == "[]\n"
 
@@ -252,7 +252,7 @@ def test_what_a_killed_one_has_left_goes(launch_json: Path, tmp_path: Path) -> N
 def test_an_equal_file_is_not_touched(launch_json: Path, tmp_path: Path, before: str) -> None:
     os.utime(launch_json, (1, 1))
     inode = launch_json.stat().st_ino
-    apply([Change(NAME, before, "{}\n")], tmp_path)
+    apply_changes([FileChange(NAME, before, "{}\n")], tmp_path)
     assert (launch_json.stat().st_mtime, launch_json.stat().st_ino) == (1, inode)
 
 
@@ -261,14 +261,14 @@ def test_a_file_that_changed_in_the_meantime_stays(
     launch_json: Path, tmp_path: Path, before: str | None
 ) -> None:
     with pytest.raises(LaunchError, match=r"launch\.json: was changed by another program"):
-        apply([Change(NAME, before, "[]\n")], tmp_path)
+        apply_changes([FileChange(NAME, before, "[]\n")], tmp_path)
     assert launch_json.read_bytes() == b"{}\n"
     assert names_in(launch_json.parent) == {"launch.json"}
 
 
 def test_a_file_that_went_in_the_meantime_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match="was changed by another program"):
-        apply([Change("a", "before", "after")], tmp_path)
+        apply_changes([FileChange("a", "before", "after")], tmp_path)
     assert names_in(tmp_path) == set()
 
 
@@ -276,7 +276,7 @@ def test_who_reads_it_meanwhile_reads_the_old_text_to_its_end(
     launch_json: Path, tmp_path: Path
 ) -> None:
     with launch_json.open("rb") as opened_before:
-        apply([Change(NAME, "{}\n", "[]\n")], tmp_path)
+        apply_changes([FileChange(NAME, "{}\n", "[]\n")], tmp_path)
         assert opened_before.read() == b"{}\n"
     assert launch_json.read_bytes() == b"[]\n"
 
@@ -298,7 +298,7 @@ def test_a_failure_half_way_leaves_the_old_file(launch_json: Path, tmp_path: Pat
         file_size_limit(50_000),
         pytest.raises(LaunchError, match=r"\(ulimit -f\).*Nothing is changed"),
     ):
-        apply([Change(NAME, "{}\n", after)], tmp_path)
+        apply_changes([FileChange(NAME, "{}\n", after)], tmp_path)
     assert launch_json.read_bytes() == b"{}\n"
     assert names_in(launch_json.parent) == {"launch.json"}
 
@@ -306,7 +306,7 @@ def test_a_failure_half_way_leaves_the_old_file(launch_json: Path, tmp_path: Pat
 def test_a_read_only_file_is_not_replaced(launch_json: Path, tmp_path: Path) -> None:
     launch_json.chmod(0o444)
     with pytest.raises(LaunchError, match=r"launch\.json: can't be written: it is read-only"):
-        apply([Change(NAME, "{}\n", "[]\n")], tmp_path)
+        apply_changes([FileChange(NAME, "{}\n", "[]\n")], tmp_path)
     assert launch_json.read_bytes() == b"{}\n"
 
 
@@ -332,7 +332,7 @@ def test_a_folder_that_may_not_be_written(ordinary_users_folder: Path) -> None:
     folder.chmod(0o555)
     for name, before in (("a", "before"), ("b", None), ("c/d", None)):
         with pytest.raises(LaunchError, match=rf"{name}: can't be written: you have no permission"):
-            apply([Change(name, before, "after")], folder)
+            apply_changes([FileChange(name, before, "after")], folder)
     assert (folder / "a").read_bytes() == b"before"
     assert names_in(folder) == {"a"}
 
@@ -340,33 +340,33 @@ def test_a_folder_that_may_not_be_written(ordinary_users_folder: Path) -> None:
 def test_a_file_that_may_not_be_read(ordinary_users_folder: Path) -> None:
     (ordinary_users_folder / "a").touch(mode=0)
     with pytest.raises(LaunchError, match="a: can't be read: Permission denied"):
-        read(ordinary_users_folder / "a")
+        read_text(ordinary_users_folder / "a")
 
 
 def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(LaunchError, match="a: can't be read: it is a folder"):
-        apply([Change("a", None, "after")], tmp_path)
+        apply_changes([FileChange("a", None, "after")], tmp_path)
 
 
 def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / ".vscode").touch()
     with pytest.raises(LaunchError, match=r"launch\.json: can't be (read|written): .*Not a dir"):
-        apply([Change(NAME, None, "after")], tmp_path)
+        apply_changes([FileChange(NAME, None, "after")], tmp_path)
 
 
 def test_a_link_to_itself(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("a")
     with pytest.raises(LaunchError, match="a: can't be read: Too many levels"):
-        apply([Change("a", None, "after")], tmp_path)
+        apply_changes([FileChange("a", None, "after")], tmp_path)
 
 
 def test_what_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes("{}".encode("utf-16"))
     with pytest.raises(LaunchError, match="a: byte 1 is not UTF-8"):
-        read(tmp_path / "a")
+        read_text(tmp_path / "a")
     with pytest.raises(LaunchError, match=r"b: can't be written: '\\udcff'"):
-        apply([Change("b", None, "\udcff")], tmp_path)
+        apply_changes([FileChange("b", None, "\udcff")], tmp_path)
     assert names_in(tmp_path) == {"a"}
 
 
@@ -374,7 +374,7 @@ def test_what_is_not_utf_8_is_refused(tmp_path: Path) -> None:
 
 
 def test_diff_of_a_changed_file() -> None:
-    assert diff(Change(NAME, '{\n  "a": 1\n}\n', '{\n  "a": 2\n}\n')) == (
+    assert diff(FileChange(NAME, '{\n  "a": 1\n}\n', '{\n  "a": 2\n}\n')) == (
         "--- a/.vscode/launch.json\n"
         "+++ b/.vscode/launch.json\n"
         "@@ -1,3 +1,3 @@\n"
@@ -386,7 +386,7 @@ def test_diff_of_a_changed_file() -> None:
 
 
 def test_diff_of_a_new_file() -> None:
-    assert diff(Change(NAME, None, "{}")) == (
+    assert diff(FileChange(NAME, None, "{}")) == (
         "--- /dev/null\n"
         "+++ b/.vscode/launch.json\n"
         "@@ -0,0 +1 @@\n"
@@ -397,7 +397,7 @@ def test_diff_of_a_new_file() -> None:
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_no_diff_if_nothing_changes(text: str) -> None:
-    assert diff(Change(NAME, text, text)) == ""
+    assert diff(FileChange(NAME, text, text)) == ""
 
 
 LINES = st.sampled_from(
@@ -412,7 +412,7 @@ PATCHES = {"git": ["git", "apply", "--whitespace=nowarn"], "patch": ["patch", "-
 def test_the_diff_makes_after_from_before(program: str, before: str | None, after: str) -> None:
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
-    patch = diff(Change("folder/file", before, after))
+    patch = diff(FileChange("folder/file", before, after))
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "folder" / "file"
         path.parent.mkdir()

@@ -1,4 +1,5 @@
-"""What a running launcher has said about its reloads, for `explain`, which is another process.
+"""The notes of a running launcher: what it has said about its reloads, for `explain`, which is
+another process.
 
 It stands in a file without a name that the launcher holds open: it ends with the launcher, and is
 read through the table of processes (proc(5), /proc/PID/fd), of one's own only: what others hold
@@ -21,37 +22,37 @@ from flask_debuglaunch.redaction import redact
 from flask_debuglaunch.regular_file import read_regular_file
 from flask_debuglaunch.terminal_messages import say
 
-PREFIX = "flask-debuglaunch-notes-"
+NOTES_FILE_PREFIX = "flask-debuglaunch-notes-"
 
 
 class LauncherNotes:
     """Says each thing once, and notes it."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
-        self._file: BinaryIO | None = None
+        self._already_said: set[str] = set()
+        self._notes_file: BinaryIO | None = None
 
     def say_once(self, text: str, about: str | None = None) -> None:
         """about: what it is said about once; by default the text itself."""
-        if (about or text) in self._said:
+        if (about or text) in self._already_said:
             return
-        self._said.add(about or text)
+        self._already_said.add(about or text)
         say(text)
         with contextlib.suppress(OSError):  # a full disk: it has been said all the same
-            self._note(text)
+            self._write_note(text)
 
-    def _note(self, text: str) -> None:
-        if self._file is None and PROC.is_dir():
-            descriptor, path = tempfile.mkstemp(prefix=PREFIX)
+    def _write_note(self, text: str) -> None:
+        if self._notes_file is None and PROC.is_dir():
+            descriptor, path = tempfile.mkstemp(prefix=NOTES_FILE_PREFIX)
             os.unlink(path)
-            self._file = os.fdopen(descriptor, "wb")
-        if self._file is not None:
-            self._file.write(f"{redact(text)}\n".encode())
-            self._file.flush()
+            self._notes_file = os.fdopen(descriptor, "wb")
+        if self._notes_file is not None:
+            self._notes_file.write(f"{redact(text)}\n".encode())
+            self._notes_file.flush()
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._notes_file is not None:
+            self._notes_file.close()
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,13 @@ def notes_of_launchers(folder: Path) -> tuple[NotesOfLauncher, ...]:
 def _notes_of_launchers(folder: Path) -> Iterator[NotesOfLauncher]:
     if sys.platform == "win32":
         return
-    for process in sorted(processes(), key=lambda one: int(one.name)):
-        if not works_in(process, folder):
+    for launcher_process in sorted(processes(), key=lambda process: int(process.name)):
+        if not works_in(launcher_process, folder):
             continue
         with contextlib.suppress(OSError):  # it is gone
-            if process.stat().st_uid != os.geteuid():
+            if launcher_process.stat().st_uid != os.geteuid():
                 continue
-            for file, name in open_files(process):
-                if Path(name).name.startswith(PREFIX):
-                    lines = read_regular_file(file).decode(errors="replace").splitlines()
-                    yield NotesOfLauncher(int(process.name), tuple(lines))
+            for open_file, name in open_files(launcher_process):
+                if Path(name).name.startswith(NOTES_FILE_PREFIX):
+                    note_lines = read_regular_file(open_file).decode(errors="replace").splitlines()
+                    yield NotesOfLauncher(int(launcher_process.name), tuple(note_lines))
