@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flask_debuglaunch.click_command_group import (
-    LaunchGroup,
+from flask_debuglaunch.click_command_group import LaunchGroup, explaining_command
+from flask_debuglaunch.configuration.command_line_flags import (
+    FlagValue,
     completed_with,
     completed_with_files,
-    explaining_command,
     file_settings_options,
+    read_argv,
     settings_options,
 )
-from flask_debuglaunch.configuration.command_line_flags import Given, read_argv
 from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.deployment.deployed_app import NAMES_OF_DEPLOYED
 from flask_debuglaunch.terminal_messages import show_note
@@ -277,14 +277,16 @@ def _planner(
     )
 
 
-def _given(ctx: click.Context, flags: Mapping[str, Any]) -> tuple[Path | None, dict[str, Given]]:
+def _given(
+    ctx: click.Context, flags: Mapping[str, Any]
+) -> tuple[Path | None, dict[str, FlagValue]]:
     """`--config`, and the flags that were given."""
     given = {name: raw for name, raw in flags.items() if raw not in (None, ())}
     config = given.pop("config", None)
     return config, {**_flags_of_flask(ctx), **given}
 
 
-def _flags_of_flask(ctx: click.Context) -> dict[str, Given]:
+def _flags_of_flask(ctx: click.Context) -> dict[str, FlagValue]:
     """`flask --app NAME debuglaunch`: Flask keeps that flag on its own context."""
     parent = ctx.find_root()
     app = getattr(parent.obj, "app_import_path", None)

@@ -109,8 +109,8 @@ def name_of(key: str) -> str:
 
 
 def _setting_value(declaration: Declaration, value: object) -> Any:
-    # None is "auto" of one kind and "off" of another: the kind knows the word.
-    return _json_value(value) if value is not None else declaration.kind.to_text(None) or None
+    # None is "auto" of one type and "off" of another: the type knows the word.
+    return _json_value(value) if value is not None else declaration.type.to_text(None) or None
 
 
 def _json_value(value: object) -> Any:

@@ -16,7 +16,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 def option_row(declaration: Declaration) -> str:
     value = getattr(Settings(), declaration.name)
-    text = declaration.kind.to_text(value.value)
+    text = declaration.type.to_text(value.value)
     default = f"`{text}`" if text not in ("", "[]", "{}") else ""
     flags = ", ".join(
         f"`{flag}`"

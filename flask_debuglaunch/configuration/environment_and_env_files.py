@@ -87,7 +87,7 @@ def _value(
     declaration: Declaration, name: str, text: str, base: Path, origin_of: OriginOf
 ) -> Value[Any]:
     try:
-        value = declaration.kind.from_text(text, base)
+        value = declaration.type.from_text(text, base)
         if name == "FLASK_DEBUG" and value is not _as_flask_reads_debug(text):
             raise LaunchError(
                 f"{origin_of(name)}: must be 0, 1, true or false, not {redacted_repr(text)}:"
@@ -95,7 +95,7 @@ def _value(
             )
         return Value(value, origin_of(name))
     except ValueError:
-        raise LaunchError(f"{origin_of(name)}: {not_fitting(declaration.kind, text)}") from None
+        raise LaunchError(f"{origin_of(name)}: {not_fitting(declaration.type, text)}") from None
 
 
 def _as_flask_reads_debug(text: str) -> bool:

@@ -54,7 +54,7 @@ def _launcher_block() -> dict[str, Any]:
         "description": "The launcher's settings.",
         "type": ["object", "null"],
         "properties": {
-            one.key: {**one.kind.schema(), "description": one.description, **_default(one.name)}
+            one.key: {**one.type.schema(), "description": one.description, **_default(one.name)}
             for one in DECLARATIONS.values()
             if one.in_files
         },
@@ -65,7 +65,7 @@ def _launcher_block() -> dict[str, Any]:
 def _default(name: str) -> dict[str, Any]:
     """The default as YAML has it; none where leaving the key out is the only way to say it."""
     value = getattr(Settings(), name).value
-    text = DECLARATIONS[name].kind.to_text(value)
+    text = DECLARATIONS[name].type.to_text(value)
     if isinstance(value, tuple):
         return {"default": json.loads(text)}
     if value is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from flask_debuglaunch.configuration.command_line_flags import Given, read_argv
+from flask_debuglaunch.configuration.command_line_flags import FlagValue, read_argv
 from flask_debuglaunch.configuration.environment_and_env_files import (
     CONFIG_ENV,
     env_file_lookups,
@@ -31,7 +31,7 @@ Values = dict[str, Value[Any]]
 
 def load_settings(
     config: Path | None,
-    given: Mapping[str, Given],
+    given: Mapping[str, FlagValue],
     environ: Mapping[str, str],
     folder: Path,
     called_with: Mapping[str, Value[Any]] | None = None,
@@ -186,6 +186,6 @@ def _value_of_argument(name: str, raw: Any, base: Path) -> Value[Any]:
         raise LaunchError(f"{origin}: no such setting{did_you_mean(name, DECLARATIONS)}")
     plain = list(raw) if isinstance(raw, tuple) else str(raw) if isinstance(raw, Path) else raw
     try:
-        return Value(declaration.kind.from_yaml(plain, base), origin)
+        return Value(declaration.type.from_yaml(plain, base), origin)
     except ValueError:
-        raise LaunchError(f"{origin}: {not_fitting(declaration.kind, raw)}") from None
+        raise LaunchError(f"{origin}: {not_fitting(declaration.type, raw)}") from None

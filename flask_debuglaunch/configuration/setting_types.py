@@ -1,6 +1,6 @@
-"""The kinds of values a setting can have: how each is read, written and described.
+"""The types of settings: how the values of each are read, written and described.
 
-A kind reads YAML values (already typed) and text (environment, command line) alike. Both raise
+A type reads YAML values (already typed) and text (environment, command line) alike. Both raise
 ValueError where the value does not fit; the source that called knows the origin and says it.
 
 They are plain classes: a dataclass costs half a millisecond at import, and `explain` is quick.
@@ -25,7 +25,7 @@ TRUE_WORDS = ("1", "true", "yes", "on")
 FALSE_WORDS = ("0", "false", "no", "off")
 
 
-class Kind(Protocol[T]):
+class SettingType(Protocol[T]):
     """How values of one setting are read and written. ``base``: what relative paths relate to."""
 
     @property
@@ -42,12 +42,12 @@ class Kind(Protocol[T]):
     def schema(self) -> Schema: ...
 
 
-def not_fitting(kind: Kind[Any], raw: object) -> str:
+def not_fitting(setting_type: SettingType[Any], raw: object) -> str:
     """The middle of a message: "must be a port, not 'http'", with the word that is nearly it."""
     hint = ""
-    if isinstance(kind, Choice) and isinstance(raw, str):
-        hint = did_you_mean(raw.strip().lower(), kind.words)
-    return f"must be {kind.expected}, not {redacted_repr(raw)}{hint}"
+    if isinstance(setting_type, Choice) and isinstance(raw, str):
+        hint = did_you_mean(raw.strip().lower(), setting_type.words)
+    return f"must be {setting_type.expected}, not {redacted_repr(raw)}{hint}"
 
 
 def word_of_boolean(raw: object) -> object:

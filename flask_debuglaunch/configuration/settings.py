@@ -1,4 +1,4 @@
-"""The one declaration of every setting: its name, kind, default, help and spellings.
+"""The one declaration of every setting: its name, type, default, help and spellings.
 
 Everything else follows from it: the YAML keys, the environment variables, the command line, the
 JSON Schema, the starter YAML and the table of `explain`. A new setting is one field here.
@@ -21,7 +21,6 @@ from flask_debuglaunch.configuration.setting_types import (
     Editor,
     FilePath,
     HostName,
-    Kind,
     PathMapping,
     PathMappings,
     Paths,
@@ -29,6 +28,7 @@ from flask_debuglaunch.configuration.setting_types import (
     Port,
     PublishedAddress,
     Seconds,
+    SettingType,
     Text,
 )
 from flask_debuglaunch.configuration.value_origins import Value
@@ -54,7 +54,7 @@ class Declaration:
     argv_only: what no file may turn on. bare_flag: what the flag means without a value.
     """
 
-    kind: Kind[Any]
+    type: SettingType[Any]
     help: str
     name: str = ""
     flask_env: str | None = None
@@ -81,13 +81,13 @@ class Declaration:
     @property
     def description(self) -> str:
         """The help, with the words that fit where there is a list of them."""
-        words = getattr(self.kind, "words", ())
+        words = getattr(self.type, "words", ())
         return f"{self.help} One of: {', '.join(words)}." if words else self.help
 
     @property
     def is_switch(self) -> bool:
         """Is the flag all that is to be said?"""
-        return isinstance(self.kind, (Boolean, AutoBoolean))
+        return isinstance(self.type, (Boolean, AutoBoolean))
 
     @property
     def in_files(self) -> bool:
@@ -98,9 +98,9 @@ class Declaration:
 UNSET: Value[None] = Value(None)
 
 
-def setting(kind: Kind[Any], default: T, help: str, **spelling: Any) -> Value[T]:  # noqa: A002
+def setting(setting_type: SettingType[Any], default: T, help: str, **spelling: Any) -> Value[T]:  # noqa: A002
     """Declare a setting; ``spelling`` holds more of Declaration's fields."""
-    declaration = Declaration(kind, help, **spelling)
+    declaration = Declaration(setting_type, help, **spelling)
     declared: Value[T] = field(default=Value(default), metadata={"declaration": declaration})
     return declared
 

@@ -125,8 +125,8 @@ def _other_lines(given: Mapping[str, Value[Any]]) -> Iterator[str]:
 
 
 def _given_word(declaration: Declaration, value: Any) -> str:
-    if value is None or isinstance(value, tuple):  # the kind's own word, and JSON
-        return declaration.kind.to_text(value)
+    if value is None or isinstance(value, tuple):  # the type's own word, and JSON
+        return declaration.type.to_text(value)
     return _yaml_word(value if isinstance(value, (bool, int, float)) else str(value))
 
 

@@ -17,7 +17,7 @@ import yaml
 import yaml.reader
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from flask_debuglaunch.configuration.setting_types import Boolean, Kind, not_fitting
+from flask_debuglaunch.configuration.setting_types import Boolean, SettingType, not_fitting
 from flask_debuglaunch.configuration.settings import DECLARATIONS, YAML_BLOCK
 from flask_debuglaunch.configuration.value_origins import Origin, Value
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
@@ -280,7 +280,7 @@ def _launcher_values(
         declaration = YAML_KEYS.get(key)
         if declaration is None:
             raise LaunchError(f"{entry.origin}: {_unknown_key(key)}")
-        yield declaration.name, _value(loader, entry, declaration.kind)
+        yield declaration.name, _value(loader, entry, declaration.type)
 
 
 def _unknown_key(key: str) -> str:
@@ -292,19 +292,19 @@ def _unknown_key(key: str) -> str:
     return f"{YAML_BLOCK} has no setting {key}{_listed(key.upper(), YAML_KEYS)}"
 
 
-def _value(loader: yaml.SafeLoader, entry: Entry, kind: Kind[T]) -> Value[T]:
+def _value(loader: yaml.SafeLoader, entry: Entry, setting_type: SettingType[T]) -> Value[T]:
     _refuse_misread_number(entry)
     raw = _plain(loader, entry)
     if raw is None:
         raise LaunchError(
-            f"{entry.origin}: {entry.label} is empty, expected {kind.expected}."
+            f"{entry.origin}: {entry.label} is empty, expected {setting_type.expected}."
             " Remove the line for the default"
         )
     _refuse_placeholder(entry, raw)
     try:
-        return Value(kind.from_yaml(raw, entry.file.parent), entry.origin)
+        return Value(setting_type.from_yaml(raw, entry.file.parent), entry.origin)
     except (ValueError, OverflowError):
-        raise _unfit(entry, raw, kind) from None
+        raise _unfit(entry, raw, setting_type) from None
 
 
 def _refuse_misread_number(entry: Entry) -> None:
@@ -355,18 +355,18 @@ def _plain(loader: yaml.SafeLoader, entry: Entry) -> object:
         ) from None
 
 
-def _unfit(entry: Entry, raw: object, kind: Kind[Any]) -> LaunchError:
+def _unfit(entry: Entry, raw: object, setting_type: SettingType[Any]) -> LaunchError:
     fix = ""
-    if isinstance(raw, str) and _fits_unquoted(raw, kind):
+    if isinstance(raw, str) and _fits_unquoted(raw, setting_type):
         is_quoted = isinstance(entry.node, ScalarNode) and entry.node.style is not None
         fix = ". Remove the quotes" if is_quoted else ""
         fix = fix or (". Remove the leading 0" if raw.startswith("0") else "")
-    return LaunchError(f"{entry.origin}: {entry.label} {not_fitting(kind, raw)}{fix}")
+    return LaunchError(f"{entry.origin}: {entry.label} {not_fitting(setting_type, raw)}{fix}")
 
 
-def _fits_unquoted(raw: str, kind: Kind[Any]) -> bool:
+def _fits_unquoted(raw: str, setting_type: SettingType[Any]) -> bool:
     try:
-        kind.from_text(raw, Path())
+        setting_type.from_text(raw, Path())
     except ValueError:
         return False
     return True

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import flask_debuglaunch
-from flask_debuglaunch.configuration.command_line_flags import Given, read_argv
+from flask_debuglaunch.configuration.command_line_flags import FlagValue, read_argv
 from flask_debuglaunch.configuration.value_origins import Origin, Value
 from flask_debuglaunch.deployment.deployed_app import NAMES_OF_DEPLOYED, UNKNOWN, Deployed
 from flask_debuglaunch.deployment.unix_accounts import Account, account_of, become, with_groups
@@ -39,7 +39,7 @@ class AsDeployed:
 
 
 def as_deployed(
-    given: Mapping[str, Given], environ: Mapping[str, str], facts: Facts, *, start_again: bool
+    given: Mapping[str, FlagValue], environ: Mapping[str, str], facts: Facts, *, start_again: bool
 ) -> AsDeployed:
     """Take the account, the folder and the environment that the flags name; environ: that in which
     the command was typed.
@@ -57,7 +57,7 @@ def as_deployed(
     return AsDeployed(deployed, replace(facts, folder=Path.cwd()))
 
 
-def _deployed_app(given: Mapping[str, Given]) -> Deployed:
+def _deployed_app(given: Mapping[str, FlagValue]) -> Deployed:
     values = read_argv({name: given[name] for name in NAMES_OF_DEPLOYED & given.keys()}, Path.cwd())
     user, service = values.get("user"), values.get("as_service")
     deployed = _read_service(service) if service else Deployed()

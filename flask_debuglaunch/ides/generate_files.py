@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeAlias
 
 from flask_debuglaunch.atomic_file_changes import FileChange, apply_changes, read_text
-from flask_debuglaunch.configuration.command_line_flags import Given
+from flask_debuglaunch.configuration.command_line_flags import FlagValue
 from flask_debuglaunch.configuration.environment_and_env_files import CONFIG_ENV
 from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
@@ -57,7 +57,7 @@ def generate(
     with_extras: Collection[str],
     folder: Path,
     config: Path | None,
-    given: Mapping[str, Given],
+    given: Mapping[str, FlagValue],
 ) -> Generated:
     """What the IDEs need in the folder.
 
@@ -146,7 +146,7 @@ def _chosen_extras(texts: Collection[str], ides: Collection[str]) -> list[str]:
 
 
 def _project(
-    folder: Path, config: Path | None, given: Mapping[str, Given], opened: Path | None = None
+    folder: Path, config: Path | None, given: Mapping[str, FlagValue], opened: Path | None = None
 ) -> Project:
     """opened: the folder that the IDE opens, where that is above the app's."""
     # What this shell's environment says is left out: the files are for every start, and shared.

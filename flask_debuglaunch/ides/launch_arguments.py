@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flask_debuglaunch.configuration.command_line_flags import (
-    Given,
+    FlagValue,
     is_repeatable,
     read_argv,
     to_argv,
@@ -24,22 +24,22 @@ from flask_debuglaunch.configuration.setting_types import (
     AppImport,
     Certificate,
     FilePath,
-    Kind,
     PathMappings,
     Paths,
     Patterns,
+    SettingType,
 )
 from flask_debuglaunch.configuration.settings import DECLARATIONS, Declaration, Settings
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.redaction import holds_secret
 
 
-def shareable_flags(given: Mapping[str, Given], folder: Path) -> tuple[str, ...]:
+def shareable_flags(given: Mapping[str, FlagValue], folder: Path) -> tuple[str, ...]:
     """The given flags without what is this machine's: where the folder and the home folder are (a
     shell has put that in place of ``~``), and the system's separator. Raises LaunchError."""
     # Relative to nothing, so that they stay as they were typed: the IDE starts in the folder.
     values: dict[str, Any] = {
-        name: replace(value, value=_shareable(DECLARATIONS[name].kind, value.value, folder))
+        name: replace(value, value=_shareable(DECLARATIONS[name].type, value.value, folder))
         for name, value in read_argv(given, Path()).items()
     }
     flags = tuple(to_argv(Settings(**values)))
@@ -58,14 +58,14 @@ def _refuse_secrets(flags: Iterable[str]) -> None:
             )
 
 
-def _shareable(kind: Kind[Any], value: Any, folder: Path) -> Any:
-    if isinstance(kind, PathMappings):  # the remote paths are not of this machine
+def _shareable(setting_type: SettingType[Any], value: Any, folder: Path) -> Any:
+    if isinstance(setting_type, PathMappings):  # the remote paths are not of this machine
         return tuple((_path(local, folder), remote) for local, remote in value)
-    if isinstance(kind, Paths) and not isinstance(kind, Patterns):
+    if isinstance(setting_type, Paths) and not isinstance(setting_type, Patterns):
         return tuple(_path(one, folder) for one in value)
-    if isinstance(kind, AppImport) and value:  # knows no ~, as Flask's --app
+    if isinstance(setting_type, AppImport) and value:  # knows no ~, as Flask's --app
         return _below(folder, value.replace(os.sep, "/"), "")
-    if isinstance(kind, (FilePath, Certificate)) and value:
+    if isinstance(setting_type, (FilePath, Certificate)) and value:
         return _path(str(value), folder)
     return value
 

@@ -118,4 +118,4 @@ def _plain(some: Settings) -> dict[str, Any]:
 def test_every_default_has_help_and_a_schema(name: str) -> None:
     declaration = DECLARATIONS[name]
     assert declaration.help.endswith(".")
-    assert declaration.kind.schema()
+    assert declaration.type.schema()
