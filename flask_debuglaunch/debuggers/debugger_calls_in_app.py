@@ -34,7 +34,7 @@ ANY_PYDEVD_SERVER = IdeServer(
 )
 
 
-def notice_debuggers_started(tell: Callable[[str], None]) -> None:
+def take_debugger_calls_in_hand(tell: Callable[[str], None]) -> None:
     """From now on, in this process: take such calls in hand; tell says a line to the person."""
     mending = _Mending(tell)
     for name, mend in (("debugpy.server.api", mending.api), ("pydevd", mending.pydevd)):

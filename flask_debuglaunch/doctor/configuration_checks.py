@@ -51,7 +51,7 @@ def _app_there(evidence: Evidence) -> Iterator[Finding]:
     on_disk = _spelt_otherwise(file, evidence.app_folder) if file else None
     if on_disk is not None:
         module = ".".join(on_disk.with_suffix("").parts).removesuffix(".__init__")
-        app = ":".join(one for one in (module, target.expression) if one)
+        app = ":".join(one for one in (module, target.app_expression) if one)
         yield Finding(
             Level.ERROR,
             f"the app's file is spelt {on_disk} on disk: {MINDS_CASE}",

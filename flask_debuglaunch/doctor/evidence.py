@@ -15,7 +15,7 @@ from flask_debuglaunch.detect_environment import Facts
 from flask_debuglaunch.doctor.source_tree import Project, Source, look_at
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.procfs import parent_and_start, processes, works_in
-from flask_debuglaunch.serving.app.app_finder import Target, find_target
+from flask_debuglaunch.serving.app.app_finder import AppTarget, find_target
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Evidence:
         return self.plan.app_directory.value if self.plan else self.folder
 
     @cached_property
-    def target(self) -> Target | None:
+    def target(self) -> AppTarget | None:
         """What is the app; None where there is none, or the plan is not known."""
         from flask_debuglaunch.errors import LaunchError
 

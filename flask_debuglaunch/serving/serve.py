@@ -14,7 +14,10 @@ from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.installed_packages import require_flask
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.environ_for_app import drop_stale_variables
-from flask_debuglaunch.serving.app.server_calls_in_app import ignore_if_imported, place_in_user_code
+from flask_debuglaunch.serving.app.server_calls_in_app import (
+    ignore_server_call,
+    place_of_server_call,
+)
 from flask_debuglaunch.serving.processes.signals_and_orphans import below_init, needs_init
 from flask_debuglaunch.startup_banner import banner
 from flask_debuglaunch.terminal_messages import say
@@ -28,7 +31,7 @@ def is_only_imported() -> bool:
 
     Flask's own `app.run()` returns there, too. An inherited FLASK_RUN_FROM_CLI does not count.
     """
-    return ignore_if_imported() or _ignored_in_flask_command()
+    return ignore_server_call() or _ignored_in_flask_command()
 
 
 def _ignored_in_flask_command() -> bool:
@@ -36,7 +39,7 @@ def _ignored_in_flask_command() -> bool:
     if context is None or type(context.find_root().obj).__name__ != "ScriptInfo":
         return False
     say(
-        f"{place_in_user_code()}: run() is ignored inside of the command `flask`. Put it under"
+        f"{place_of_server_call()}: run() is ignored inside of the command `flask`. Put it under"
         ' `if __name__ == "__main__":`'
     )
     return True
@@ -47,7 +50,7 @@ def refuse_inside_server() -> None:
     server = production_server() or running_tests()
     if server is not None:
         raise LaunchError(
-            f"{place_in_user_code()}: run() was called inside of {server}, which has the app"
+            f"{place_of_server_call()}: run() was called inside of {server}, which has the app"
             ' already: nothing more is served here. Put it under `if __name__ == "__main__":`'
         )
 

@@ -25,8 +25,7 @@ from flask_debuglaunch.debuggers.subprocess_debugging import ChildStops
 from flask_debuglaunch.debuggers.terminal_debuggers import prompting_at
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.native_threads import is_main_thread
-from flask_debuglaunch.serving.app.app_finder import failing_app
-from flask_debuglaunch.serving.app.app_import import import_app, print_error, take_over
+from flask_debuglaunch.serving.app.app_import import failing_app, import_app, print_error, take_over
 from flask_debuglaunch.serving.app.compatibility_warnings import (
     is_patched_for_greenlets,
     warn_of_conflicts,

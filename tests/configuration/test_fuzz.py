@@ -21,7 +21,7 @@ from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.explain_report import as_json, as_text
 from flask_debuglaunch.plan import resolve
 from flask_debuglaunch.redaction import LONGEST
-from flask_debuglaunch.serving.app.app_finder import Call, Target, parse_call
+from flask_debuglaunch.serving.app.app_finder import AppTarget, FactoryCall, parse_call
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -109,10 +109,10 @@ pieces = ["create_app", "(", ")", ",", "=", "'", "[", "]", "{", "}", ":", "*", "
 )
 def test_any_name_of_an_app(expression: str) -> None:
     try:
-        call = parse_call(Target(Path("main"), expression, "argv:--app"))
+        call = parse_call(AppTarget(Path("main"), expression, "argv:--app"))
     except LaunchError as error:
         length = len(str(error))
     else:
-        assert type(call) is Call
+        assert type(call) is FactoryCall
         return
     assert 0 < length < LONGEST + 100

@@ -20,7 +20,7 @@ from werkzeug.debug.tbtools import DebugTraceback
 from werkzeug.wrappers import Request, Response
 
 from flask_debuglaunch.editor_links import EditorLinks
-from flask_debuglaunch.serving.app.app_finder import without_our_frames
+from flask_debuglaunch.serving.app.app_import import without_our_frames
 from flask_debuglaunch.serving.app.local_clients import LocalClients
 from flask_debuglaunch.serving.app.unhandled_errors import is_expected
 

@@ -36,7 +36,7 @@ from flask_debuglaunch.installed_packages import require_flask
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
 from flask_debuglaunch.serving.app.environ_for_app import set_for_app
 from flask_debuglaunch.serving.app.module_origins import package_of
-from flask_debuglaunch.serving.app.server_calls_in_app import let_others_serve
+from flask_debuglaunch.serving.app.server_calls_in_app import let_run_simple_serve
 from flask_debuglaunch.serving.ipc_protocol import (
     Changes,
     Channel,
@@ -222,7 +222,7 @@ class Preloading:
         """Raises CannotFork."""
         # A package may read it while it is imported.
         set_for_app(self._preload.plan, supervised=True)
-        let_others_serve()  # a package may take hold of run_simple
+        let_run_simple_serve()  # a package may take hold of run_simple
         make_importable(find_target(self._preload.plan).path)
         with silenced_output(), fork_safe_settings():
             self._import_own()

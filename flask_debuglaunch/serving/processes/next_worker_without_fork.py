@@ -23,7 +23,7 @@ from flask_debuglaunch.launcher_notes import LauncherNotes
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_finder import find_target, make_importable
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker, set_for_app
-from flask_debuglaunch.serving.app.server_calls_in_app import let_others_serve
+from flask_debuglaunch.serving.app.server_calls_in_app import let_run_simple_serve
 from flask_debuglaunch.serving.ipc_protocol import (
     Channel,
     Import,
@@ -74,7 +74,7 @@ def wait_for_task(prepare: Prepare, inherited: Inheritance) -> Inheritance:
 def _import_ahead(prepare: Prepare) -> PreloadedModules | None:
     """None if that has imported a file of the project, which the next save may change."""
     set_for_app(prepare.plan, supervised=True)
-    let_others_serve()
+    let_run_simple_serve()
     make_importable(find_target(prepare.plan).path)
     seen, brought = ImportsSeen(0), {}
     seen.new_files()
