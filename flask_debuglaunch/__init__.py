@@ -101,13 +101,13 @@ def _planner(
 ) -> Callable[[], Plan]:
     """What reads the files and decides: again whenever it is called, by the facts of now."""
     from flask_debuglaunch.configuration.load_settings import load_settings, read_arguments
-    from flask_debuglaunch.deployment.deployed_app import NAMES_OF_DEPLOYED
+    from flask_debuglaunch.deployment.deployed_app import DEPLOYED_APP_SETTINGS
     from flask_debuglaunch.detect_environment import observe
     from flask_debuglaunch.plan import resolve
 
     file = Path(config) if config is not None else None
     called_with = read_arguments(options, Path.cwd())
-    for name in NAMES_OF_DEPLOYED & called_with.keys():
+    for name in DEPLOYED_APP_SETTINGS & called_with.keys():
         raise LaunchError(
             f"{called_with[name].origin}: this program is somebody's already, and its app may be"
             " made. Give the flag to `python -m flask_debuglaunch`"

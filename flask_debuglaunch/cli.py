@@ -24,7 +24,7 @@ from flask_debuglaunch.configuration.command_line_flags import (
     settings_options,
 )
 from flask_debuglaunch.configuration.load_settings import load_settings
-from flask_debuglaunch.deployment.deployed_app import NAMES_OF_DEPLOYED
+from flask_debuglaunch.deployment.deployed_app import DEPLOYED_APP_SETTINGS
 from flask_debuglaunch.terminal_messages import show_note
 
 if TYPE_CHECKING:
@@ -265,13 +265,13 @@ def _planner(
     config, given = _given(ctx, flags)
     environ = _environ_of_user(ctx)
     facts, deployed = observe(environ), None
-    if given.keys() & NAMES_OF_DEPLOYED:
+    if given.keys() & DEPLOYED_APP_SETTINGS:
         from flask_debuglaunch.deployment.run_as_account import as_deployed
 
         there = as_deployed(given, environ, facts, start_again=start_again)
         facts, deployed, environ = there.facts, there.deployed, _environ_of_user(ctx)
     folder = Path.cwd()
-    origins = deployed.origins if deployed else {}
+    origins = deployed.environment_origins if deployed else {}
     return lambda: resolve(
         load_settings(config, given, environ, folder, origins=origins), facts, deployed
     )

@@ -16,7 +16,7 @@ from flask_debuglaunch.configuration.setting_types import split_address
 from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.configuration.value_origins import Value
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS, debugger_of
-from flask_debuglaunch.deployment.deployed_app import Deployed
+from flask_debuglaunch.deployment.deployed_app import DeployedApp
 from flask_debuglaunch.detect_environment import Facts
 from flask_debuglaunch.errors import LaunchError
 
@@ -62,7 +62,7 @@ class Plan:
     tunnel_to: Decision[str | None]
 
     settings: Settings
-    deployed: Deployed | None = None
+    deployed: DeployedApp | None = None
     """What `--user` and `--as-service` bring."""
     app_is_given: bool = False
     """Has the program made it, and hands it over: run(app)?"""
@@ -86,7 +86,7 @@ class Plan:
         return self.debugger.value in EXTERNAL
 
 
-def resolve(settings: Settings, facts: Facts, deployed: Deployed | None = None) -> Plan:
+def resolve(settings: Settings, facts: Facts, deployed: DeployedApp | None = None) -> Plan:
     """Decide every value. Raises LaunchError for what would conflict or be unsafe."""
     debug = _debug(settings, facts)
     production = _production(settings, facts) if debug.value else None
@@ -317,7 +317,7 @@ def _stop_on_errors(settings: Settings, debugger: Decision[str]) -> Decision[str
     return _as_given(settings.stop_on_errors)
 
 
-def _app(settings: Settings, facts: Facts, deployed: Deployed | None) -> Decision[str | None]:
+def _app(settings: Settings, facts: Facts, deployed: DeployedApp | None) -> Decision[str | None]:
     if facts.program_folder is not None:
         return Decision(None, "handed over by the program: run(app)")
     if settings.app.value is None and deployed and deployed.app.value:
@@ -327,7 +327,9 @@ def _app(settings: Settings, facts: Facts, deployed: Deployed | None) -> Decisio
     return _as_given(settings.app)
 
 
-def _app_directory(settings: Settings, facts: Facts, deployed: Deployed | None) -> Decision[Path]:
+def _app_directory(
+    settings: Settings, facts: Facts, deployed: DeployedApp | None
+) -> Decision[Path]:
     if facts.program_folder is not None:
         return Decision(facts.program_folder, "the folder of the program that hands the app over")
     named_in = settings.app.origin.file

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from flask_debuglaunch.configuration.setting_types import Duration
 from flask_debuglaunch.configuration.settings import values_of
-from flask_debuglaunch.deployment.deployed_app import Deployed
+from flask_debuglaunch.deployment.deployed_app import DeployedApp
 from flask_debuglaunch.plan import Plan
 
 
@@ -36,7 +36,7 @@ def listening(plan: Plan) -> str:
     return f"Debugger: {plan.debugger.value} listens on {_address(plan)}: {how}"
 
 
-def _deployed_as(deployed: Deployed) -> str:
+def _deployed_as(deployed: DeployedApp) -> str:
     user, folder = deployed.user, deployed.working_directory
     parts = [f"as {user.value} ({user.origin})" if user.value else "as this account"]
     parts += [f"in {folder.value} ({folder.origin})"] if folder.value else []

@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from flask_debuglaunch.configuration.value_origins import Origin, Value
-from flask_debuglaunch.deployment.deployed_app import DEFAULT_UMASK, UNKNOWN, Deployed
+from flask_debuglaunch.deployment.deployed_app import DEFAULT_UMASK, NOT_GIVEN, DeployedApp
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.redaction import redacted_repr
 from flask_debuglaunch.terminal_messages import say, shown_path
 
-SECONDS = 30.0
-NAMES = ("chdir", "raw_env", "user", "group", "umask", "pythonpath", "wsgi_app")
+CONFIG_FILE_SECONDS = 30.0
+GUNICORN_SETTINGS = ("chdir", "raw_env", "user", "group", "umask", "pythonpath", "wsgi_app")
 # As gunicorn's own: the module's name, and no folder of ours on sys.path. What the file prints
 # goes to stderr.
-_PROGRAM = """
+_CONFIG_FILE_READER = """
 import importlib.util, json, os, sys
 file, names = sys.argv[1], sys.argv[2:]
 answer = os.dup(1)
@@ -35,120 +35,129 @@ spec = importlib.util.spec_from_file_location("__config__", file)
 module = importlib.util.module_from_spec(spec)
 sys.modules["__config__"] = module
 spec.loader.exec_module(module)
-given = {name: vars(module)[name] for name in names if name in vars(module)}
-os.write(answer, json.dumps(given, default=repr).encode())
+settings = {name: vars(module)[name] for name in names if name in vars(module)}
+os.write(answer, json.dumps(settings, default=repr).encode())
 """
 
 
-def read_gunicorn_config(named: Value[str]) -> Deployed:
+def read_gunicorn_config(named: Value[str]) -> DeployedApp:
     """Raises LaunchError where there is no such file, it fails, or a value is of no use."""
-    file = Path(named.value).absolute()
-    if not file.is_file():
-        raise LaunchError(f"{named.origin}: there is no file {shown_path(file)}")
-    say(f"Executes {shown_path(file)}, alone, for what it says of the app")
-    given = _Given(_execute(file, named.origin), Origin(shown_path(file)))
-    folder = given.text("chdir")
-    return Deployed(
-        service=shown_path(file),
-        user=given.name("user"),
-        group=given.name("group"),
-        umask=given.umask(),
-        working_directory=_folder(folder, file),
-        app=given.text("wsgi_app"),
-        environment=dict(given.environment()),
-        notes=tuple(_notes(given, file)),
+    config_file = Path(named.value).absolute()
+    if not config_file.is_file():
+        raise LaunchError(f"{named.origin}: there is no file {shown_path(config_file)}")
+    say(f"Executes {shown_path(config_file)}, alone, for what it says of the app")
+    gunicorn_settings = _GunicornSettings(
+        _execute_config_file(config_file, named.origin), Origin(shown_path(config_file))
+    )
+    chdir = gunicorn_settings.text_setting("chdir")
+    return DeployedApp(
+        service=shown_path(config_file),
+        user=gunicorn_settings.account_setting("user"),
+        group=gunicorn_settings.account_setting("group"),
+        umask=gunicorn_settings.umask_setting(),
+        working_directory=_working_directory(chdir, config_file),
+        app=gunicorn_settings.text_setting("wsgi_app"),
+        environment=dict(gunicorn_settings.environment()),
+        notes=tuple(_notes_on_config_file(gunicorn_settings, config_file)),
     )
 
 
-class _Given:
+class _GunicornSettings:
     """What the file gives, each value checked for its kind."""
 
-    def __init__(self, values: Mapping[str, Any], origin: Origin) -> None:
-        self._values, self._file = values, origin
+    def __init__(self, settings: Mapping[str, Any], origin: Origin) -> None:
+        self._settings, self._config_file = settings, origin
 
-    def origin(self, name: str) -> Origin:
-        return Origin(f"{self._file}:{name}")
+    def origin(self, setting_name: str) -> Origin:
+        return Origin(f"{self._config_file}:{setting_name}")
 
-    def text(self, name: str) -> Value[str | None]:
-        value = self._values.get(name)
+    def text_setting(self, setting_name: str) -> Value[str | None]:
+        value = self._settings.get(setting_name)
         if value is None or value == "":
-            return UNKNOWN
+            return NOT_GIVEN
         if not isinstance(value, str):
-            raise self._unfit(name, "a text")
-        return Value(value, self.origin(name))
+            raise self._error_for(setting_name, "a text")
+        return Value(value, self.origin(setting_name))
 
-    def name(self, name: str) -> Value[str | None]:
+    def account_setting(self, setting_name: str) -> Value[str | None]:
         """An account or a group, by its name or its number."""
-        value = self._values.get(name)
+        value = self._settings.get(setting_name)
         if isinstance(value, int) and not isinstance(value, bool):
-            return Value(str(value), self.origin(name))
-        return self.text(name)
+            return Value(str(value), self.origin(setting_name))
+        return self.text_setting(setting_name)
 
-    def umask(self) -> Value[int]:
-        value = self._values.get("umask")
+    def umask_setting(self) -> Value[int]:
+        value = self._settings.get("umask")
         if value is None:
             return DEFAULT_UMASK
         if isinstance(value, str) and re.fullmatch(r"0[0-7]*", value):  # gunicorn's auto_int
             value = int(value, 8)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self._unfit("umask", "a number such as 0o022")
+            raise self._error_for("umask", "a number such as 0o022")
         return Value(value, self.origin("umask"))
 
     def environment(self) -> Iterator[tuple[str, Value[str]]]:
-        pairs = self._values.get("raw_env") or []
-        if not isinstance(pairs, list) or not all(isinstance(one, str) for one in pairs):
-            raise self._unfit("raw_env", 'a list of texts such as "NAME=value"')
-        for pair in pairs:
-            name, equals, text = pair.partition("=")
+        raw_env = self._settings.get("raw_env") or []
+        if not isinstance(raw_env, list) or not all(isinstance(pair, str) for pair in raw_env):
+            raise self._error_for("raw_env", 'a list of texts such as "NAME=value"')
+        for pair in raw_env:
+            variable, equals, text = pair.partition("=")
             if not equals:
-                raise self._unfit("raw_env", 'a list of texts such as "NAME=value"')
-            yield name, Value(text, self.origin("raw_env"))
-        path = self.text("pythonpath")
-        if path.value:
-            folders = [str(Path(one).absolute()) for one in path.value.split(",") if one]
-            yield "PYTHONPATH", Value(os.pathsep.join(folders), path.origin)
+                raise self._error_for("raw_env", 'a list of texts such as "NAME=value"')
+            yield variable, Value(text, self.origin("raw_env"))
+        pythonpath = self.text_setting("pythonpath")
+        if pythonpath.value:
+            folders = [
+                str(Path(folder).absolute()) for folder in pythonpath.value.split(",") if folder
+            ]
+            yield "PYTHONPATH", Value(os.pathsep.join(folders), pythonpath.origin)
 
-    def _unfit(self, name: str, expected: str) -> LaunchError:
-        value = self._values[name]
-        return LaunchError(f"{self.origin(name)}: must be {expected}, not {redacted_repr(value)}")
+    def _error_for(self, setting_name: str, expected: str) -> LaunchError:
+        value = self._settings[setting_name]
+        return LaunchError(
+            f"{self.origin(setting_name)}: must be {expected}, not {redacted_repr(value)}"
+        )
 
 
-def _folder(chdir: Value[str | None], file: Path) -> Value[Path | None]:
+def _working_directory(chdir: Value[str | None], config_file: Path) -> Value[Path | None]:
     """gunicorn is usually started where its file is."""
     if chdir.value is None:
-        return Value(file.parent, Origin("the file's folder"))
+        return Value(config_file.parent, Origin("the file's folder"))
     return Value(Path.cwd() / chdir.value, chdir.origin)
 
 
-def _notes(given: _Given, file: Path) -> Iterator[str]:
-    if given.name("user").value is None and hasattr(os, "geteuid") and os.geteuid() == 0:
-        yield f"{shown_path(file)} names no user: this runs as root"
+def _notes_on_config_file(gunicorn_settings: _GunicornSettings, config_file: Path) -> Iterator[str]:
+    user = gunicorn_settings.account_setting("user")
+    if user.value is None and hasattr(os, "geteuid") and os.geteuid() == 0:
+        yield f"{shown_path(config_file)} names no user: this runs as root"
 
 
-def _execute(file: Path, asked: Origin) -> Mapping[str, Any]:
-    command = [sys.executable, "-c", _PROGRAM, str(file), *NAMES]
+def _execute_config_file(config_file: Path, asked_by: Origin) -> Mapping[str, Any]:
+    command = [sys.executable, "-c", _CONFIG_FILE_READER, str(config_file), *GUNICORN_SETTINGS]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS,
-            env=Deployed().environ(os.environ), **_rights_of_owner(file),
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=CONFIG_FILE_SECONDS,
+            env=DeployedApp().environ(os.environ), **_rights_of_file_owner(config_file),
         )  # fmt: skip
-        given: Any = json.loads(done.stdout) if done.returncode == 0 else None
+        settings: Any = json.loads(done.stdout) if done.returncode == 0 else None
     except subprocess.TimeoutExpired:
         raise LaunchError(
-            f"{asked}: {shown_path(file)} has not ended within {SECONDS:g} s"
+            f"{asked_by}: {shown_path(config_file)} has not ended within {CONFIG_FILE_SECONDS:g} s"
         ) from None
     except (OSError, ValueError) as error:
-        raise LaunchError(f"{asked}: {shown_path(file)} can't be executed: {error}") from None
-    if given is None:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        why = lines[-1] if lines else f"exit status {done.returncode}"
-        raise LaunchError(f"{asked}: {shown_path(file)} fails: {why}")
-    return dict(given)
+        raise LaunchError(
+            f"{asked_by}: {shown_path(config_file)} can't be executed: {error}"
+        ) from None
+    if settings is None:
+        error_lines = done.stderr.decode(errors="replace").strip().splitlines()
+        reason = error_lines[-1] if error_lines else f"exit status {done.returncode}"
+        raise LaunchError(f"{asked_by}: {shown_path(config_file)} fails: {reason}")
+    return dict(settings)
 
 
-def _rights_of_owner(file: Path) -> dict[str, Any]:
+def _rights_of_file_owner(config_file: Path) -> dict[str, Any]:
     """Whoever can write the file must not become root by it."""
-    status = file.stat()
+    status = config_file.stat()
     if sys.platform == "win32" or os.geteuid() != 0 or status.st_uid == 0:
         return {}
     return {"user": status.st_uid, "group": status.st_gid, "extra_groups": []}

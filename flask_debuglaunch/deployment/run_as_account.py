@@ -21,83 +21,94 @@ from typing import NoReturn
 import flask_debuglaunch
 from flask_debuglaunch.configuration.command_line_flags import FlagValue, read_argv
 from flask_debuglaunch.configuration.value_origins import Origin, Value
-from flask_debuglaunch.deployment.deployed_app import NAMES_OF_DEPLOYED, UNKNOWN, Deployed
-from flask_debuglaunch.deployment.unix_accounts import Account, account_of, become, with_groups
+from flask_debuglaunch.deployment.deployed_app import DEPLOYED_APP_SETTINGS, NOT_GIVEN, DeployedApp
+from flask_debuglaunch.deployment.unix_accounts import (
+    Account,
+    become_account,
+    find_account,
+    with_groups,
+)
 from flask_debuglaunch.detect_environment import Facts
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.json_dataclasses import decode, encode
 
-MARKER = "_FLASK_DEBUGLAUNCH_ACCOUNT"
+ARRIVAL_VARIABLE = "_FLASK_DEBUGLAUNCH_ACCOUNT"
 
 
 @dataclass(frozen=True)
-class AsDeployed:
+class DeployedEnvironment:
     """Where this process is now."""
 
-    deployed: Deployed
+    deployed: DeployedApp
     facts: Facts
 
 
 def as_deployed(
-    given: Mapping[str, FlagValue], environ: Mapping[str, str], facts: Facts, *, start_again: bool
-) -> AsDeployed:
+    given_flags: Mapping[str, FlagValue],
+    environ: Mapping[str, str],
+    facts: Facts,
+    *,
+    start_again: bool,
+) -> DeployedEnvironment:
     """Take the account, the folder and the environment that the flags name; environ: that in which
     the command was typed.
 
     start_again: be it wholly, which starts this program again; else the account stays, for what
     only tells. Raises LaunchError.
     """
-    arrived = _arrival(os.environ)
-    if arrived is not None:
-        return AsDeployed(arrived.deployed, replace(facts, login=arrived.login))
-    deployed = _deployed_app(given)
+    restarted = _restarted_as_account(os.environ)
+    if restarted is not None:
+        return DeployedEnvironment(restarted.deployed, replace(facts, login=restarted.login))
+    deployed = _deployed_app(given_flags)
     if start_again:
-        _start_again(deployed, facts.login, environ, facts.present)
-    _look_as(deployed)
-    return AsDeployed(deployed, replace(facts, folder=Path.cwd()))
+        _execute_as_account(deployed, facts.login, environ, facts.present)
+    _take_folder_and_environment(deployed)
+    return DeployedEnvironment(deployed, replace(facts, folder=Path.cwd()))
 
 
-def _deployed_app(given: Mapping[str, FlagValue]) -> Deployed:
-    values = read_argv({name: given[name] for name in NAMES_OF_DEPLOYED & given.keys()}, Path.cwd())
-    user, service = values.get("user"), values.get("as_service")
-    deployed = _read_service(service) if service else Deployed()
+def _deployed_app(given_flags: Mapping[str, FlagValue]) -> DeployedApp:
+    account_flags = read_argv(
+        {name: given_flags[name] for name in DEPLOYED_APP_SETTINGS & given_flags.keys()}, Path.cwd()
+    )
+    user, service = account_flags.get("user"), account_flags.get("as_service")
+    deployed = _read_service(service) if service else DeployedApp()
     # The account's own groups then, not those of the service's.
-    return deployed if user is None else replace(deployed, user=user, group=UNKNOWN)
+    return deployed if user is None else replace(deployed, user=user, group=NOT_GIVEN)
 
 
-def _read_service(named: Value[str]) -> Deployed:
+def _read_service(service: Value[str]) -> DeployedApp:
     if sys.platform == "win32":
-        raise LaunchError(f"{named.origin}: services of Windows can't be read")
-    if named.value.endswith(".py"):
+        raise LaunchError(f"{service.origin}: services of Windows can't be read")
+    if service.value.endswith(".py"):
         from flask_debuglaunch.deployment.gunicorn_config import read_gunicorn_config
 
-        return read_gunicorn_config(named)
+        return read_gunicorn_config(service)
     from flask_debuglaunch.deployment.systemd_service import read_service
 
-    return read_service(named)
+    return read_service(service)
 
 
-def account_for(deployed: Deployed) -> Account | None:
+def account_for(deployed: DeployedApp) -> Account | None:
     """None where nobody names one: whoever types the command. Raises LaunchError."""
     user = deployed.user
-    groups = deployed.group.value, deployed.supplementary_groups
-    if user.value is None and not any(groups):
+    group_names = deployed.group.value, deployed.supplementary_groups
+    if user.value is None and not any(group_names):
         return None
-    name = user.value if user.value is not None else str(os.geteuid())
-    account = account_of(Value(name, user.origin))
+    user_or_uid = user.value if user.value is not None else str(os.geteuid())
+    account = find_account(Value(user_or_uid, user.origin))
     return with_groups(account, deployed.group, deployed.supplementary_groups)
 
 
-def _look_as(deployed: Deployed) -> None:
+def _take_folder_and_environment(deployed: DeployedApp) -> None:
     """For what only tells: be in the folder, and see the environment; the account stays."""
-    _enter(deployed)
-    variables = deployed.environ(os.environ)
+    _enter_working_directory(deployed)
+    deployed_environ = deployed.environ(os.environ)
     account = account_for(deployed)
     os.environ.clear()
-    os.environ.update({**(account.environment() if account else {}), **variables})
+    os.environ.update({**(account.environment() if account else {}), **deployed_environ})
 
 
-def _enter(deployed: Deployed) -> None:
+def _enter_working_directory(deployed: DeployedApp) -> None:
     folder = deployed.working_directory
     if folder.value is None:
         return
@@ -111,81 +122,84 @@ def _enter(deployed: Deployed) -> None:
 
 
 @dataclass(frozen=True)
-class _Arrival:
+class _RestartedAsAccount:
     """What a program that was started again as another account knows from before."""
 
-    deployed: Deployed
+    deployed: DeployedApp
     login: str
     """USER@HOST of who has typed the command."""
 
 
-def _start_again(
-    deployed: Deployed, login: str, environ: Mapping[str, str], present: str | None
+def _execute_as_account(
+    deployed: DeployedApp, login: str, environ: Mapping[str, str], present: str | None
 ) -> NoReturn:
     """Become the account and execute this program anew. present: the debugger that is in this
     process already. Raises LaunchError if that can't be; the account may be taken by then."""
     account = account_for(deployed)
-    where = _origin(deployed)
+    origin = _origin_of_deployed_app(deployed)
     if present is not None:
         raise LaunchError(
-            f"{where}: {present} is in this process already, and would be left behind. Start the"
+            f"{origin}: {present} is in this process already, and would be left behind. Start the"
             " program without the IDE's Debug button, and attach the IDE"
         )
     if account is not None:
-        _become_or_refuse(account, where)
+        _become_or_refuse(account, origin)
     os.umask(deployed.umask.value)
-    _enter(deployed)
-    _refuse_unreachable(account)
-    own = account.environment() if account else {}
-    known = {MARKER: encode(_Arrival(deployed, login)).decode()}
-    variables = {**own, **deployed.environ(environ), **known}
+    _enter_working_directory(deployed)
+    _refuse_unreachable_interpreter(account)
+    account_environ = account.environment() if account else {}
+    restart_variables = {ARRIVAL_VARIABLE: encode(_RestartedAsAccount(deployed, login)).decode()}
+    environ_of_account = {**account_environ, **deployed.environ(environ), **restart_variables}
     sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], variables)
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ_of_account)
 
 
-def _origin(deployed: Deployed) -> Origin:
+def _origin_of_deployed_app(deployed: DeployedApp) -> Origin:
     """Who asks for it all."""
     return Origin(deployed.service) if deployed.service else deployed.user.origin
 
 
-def _become_or_refuse(account: Account, where: Origin) -> None:
+def _become_or_refuse(account: Account, origin: Origin) -> None:
     if os.geteuid() != 0:
         if os.geteuid() == account.uid:
             return
-        command = shlex.join(["sudo", sys.executable, *sys.orig_argv[1:]])
-        raise LaunchError(f"{where}: only root can run it as {account.name}. Type: {command}")
-    become(account)
+        sudo_command = shlex.join(["sudo", sys.executable, *sys.orig_argv[1:]])
+        raise LaunchError(f"{origin}: only root can run it as {account.name}. Type: {sudo_command}")
+    become_account(account)
 
 
-def _refuse_unreachable(account: Account | None) -> None:
+def _refuse_unreachable_interpreter(account: Account | None) -> None:
     """What the account can't reach, its interpreter would fail at without a word of sense."""
-    name = account.name if account else "this account"
+    account_name = account.name if account else "this account"
     try:
         folder = Path(os.getcwd())
         os.listdir(folder)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
+        unreadable_place = f"{error.filename}: " if error.filename else ""
         raise LaunchError(
-            f"{where}{name} can't be in the folder of the app: {error.strerror}."
-            f" `python -m flask_debuglaunch doctor --user {name}` says what to type"
+            f"{unreadable_place}{account_name} can't be in the folder of the app: {error.strerror}."
+            f" `python -m flask_debuglaunch doctor --user {account_name}` says what to type"
         ) from None
-    package = Path(flask_debuglaunch.__file__)
-    hidden = [one for one in (Path(sys.executable), package) if not os.access(one, os.R_OK)]
-    if hidden or not os.access(sys.executable, os.X_OK):
-        path = hidden[0] if hidden else sys.executable
+    launcher_package = Path(flask_debuglaunch.__file__)
+    unreadable_paths = [
+        path for path in (Path(sys.executable), launcher_package) if not os.access(path, os.R_OK)
+    ]
+    if unreadable_paths or not os.access(sys.executable, os.X_OK):
+        unreadable_path = unreadable_paths[0] if unreadable_paths else sys.executable
         raise LaunchError(
-            f"{path}: {name} can't read it, and so can't run this Python. Install the launcher in"
-            " an environment that it reaches, such as the deployed app's own"
+            f"{unreadable_path}: {account_name} can't read it, and so can't run this Python."
+            " Install the launcher in an environment that it reaches, such as the deployed"
+            " app's own"
         )
 
 
-def _arrival(environ: MutableMapping[str, str]) -> _Arrival | None:
+def _restarted_as_account(environ: MutableMapping[str, str]) -> _RestartedAsAccount | None:
     """In the program that was started again; None in any other. Raises LaunchError."""
-    text = environ.pop(MARKER, None)
-    if text is None:
+    arrival_text = environ.pop(ARRIVAL_VARIABLE, None)
+    if arrival_text is None:
         return None
-    arrived: _Arrival = decode(text.encode(), [_Arrival])
-    account = account_for(arrived.deployed)
+    restarted: _RestartedAsAccount = decode(arrival_text.encode(), [_RestartedAsAccount])
+    account = account_for(restarted.deployed)
     if account is not None and account.uid != os.geteuid():
-        raise LaunchError(f"env:{MARKER}: this process is not {account.name}'s. Unset it")
-    return arrived
+        raise LaunchError(f"env:{ARRIVAL_VARIABLE}: this process is not {account.name}'s. Unset it")
+    return restarted

@@ -27,11 +27,11 @@ class Account:
 
     def environment(self) -> dict[str, str]:
         """As login(1) and systemd set it."""
-        names = {"USER": self.name, "LOGNAME": self.name}
-        return {**names, "HOME": str(self.home), "SHELL": self.shell}
+        login_names = {"USER": self.name, "LOGNAME": self.name}
+        return {**login_names, "HOME": str(self.home), "SHELL": self.shell}
 
 
-def account_of(user: Value[str]) -> Account:
+def find_account(user: Value[str]) -> Account:
     """By its name or its number, with the groups that it has in the group database.
 
     Raises LaunchError if there is no such account, or there are none on this platform.
@@ -40,37 +40,45 @@ def account_of(user: Value[str]) -> Account:
         raise LaunchError(f"{user.origin}: another account can't be taken on Windows")
     import pwd
 
-    text = user.value
+    name_or_uid = user.value
     try:
-        found = pwd.getpwuid(int(text)) if text.isdecimal() else pwd.getpwnam(text)
+        passwd_entry = (
+            pwd.getpwuid(int(name_or_uid)) if name_or_uid.isdecimal() else pwd.getpwnam(name_or_uid)
+        )
     except (KeyError, OverflowError):
-        known = [one.pw_name for one in pwd.getpwall()]
-        hint = did_you_mean(text, known, ". `getent passwd` lists those that there are")
-        raise LaunchError(f"{user.origin}: there is no account {text}{hint}") from None
-    groups = tuple(os.getgrouplist(found.pw_name, found.pw_gid))
-    home, shell = Path(found.pw_dir), found.pw_shell or "/bin/sh"
-    return Account(found.pw_name, found.pw_uid, found.pw_gid, groups, home, shell)
+        account_names = [entry.pw_name for entry in pwd.getpwall()]
+        hint = did_you_mean(
+            name_or_uid, account_names, ". `getent passwd` lists those that there are"
+        )
+        raise LaunchError(f"{user.origin}: there is no account {name_or_uid}{hint}") from None
+    groups = tuple(os.getgrouplist(passwd_entry.pw_name, passwd_entry.pw_gid))
+    home, shell = Path(passwd_entry.pw_dir), passwd_entry.pw_shell or "/bin/sh"
+    return Account(
+        passwd_entry.pw_name, passwd_entry.pw_uid, passwd_entry.pw_gid, groups, home, shell
+    )
 
 
-def with_groups(account: Account, group: Value[str | None], more: Iterable[Value[str]]) -> Account:
+def with_groups(
+    account: Account, group: Value[str | None], supplementary_groups: Iterable[Value[str]]
+) -> Account:
     """The account with another group as its own, and with more of them. Raises LaunchError."""
     gid = account.gid if group.value is None else _gid(group.value, group.origin)
-    added = [_gid(one.value, one.origin) for one in more]
-    groups = dict.fromkeys([gid, *account.groups, *added])
+    supplementary_gids = [_gid(name.value, name.origin) for name in supplementary_groups]
+    groups = dict.fromkeys([gid, *account.groups, *supplementary_gids])
     return replace(account, gid=gid, groups=tuple(groups))
 
 
-def _gid(text: str, origin: Origin) -> int:
+def _gid(name_or_gid: str, origin: Origin) -> int:
     import grp
 
     try:
-        return int(text) if text.isdecimal() else grp.getgrnam(text).gr_gid
+        return int(name_or_gid) if name_or_gid.isdecimal() else grp.getgrnam(name_or_gid).gr_gid
     except KeyError:
-        hint = did_you_mean(text, [one.gr_name for one in grp.getgrall()])
-        raise LaunchError(f"{origin}: there is no group {text}{hint}") from None
+        hint = did_you_mean(name_or_gid, [entry.gr_name for entry in grp.getgrall()])
+        raise LaunchError(f"{origin}: there is no group {name_or_gid}{hint}") from None
 
 
-def become(account: Account) -> None:
+def become_account(account: Account) -> None:
     """Have this process be the account's from now on. Only root can."""
     os.setgroups(account.groups)
     os.setresgid(account.gid, account.gid, account.gid)
@@ -79,11 +87,11 @@ def become(account: Account) -> None:
 
 # May it do that with a file?
 
-Question = tuple[Path, int]
+FileAccessQuestion = tuple[Path, int]
 """A path, and what is to be done with it (os.R_OK, W_OK, X_OK, joined)."""
 
 
-def access_of(account: Account, questions: Sequence[Question]) -> list[bool]:
+def file_access_of(account: Account, questions: Sequence[FileAccessQuestion]) -> list[bool]:
     """The answer to each question: the kernel's, which knows of ACLs and mounts too. Only root can
     ask for another account; whoever else does gets what owner, group and mode of the files say.
 
@@ -92,37 +100,39 @@ def access_of(account: Account, questions: Sequence[Question]) -> list[bool]:
     if os.geteuid() == account.uid:
         return [os.access(path, mode) for path, mode in questions]
     if os.geteuid() != 0:
-        return [_by_mode(account, path, mode) for path, mode in questions]
-    reading, writing = os.pipe()
+        return [_access_by_mode_bits(account, path, mode) for path, mode in questions]
+    answer_reader, answer_writer = os.pipe()
     child = os.fork()
     if child == 0:
-        _answer_as(account, questions, writing)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as answers:
-        told = answers.read()
+        _answer_in_child_as(account, questions, answer_writer)
+    os.close(answer_writer)
+    with os.fdopen(answer_reader, "rb") as answers:
+        answers_json = answers.read()
     os.waitpid(child, 0)
-    return [bool(one) for one in json.loads(told)]
+    return [bool(is_granted) for is_granted in json.loads(answers_json)]
 
 
-def _answer_as(account: Account, questions: Sequence[Question], writing: int) -> None:
+def _answer_in_child_as(
+    account: Account, questions: Sequence[FileAccessQuestion], answer_writer: int
+) -> None:
     """In the child. Never returns."""
     try:
-        become(account)
+        become_account(account)
         answers = [os.access(path, mode) for path, mode in questions]
-        with os.fdopen(writing, "wb") as answer:
+        with os.fdopen(answer_writer, "wb") as answer:
             answer.write(json.dumps(answers).encode())
     finally:
         os._exit(0)
 
 
-def _by_mode(account: Account, path: Path, mode: int) -> bool:
+def _access_by_mode_bits(account: Account, path: Path, mode: int) -> bool:
     try:
         status = path.stat()
     except OSError:
         return False
-    shift = 0
+    permission_shift = 0
     if status.st_uid == account.uid:
-        shift = 6
+        permission_shift = 6
     elif status.st_gid in account.groups:
-        shift = 3
-    return (stat.S_IMODE(status.st_mode) >> shift) & mode == mode
+        permission_shift = 3
+    return (stat.S_IMODE(status.st_mode) >> permission_shift) & mode == mode

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flask_debuglaunch.deployment.run_as_account import account_for
-from flask_debuglaunch.deployment.unix_accounts import Account, access_of
+from flask_debuglaunch.deployment.unix_accounts import Account, file_access_of
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.doctor.source_tree import project_files
@@ -215,7 +215,7 @@ def _blocked(account: Account, needs: Sequence[Need]) -> dict[Obstacle, list[Nee
     through nothing is known; the next visit tells."""
     ways = {folder: os.X_OK for need in needs for folder in need.path.parents}
     questions = [*ways.items(), *((need.path, need.mode) for need in needs)]
-    may = dict(zip(questions, access_of(account, questions), strict=True))
+    may = dict(zip(questions, file_access_of(account, questions), strict=True))
     blocked: dict[Path, tuple[int, list[Need]]] = {}
     for need in needs:
         way = [(folder, os.X_OK) for folder in reversed(need.path.parents)]
@@ -266,7 +266,7 @@ def _mend(account: Account, obstacles: Sequence[Obstacle]) -> str:
 def _rights_of(account: Account, obstacles: Sequence[Obstacle]) -> int:
     """Those that it has of all of them."""
     asked = [(one.path, bit) for bit, _ in _LETTERS for one in obstacles]
-    answers = zip(asked, access_of(account, asked), strict=True)
+    answers = zip(asked, file_access_of(account, asked), strict=True)
     missing = {bit for (_, bit), may in answers if not may}
     return sum(bit for bit, _ in _LETTERS if bit not in missing)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from flask_debuglaunch.deployment.systemd_unit_files import (
-    assignments,
-    environment_file,
-    with_specifiers,
-    words_of,
+from flask_debuglaunch.deployment.systemd_service import (
+    expand_specifiers,
+    systemd_environment_file,
+    systemd_words,
+    unit_file_assignments,
 )
 
 pytestmark = pytest.mark.quick
@@ -19,7 +19,7 @@ def test_a_unit_file() -> None:
         "# a comment\n[Unit]\nDescription=Shop\n\n[Service]\nUser = shop\n"
         "ExecStart=/usr/bin/gunicorn \\\n# in between\n  --workers 2 \\\n  shop:app\n; another\nUMask=\n"
     )
-    found = [(one.section, one.key, one.value, one.line) for one in assignments(text)]
+    found = [(one.section, one.key, one.value, one.line) for one in unit_file_assignments(text)]
     assert found == [
         ("Unit", "Description", "Shop", 3),
         ("Service", "User", "shop", 6),
@@ -39,13 +39,15 @@ def test_a_unit_file() -> None:
     ],
 )  # fmt: skip
 def test_words(text: str, words: list[str]) -> None:
-    assert words_of(text) == words
+    assert systemd_words(text) == words
 
 
 def test_specifiers() -> None:
-    assert with_specifiers("/srv/%p-%i/100%%", {"p": "shop", "i": "blue"}) == "/srv/shop-blue/100%"
+    assert (
+        expand_specifiers("/srv/%p-%i/100%%", {"p": "shop", "i": "blue"}) == "/srv/shop-blue/100%"
+    )
     with pytest.raises(KeyError, match="z"):
-        with_specifiers("%z", {})
+        expand_specifiers("%z", {})
 
 
 @pytest.mark.parametrize(
@@ -67,9 +69,9 @@ def test_specifiers() -> None:
     ],
 )
 def test_an_environment_file(line: str, value: str) -> None:
-    assert [(name, text) for name, text, _ in environment_file(line)] == [("A", value)]
+    assert [(name, text) for name, text, _ in systemd_environment_file(line)] == [("A", value)]
 
 
 def test_the_lines_of_an_environment_file() -> None:
     text = "# one\nno assignment\nA=1\nexport B=2\nC='\n\n'\nD=4\n"
-    assert list(environment_file(text)) == [("A", "1", 3), ("C", "\n\n", 5), ("D", "4", 8)]
+    assert list(systemd_environment_file(text)) == [("A", "1", 3), ("C", "\n\n", 5), ("D", "4", 8)]
