@@ -11,7 +11,7 @@ from flask_debuglaunch.redaction import redact
 
 if TYPE_CHECKING:
     from flask_debuglaunch.doctor.evidence import Evidence
-    from flask_debuglaunch.ides.ide_interface import File
+    from flask_debuglaunch.ides.ide_interface import FileEdit
 
 
 class Level(enum.Enum):
@@ -34,7 +34,7 @@ class Finding:
     """A file with its line, a variable, a flag, an address."""
     fix: str = ""
     """One line to copy: a command, or what to write. Empty where nothing is to be done."""
-    repairs: tuple[File, ...] = ()
+    repairs: tuple[FileEdit, ...] = ()
     """The edits with which `--fix` does it; empty where a person has to."""
 
 

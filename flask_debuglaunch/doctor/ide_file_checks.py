@@ -19,7 +19,7 @@ from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.terminal_messages import shown_path
 
 if TYPE_CHECKING:
-    from flask_debuglaunch.ides.ide_interface import File
+    from flask_debuglaunch.ides.ide_interface import FileEdit
 
 LAUNCH_JSON = ".vscode/launch.json"
 MODULE = "flask_debuglaunch"
@@ -63,10 +63,10 @@ def _where(configuration: Configuration) -> str:
     return f"{LAUNCH_JSON}: {configuration.get('name', 'a configuration without a name')}"
 
 
-def _put(configuration: Configuration, member: str, value: object) -> tuple[File, ...]:
+def _put(configuration: Configuration, member: str, value: object) -> tuple[FileEdit, ...]:
     """The edit that gives the configuration the member, and leaves every other byte."""
     from flask_debuglaunch.ides import jsonc_edit
-    from flask_debuglaunch.ides.ide_interface import File
+    from flask_debuglaunch.ides.ide_interface import FileEdit
 
     place: jsonc_edit.Path = [
         "configurations",
@@ -76,7 +76,7 @@ def _put(configuration: Configuration, member: str, value: object) -> tuple[File
     def edit(present: str | None) -> str:
         return jsonc_edit.merge(present or "", place, {member: value})
 
-    return (File(LAUNCH_JSON, edit),) if configuration.get("name") else ()
+    return (FileEdit(LAUNCH_JSON, edit),) if configuration.get("name") else ()
 
 
 def _subprocess(configuration: Configuration) -> Iterator[Finding]:
@@ -176,7 +176,7 @@ def _stale(evidence: Evidence) -> Iterator[Finding]:
         if not any(mark in _text(path) for path in evidence.folder.glob(pattern)):
             continue
         from flask_debuglaunch.ides import generate_files
-        from flask_debuglaunch.ides.ide_interface import File
+        from flask_debuglaunch.ides.ide_interface import FileEdit
 
         try:
             generated = generate_files.generate([name], [], evidence.folder, None, {})
@@ -190,7 +190,7 @@ def _stale(evidence: Evidence) -> Iterator[Finding]:
                 f"not what the launcher would write today: {', '.join(one.path for one in stale)}",
                 name,
                 f"python -m flask_debuglaunch ide {name}",
-                tuple(File(one.path, partial(_wanted, one.after)) for one in stale),
+                tuple(FileEdit(one.path, partial(_wanted, one.after)) for one in stale),
             )
 
 

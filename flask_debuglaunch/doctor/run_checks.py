@@ -28,7 +28,7 @@ from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 
 if TYPE_CHECKING:
-    from flask_debuglaunch.ides.generate_files import Generated
+    from flask_debuglaunch.ides.generate_files import GeneratedFiles
 
 CHECKS: tuple[Check, ...] = (
     *configuration_checks.CHECKS,
@@ -71,7 +71,7 @@ def _diagnosis(
         yield from (("import", finding) for finding in found)
 
 
-def repairs_of(diagnosis: Diagnosis, folder: Path) -> Generated:
+def repairs_of(diagnosis: Diagnosis, folder: Path) -> GeneratedFiles:
     """The changed texts of the files that can be mended without asking. Nothing is written."""
     from flask_debuglaunch import atomic_file_changes
     from flask_debuglaunch.ides import generate_files
@@ -80,4 +80,4 @@ def repairs_of(diagnosis: Diagnosis, folder: Path) -> Generated:
     changed = generate_files.changes(
         files, lambda path: atomic_file_changes.read_text(folder / path)
     )
-    return generate_files.Generated(folder, tuple(changed), ())
+    return generate_files.GeneratedFiles(folder, tuple(changed), ())

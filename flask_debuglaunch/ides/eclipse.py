@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.ides.ide_interface import (
     NOT_IN_XML,
-    File,
-    Project,
-    Refused,
+    EditRefused,
+    FileEdit,
     refuse_in_name,
     unless_there,
 )
 from flask_debuglaunch.ides.launch_arguments import Word, merged_line
+from flask_debuglaunch.ides.opened_project import Project
 
 if TYPE_CHECKING:
     from flask_debuglaunch.ides.xml_edit import Element
@@ -47,7 +47,7 @@ class Eclipse:
     )
     extras: Mapping[str, str] = {}
 
-    def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:
+    def files(self, project: Project, extras: Collection[str]) -> Iterator[FileEdit]:
         name = _project_name(project)
         for path in (project.config, project.app_folder):
             refuse_in_name(path, rf"\$\{{[^}}]*\}}?|{NOT_IN_XML}", "Eclipse")
@@ -56,11 +56,11 @@ class Eclipse:
         shown = re.sub(FORBIDDEN_IN_NAMES, "-", name)
         dial = [*project.arguments, "--debug-with=eclipse", "--debug-connection=connect"]
         for kind, arguments in (("debug", project.arguments), ("debug server", dial)):
-            yield _launch_file(project.named(f"{shown} {kind}"), name, project, arguments)
-        yield File(project.in_app_folder(SCRIPT), unless_there(_SCRIPT_TEXT))
-        yield File(".project", unless_there(_PROJECT_TEXT.format(name=_escaped(project.name))))
-        yield File(".pydevproject", unless_there(_pydevproject(project)))
-        yield File(ENCODING_FILE, unless_there(_ENCODING_TEXT))
+            yield _launch_file(project.entry_name(f"{shown} {kind}"), name, project, arguments)
+        yield FileEdit(project.in_app_folder(SCRIPT), unless_there(_SCRIPT_TEXT))
+        yield FileEdit(".project", unless_there(_PROJECT_TEXT.format(name=_escaped(project.name))))
+        yield FileEdit(".pydevproject", unless_there(_pydevproject(project)))
+        yield FileEdit(ENCODING_FILE, unless_there(_ENCODING_TEXT))
 
     def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:
         yield from _missing(project)
@@ -110,7 +110,7 @@ def _project_name(project: Project) -> str:
     read."""
     from xml.etree import ElementTree  # here, because the other IDEs need no XML
 
-    text = project.read(".project")
+    text = project.read_text(".project")
     try:
         name = ElementTree.fromstring(text).findtext("name") if text else None
     except ElementTree.ParseError as error:
@@ -122,7 +122,7 @@ def _project_name(project: Project) -> str:
     return trimmed
 
 
-def _launch_file(name: str, eclipse_name: str, project: Project, arguments: list[str]) -> File:
+def _launch_file(name: str, eclipse_name: str, project: Project, arguments: list[str]) -> FileEdit:
     def edit(present: str | None) -> str:
         def merge(line: str | None) -> str:
             return merged_line(line, arguments, split, quoted)
@@ -130,28 +130,28 @@ def _launch_file(name: str, eclipse_name: str, project: Project, arguments: list
         script = project.in_app_folder(SCRIPT)
         return edited_launch(eclipse_name, script, merge, present)
 
-    return File(f"{name}.launch", edit)
+    return FileEdit(f"{name}.launch", edit)
 
 
 def _pydevproject(project: Project) -> str:
-    source = project.below("/${PROJECT_DIR_NAME}")
+    source = project.app_folder_below("/${PROJECT_DIR_NAME}")
     return _PYDEVPROJECT_TEXT.replace("@SOURCE@", _escaped(source))
 
 
 def _missing(project: Project) -> Iterator[str]:
     """What the files that are never changed lack."""
-    if NATURE not in (project.read(".project") or NATURE):
+    if NATURE not in (project.read_text(".project") or NATURE):
         yield (
             ".project has no PyDev nature: in Eclipse, PyDev > Set as PyDev Project in the"
             " project's menu"
         )
-    if "PROJECT_SOURCE_PATH" not in (project.read(".pydevproject") or "PROJECT_SOURCE_PATH"):
+    if "PROJECT_SOURCE_PATH" not in (project.read_text(".pydevproject") or "PROJECT_SOURCE_PATH"):
         yield (
             ".pydevproject names no source folder, so that PyDev can't tell your code from"
             " libraries: add one in the project's properties, PyDev - PYTHONPATH"
         )
     script = project.in_app_folder(SCRIPT)
-    if (project.read(script) or _SCRIPT_TEXT) != _SCRIPT_TEXT:
+    if (project.read_text(script) or _SCRIPT_TEXT) != _SCRIPT_TEXT:
         yield f"{script} is another file than the one that Eclipse has to start: rename it"
 
 
@@ -168,7 +168,7 @@ def edited_launch(
     project: str, script: str, merge_arguments: Callable[[str | None], str], present: str | None
 ) -> str:
     """The .launch that runs a script of the project; merge_arguments makes its line of arguments
-    from the one that is there. Raises Refused."""
+    from the one that is there. Raises EditRefused."""
     from flask_debuglaunch.ides import xml_edit  # XML is for those who need it
 
     if present is None:
@@ -184,7 +184,7 @@ def edited_launch(
     try:
         root = xml_edit.parse(present).whole()
         if root.attributes.get("type") != LAUNCH_TYPE:
-            raise Refused(1, 1, f"not a PyDev launch configuration ({LAUNCH_TYPE})")
+            raise EditRefused(1, 1, f"not a PyDev launch configuration ({LAUNCH_TYPE})")
         there = {one.attributes.get("key"): one.attributes.get("value") for one in root.children}
         wanted = [
             *_ours(project, script),
@@ -194,7 +194,7 @@ def edited_launch(
             wanted += _folder(_folder_of(project, script))  # the project's, whatever it was called
         return xml_edit.merge(present, wanted, xml_edit.ECLIPSE)
     except xml_edit.XmlError as error:
-        raise Refused(error.line, error.column, error.message) from None
+        raise EditRefused(error.line, error.column, error.message) from None
 
 
 def _folder_of(project: str | None, script: str) -> str:

@@ -8,17 +8,20 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeAlias
 
-from flask_debuglaunch.atomic_file_changes import FileChange, apply_changes, read_text
+from flask_debuglaunch.atomic_file_changes import FileChange, apply_changes
 from flask_debuglaunch.configuration.command_line_flags import FlagValue
-from flask_debuglaunch.configuration.environment_and_env_files import CONFIG_ENV
-from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
 from flask_debuglaunch.editor_links import editor_of_terminal
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.ides.eclipse import Eclipse
-from flask_debuglaunch.ides.ide_interface import ContainerFiles, File, Ide, Project, Refused
-from flask_debuglaunch.ides.launch_arguments import shareable_flags
+from flask_debuglaunch.ides.ide_interface import ContainerFileEdits, EditRefused, FileEdit, Ide
 from flask_debuglaunch.ides.neovim import Neovim
+from flask_debuglaunch.ides.opened_project import (
+    Project,
+    opened_project,
+    repository_above,
+    workspace_folder,
+)
 from flask_debuglaunch.ides.pycharm import PyCharm
 from flask_debuglaunch.ides.vscode import VSCode
 from flask_debuglaunch.ides.zed import Zed
@@ -40,7 +43,7 @@ IDE_OF: Mapping[str, str] = {
 }
 
 
-class Generated(NamedTuple):
+class GeneratedFiles(NamedTuple):
     """The texts for a folder, and what the user has to know or to do."""
 
     folder: Path
@@ -48,7 +51,7 @@ class Generated(NamedTuple):
     notes: tuple[str, ...]
     next_steps: tuple[str, ...] = ()
     """What to do in the IDEs when the files are there."""
-    provide: Callable[[], None] = lambda: None
+    provide_bundle: Callable[[], None] = lambda: None
     """Has on disk what the files name outside of the project. Raises LaunchError."""
 
 
@@ -58,7 +61,7 @@ def generate(
     folder: Path,
     config: Path | None,
     given: Mapping[str, FlagValue],
-) -> Generated:
+) -> GeneratedFiles:
     """What the IDEs need in the folder.
 
     names: of IDE_OF; none: those that the folder is opened in; or one of FOR_CONTAINERS, and
@@ -66,37 +69,39 @@ def generate(
     config and given: `--config` and the flags that the files shall name. Raises LaunchError.
     """
     if names and names[0] in FOR_CONTAINERS:
-        _refuse_more(names[0], [*names[2:], *with_extras])
-        return _for_container(
-            names[0], next(iter(names[1:]), None), _project(folder, config, given)
-        )
+        _refuse_more_words(names[0], [*names[2:], *with_extras])
+        project = opened_project(folder, config, given, folder)
+        return _generate_for_container(names[0], next(iter(names[1:]), None), project)
     ides = _chosen_ides(names, folder)
     extras = _chosen_extras(with_extras, ides)
-    markers = [marker for name in ides if (marker := IDES[name].marker)]
-    opened = workspace_folder(folder, markers)
-    project = _project(folder, config, given, opened)
-    changed = tuple(changes(_files(ides, extras, project), project.read))
+    ide_markers = [marker for name in ides if (marker := IDES[name].marker)]
+    workspace = workspace_folder(folder, ide_markers)
+    project = opened_project(folder, config, given, workspace)
+    file_changes = tuple(changes(_file_edits(ides, extras, project), project.read_text))
     next_steps = tuple(dict.fromkeys(IDES[name].next_step for name in ides))
-    notes = (*_notes_on_folder(folder, opened), *_notes(ides, extras, project))
-    return Generated(opened, changed, notes, next_steps)
+    notes = (*_notes_on_workspace(folder, workspace), *_notes_of_ides(ides, extras, project))
+    return GeneratedFiles(workspace, file_changes, notes, next_steps)
 
 
-def write(generated: Generated) -> None:
+def write(generated: GeneratedFiles) -> None:
     """Write what changes, all of it or nothing. Raises LaunchError."""
-    generated.provide()
+    generated.provide_bundle()
     apply_changes(generated.changes, generated.folder)
 
 
-def changes(files: Iterable[File], read_text: Callable[[str], str | None]) -> Iterator[FileChange]:
+def changes(
+    file_edits: Iterable[FileEdit], read_text: Callable[[str], str | None]
+) -> Iterator[FileChange]:
     """Each file once, though several IDEs may edit it. Raises LaunchError if it can't be edited."""
-    before: dict[str, str | None] = {}
-    after: dict[str, str] = {}
-    for file in files:
-        if file.path not in before:
-            before[file.path] = read_text(file.path)
-        after[file.path] = _edited(file, after.get(file.path, before[file.path]))
-    for path, text in after.items():
-        yield FileChange(path, before[path], text)
+    present_texts: dict[str, str | None] = {}
+    edited_texts: dict[str, str] = {}
+    for file in file_edits:
+        if file.path not in present_texts:
+            present_texts[file.path] = read_text(file.path)
+        text = edited_texts.get(file.path, present_texts[file.path])
+        edited_texts[file.path] = _edited_text(file, text)
+    for path, text in edited_texts.items():
+        yield FileChange(path, present_texts[path], text)
 
 
 # Which IDEs
@@ -107,14 +112,15 @@ def _chosen_ides(names: Collection[str], folder: Path) -> list[str]:
     terminal this is. Raises LaunchError."""
     if names:
         return list(dict.fromkeys(_ide_of(name) for name in names))
-    marked = {name: one.marker for name, one in IDES.items() if one.marker}
-    opened = workspace_folder(folder, marked.values())
-    found = [name for name, marker in marked.items() if (opened / marker).exists()]
-    if not found:
-        found = [ide for ide in [IDE_OF.get(editor_of_terminal(os.environ) or "")] if ide]
-    if not found:
+    ide_markers = {name: ide.marker for name, ide in IDES.items() if ide.marker}
+    workspace = workspace_folder(folder, ide_markers.values())
+    ides = [name for name, marker in ide_markers.items() if (workspace / marker).exists()]
+    if ides:
+        return ides
+    ide_of_terminal = IDE_OF.get(editor_of_terminal(os.environ) or "")
+    if ide_of_terminal is None:
         raise LaunchError(f"argv:ide: which IDE? Name one or more of {', '.join(IDES)}")
-    return found
+    return [ide_of_terminal]
 
 
 def _ide_of(name: str) -> str:
@@ -124,117 +130,73 @@ def _ide_of(name: str) -> str:
     debugger = DEBUGGERS.get(name.lower())
     if debugger is not None and debugger.ides:
         raise LaunchError(f"argv:{name}: is a debugger: name the IDE, {', '.join(debugger.ides)}")
-    known = [*IDE_OF, *FOR_CONTAINERS]
-    raise LaunchError(
-        f"argv:{name}: no such IDE. Known are {', '.join(known)}{did_you_mean(name.lower(), known)}"
-    )
+    ide_names = [*IDE_OF, *FOR_CONTAINERS]
+    hint = did_you_mean(name.lower(), ide_names)
+    raise LaunchError(f"argv:{name}: no such IDE. Known are {', '.join(ide_names)}{hint}")
 
 
 def _chosen_extras(texts: Collection[str], ides: Collection[str]) -> list[str]:
     """The comma-separated extras of `--with`. Raises LaunchError for what no such IDE has."""
     extras = [name.strip() for text in texts for name in text.split(",") if name.strip()]
-    known = {name: meaning for ide in ides for name, meaning in IDES[ide].extras.items()}
-    for name in extras:
-        if name not in known:
-            choices = "".join(f"\n  {one}: {meaning}" for one, meaning in known.items())
-            wanted = f"Known are:{choices}" if known else "There is nothing to ask for"
-            raise LaunchError(f"argv:--with: {', '.join(ides)}: no such extra: {name}. {wanted}")
+    ide_extras = {name: meaning for ide in ides for name, meaning in IDES[ide].extras.items()}
+    for extra in extras:
+        if extra not in ide_extras:
+            choices = "".join(f"\n  {name}: {meaning}" for name, meaning in ide_extras.items())
+            hint = f"Known are:{choices}" if ide_extras else "There is nothing to ask for"
+            raise LaunchError(f"argv:--with: {', '.join(ides)}: no such extra: {extra}. {hint}")
     return extras
-
-
-# The project, in the folder that the IDE opens
-
-
-def _project(
-    folder: Path, config: Path | None, given: Mapping[str, FlagValue], opened: Path | None = None
-) -> Project:
-    """opened: the folder that the IDE opens, where that is above the app's."""
-    # What this shell's environment says is left out: the files are for every start, and shared.
-    environ = {name: text for name, text in os.environ.items() if name == CONFIG_ENV}
-    settings = load_settings(config, given, environ, folder)
-    yaml = _relative(settings.config_file, folder) if settings.config_file else None
-    flags = shareable_flags(given, folder)
-    opened = opened or folder
-    app_folder = folder.relative_to(opened).as_posix()
-    return Project(opened, yaml, flags, settings, lambda path: read_text(opened / path), app_folder)
-
-
-def _relative(path: Path, folder: Path) -> str:
-    try:
-        return Path(os.path.relpath(path, folder)).as_posix()
-    except ValueError:  # on another drive of Windows
-        return path.as_posix()
-
-
-def workspace_folder(start: Path, markers: Collection[str]) -> Path:
-    """The start folder, or the nearest above it that holds an IDE's files (markers) where the start
-    folder has none: in a repository of several projects. Only folders of the same repository
-    count, and never the home folder, where some IDEs have files of their own."""
-    folders = (start, *_folders_above(start))
-    return next((one for one in folders if any((one / name).exists() for name in markers)), start)
-
-
-def _repository_above(start: Path) -> Path | None:
-    """The root of the repository, where that is above the start folder."""
-    return next((one for one in _folders_above(start) if (one / ".git").exists()), None)
-
-
-def _folders_above(start: Path) -> Iterator[Path]:
-    if (start / ".git").exists():
-        return
-    above: list[Path] = []
-    for folder in start.parents:
-        if folder == Path(os.path.expanduser("~")):
-            return
-        above.append(folder)
-        if (folder / ".git").exists():
-            yield from above
-            return
 
 
 # Files and notes
 
 
-def _files(ides: Collection[str], extras: Collection[str], project: Project) -> Iterator[File]:
+def _file_edits(
+    ides: Collection[str], extras: Collection[str], project: Project
+) -> Iterator[FileEdit]:
     for name in ides:
         yield from IDES[name].files(project, extras)
     if project.config and not project.config.startswith(("../", "/")):
         yield _schema_file(project.in_app_folder(project.config))
 
 
-def _edited(file: File, present: str | None) -> str:
+def _edited_text(file: FileEdit, present_text: str | None) -> str:
     try:
-        return file.edit(present)
-    except Refused as error:
+        return file.edit(present_text)
+    except EditRefused as error:
         raise LaunchError(
             f"{file.path}:{error.line}:{error.column}: {error.message}. Nothing is written; mend"
             f" the file, or put this into it by hand:\n{file.edit(None)}"
         ) from None
 
 
-def _schema_file(config: str) -> File:
+def _schema_file(config: str) -> FileEdit:
     from flask_debuglaunch.configuration.json_schema import SCHEMA_NAME, schema_text
 
-    text = schema_text()
+    schema = schema_text()
 
-    def edit(present: str | None) -> str:
+    def edit(present_text: str | None) -> str:
         # Line ends may be those of the checkout.
-        same = present is not None and present.replace("\r\n", "\n") == text
-        return present if same and present is not None else text
+        if present_text is not None and present_text.replace("\r\n", "\n") == schema:
+            return present_text
+        return schema
 
-    return File(str(PurePosixPath(config).with_name(SCHEMA_NAME)), edit)
+    return FileEdit(str(PurePosixPath(config).with_name(SCHEMA_NAME)), edit)
 
 
-def _notes(ides: Collection[str], extras: Collection[str], project: Project) -> Iterable[str]:
+def _notes_of_ides(
+    ides: Collection[str], extras: Collection[str], project: Project
+) -> Iterable[str]:
     """Each said once."""
-    said = [note for name in ides for note in IDES[name].notes(project, extras)]
-    return dict.fromkeys([*said, *_notes_on_yaml(project)])
+    notes = [note for name in ides for note in IDES[name].notes(project, extras)]
+    return dict.fromkeys([*notes, *_notes_on_yaml(project)])
 
 
-def _notes_on_folder(folder: Path, opened: Path) -> Iterator[str]:
-    repository = _repository_above(folder)
-    if opened != folder:
-        yield f"the files are in {opened}, which the IDE opens, and start the app in {folder.name}"
+def _notes_on_workspace(folder: Path, workspace: Path) -> Iterator[str]:
+    repository = repository_above(folder)
+    if workspace != folder:
+        yield (
+            f"the files are in {workspace}, which the IDE opens, and start the app in {folder.name}"
+        )
     elif repository is not None:
         yield (
             f"the files are for an IDE that opens this folder. Where it opens {repository}, have"
@@ -247,7 +209,7 @@ def _notes_on_yaml(project: Project) -> Iterator[str]:
 
     if project.config is None:
         yield "no config.yaml is here: `python -m flask_debuglaunch init` writes one"
-    elif MODELINE not in (project.read(project.in_app_folder(project.config)) or ""):
+    elif MODELINE not in (project.read_text(project.in_app_folder(project.config)) or ""):
         yield (
             f"{project.config}: with the first line `{MODELINE}{SCHEMA_NAME}` the editor completes"
             " and checks it"
@@ -257,29 +219,39 @@ def _notes_on_yaml(project: Project) -> Iterator[str]:
 # For containers
 
 
-def _refuse_more(name: str, words: Collection[str]) -> None:
-    if words:
-        raise LaunchError(f"argv:{' '.join(words)}: `ide {name}` takes one name, and no --with")
+def _refuse_more_words(name: str, more_words: Collection[str]) -> None:
+    if more_words:
+        raise LaunchError(
+            f"argv:{' '.join(more_words)}: `ide {name}` takes one name, and no --with"
+        )
 
 
-def _for_container(name: str, argument: str | None, project: Project) -> Generated:
-    made = FOR_CONTAINERS[name](project, argument)
-    changed = tuple(changes(made.files, project.read))
-    return Generated(project.folder, changed, tuple(made.notes), provide=made.provide)
+def _generate_for_container(name: str, argument: str | None, project: Project) -> GeneratedFiles:
+    container = FOR_CONTAINERS[name](project, argument)
+    file_changes = tuple(changes(container.files, project.read_text))
+    return GeneratedFiles(
+        project.folder,
+        file_changes,
+        tuple(container.notes),
+        provide_bundle=container.provide_bundle,
+    )
 
 
-def _compose(project: Project, service: str | None) -> ContainerFiles:
+def _generate_for_compose(project: Project, service: str | None) -> ContainerFileEdits:
     from flask_debuglaunch.ides.containers.compose_debug_file import compose_files
 
     return compose_files(project, service)
 
 
-def _kubernetes(project: Project, manifest: str | None) -> ContainerFiles:
+def _generate_for_kubernetes(project: Project, manifest: str | None) -> ContainerFileEdits:
     from flask_debuglaunch.ides.containers.kubernetes import kubernetes_files
 
     return kubernetes_files(project, manifest)
 
 
-ForContainer: TypeAlias = Callable[[Project, "str | None"], ContainerFiles]
-FOR_CONTAINERS: Mapping[str, ForContainer] = {"compose": _compose, "kubernetes": _kubernetes}
+GenerateForContainer: TypeAlias = Callable[[Project, "str | None"], ContainerFileEdits]
+FOR_CONTAINERS: Mapping[str, GenerateForContainer] = {
+    "compose": _generate_for_compose,
+    "kubernetes": _generate_for_kubernetes,
+}
 """By the word after `ide`; the word after that is theirs."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from flask_debuglaunch.ides.ide_interface import File, Project
+from flask_debuglaunch.ides.ide_interface import FileEdit
+from flask_debuglaunch.ides.opened_project import Project
 from flask_debuglaunch.ides.vscode import LAUNCH_JSON, VSCode
 
 
@@ -14,11 +15,11 @@ class Neovim:
     # nvim-dap-python fails on an entry that listens, and nvim-dap knows no serverReadyAction.
     extras: Mapping[str, str] = {"docker": VSCode.extras["docker"]}
 
-    def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:
+    def files(self, project: Project, extras: Collection[str]) -> Iterator[FileEdit]:
         return VSCode().files(project, set(extras) & set(self.extras))
 
     def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:
-        line = _trailing_comma(project.read(LAUNCH_JSON) or "")
+        line = _trailing_comma(project.read_text(LAUNCH_JSON) or "")
         if line:
             yield f"{LAUNCH_JSON}:{line}: nvim-dap can't read the comma after the last item"
         yield from VSCode().notes(project, set(extras) & set(self.extras))

@@ -11,17 +11,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from flask_debuglaunch.ides.containers.attach_to_container import AttachTarget, attach_target
 from flask_debuglaunch.ides.ide_interface import (
     MODULE,
     NOT_IN_XML,
-    AttachTarget,
-    File,
-    Project,
-    Refused,
-    attach_target,
+    EditRefused,
+    FileEdit,
     refuse_in_name,
 )
 from flask_debuglaunch.ides.launch_arguments import Word, merged_line
+from flask_debuglaunch.ides.opened_project import Project
 
 if TYPE_CHECKING:
     from flask_debuglaunch.ides.xml_edit import Element, Place
@@ -44,30 +43,30 @@ class PyCharm:
         "wait": "the Python Debug Server (PyCharm Pro), to which the app connects",
     }
 
-    def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:
+    def files(self, project: Project, extras: Collection[str]) -> Iterator[FileEdit]:
         for path in (project.config, project.app_folder):
             refuse_in_name(path, rf"\$\w+\$|{NOT_IN_XML}", "PyCharm")
         yield _run_file(
-            project.named("debuglaunch debug"),
+            project.entry_name("debuglaunch debug"),
             _PYTHON,
             _STARTED,
-            {**_STARTED_INITIALLY, "WORKING_DIRECTORY": project.below(FOLDER)},
+            {**_STARTED_INITIALLY, "WORKING_DIRECTORY": project.app_folder_below(FOLDER)},
             project.arguments,
         )
         host, port = project.debug_address
         if port == 0:
             return
         address = {"remoteAddress": _address(host, port)}
-        folder = project.below(FOLDER)
+        folder = project.app_folder_below(FOLDER)
         here = {"localRoot": folder, "remoteRoot": folder}
-        yield _run_file(project.named("debuglaunch attach"), _DAP_ATTACH, address, here)
+        yield _run_file(project.entry_name("debuglaunch attach"), _DAP_ATTACH, address, here)
         if "docker" in extras:
             yield _container_file(attach_target(project))
         if "wait" in extras:
             server = {"HOST": host, "PORT": str(port)}
             initial = {"REDIRECT_OUTPUT": "true", "SUSPEND_AFTER_CONNECT": "false"}
             yield _run_file(
-                project.named("debuglaunch debug server"), _DEBUG_SERVER, server, initial
+                project.entry_name("debuglaunch debug server"), _DEBUG_SERVER, server, initial
             )
 
     def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:
@@ -84,14 +83,14 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _container_file(target: AttachTarget) -> File:
+def _container_file(target: AttachTarget) -> FileEdit:
     """This kind of configuration has one mapping; compose.debug.yaml's is put right again."""
-    local, remote = next(iter(target.mappings), (".", "/app"))
+    local, remote = next(iter(target.path_mappings), (".", "/app"))
     here = FOLDER if local == "." else f"{FOLDER}/{local}"
-    address = {"remoteAddress": _address(*target.address)}
+    address = {"remoteAddress": _address(*target.debug_address)}
     roots = {"localRoot": here, "remoteRoot": remote}
     name = "debuglaunch attach to container"
-    if target.up:
+    if target.up_command:
         return _run_file(name, _DAP_ATTACH, {**address, **roots}, {})
     return _run_file(name, _DAP_ATTACH, address, roots)
 
@@ -137,7 +136,7 @@ def _run_file(
     ours: Mapping[str, str],
     initial: Mapping[str, str],
     arguments: list[str] | None = None,
-) -> File:
+) -> FileEdit:
     """ours: the options that make it work, put right again if they differ. initial: what a new
     one has besides; from then on it is the user's."""
 
@@ -149,7 +148,7 @@ def _run_file(
         parameters = None if arguments is None else merge
         return _edited(attributes, ours, initial, parameters, present)
 
-    return File(f".run/{name}.run.xml", edit)
+    return FileEdit(f".run/{name}.run.xml", edit)
 
 
 def _edited(
@@ -161,7 +160,7 @@ def _edited(
 ) -> str:
     """The text of a configuration. kind: its attributes, ours and initial: its options, those that
     are put right again if they differ and those that a new one has besides; merge_parameters makes
-    its line of arguments, where it has one, from the one that is there. Raises Refused."""
+    its line of arguments, where it has one, from the one that is there. Raises EditRefused."""
     from flask_debuglaunch.ides import xml_edit  # XML is for those who need it
 
     if present is None:
@@ -182,7 +181,7 @@ def _edited(
             present, _options(ours), xml_edit.JETBRAINS, partial(_configuration, kind["type"])
         )
     except xml_edit.XmlError as error:
-        raise Refused(error.line, error.column, error.message) from None
+        raise EditRefused(error.line, error.column, error.message) from None
 
 
 def _value(configuration: Element, name: str) -> str | None:
@@ -194,7 +193,7 @@ def _configuration(kind: str, root: Place) -> Place:
     for place in root.children:
         if place.element.attributes.get("type") == kind:
             return place
-    raise Refused(1, 1, f"not a run configuration of type {kind}")
+    raise EditRefused(1, 1, f"not a run configuration of type {kind}")
 
 
 def _options(values: Mapping[str, str]) -> Iterator[Element]:

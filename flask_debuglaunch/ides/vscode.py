@@ -10,16 +10,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from flask_debuglaunch.ides.ide_interface import (
-    MODULE,
-    AttachTarget,
-    File,
-    Project,
-    Refused,
-    attach_target,
-    refuse_in_name,
-)
+from flask_debuglaunch.ides.containers.attach_to_container import AttachTarget, attach_target
+from flask_debuglaunch.ides.ide_interface import MODULE, EditRefused, FileEdit, refuse_in_name
 from flask_debuglaunch.ides.launch_arguments import merged
+from flask_debuglaunch.ides.opened_project import Project
 
 LAUNCH_JSON = ".vscode/launch.json"
 TASKS_JSON = ".vscode/tasks.json"
@@ -64,19 +58,19 @@ class VSCode:
         "wait": "one that waits until the app connects (DEBUG_CONNECTION: connect)",
     }
 
-    def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:
+    def files(self, project: Project, extras: Collection[str]) -> Iterator[FileEdit]:
         for path in (project.config, project.app_folder):
             refuse_in_name(path, r"\$\{[^}]*\}?", "VS Code")
         wanted = list(entries(project, extras))
-        yield File(LAUNCH_JSON, partial(_edited, CONFIGURATIONS, wanted))
+        yield FileEdit(LAUNCH_JSON, partial(_edited, CONFIGURATIONS, wanted))
         tasks = list(_tasks(attach_target(project))) if "docker" in extras else []
         if tasks:
-            yield File(TASKS_JSON, partial(_edited, TASKS, tasks))
+            yield FileEdit(TASKS_JSON, partial(_edited, TASKS, tasks))
 
     def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:
         if project.debug_address[1] == 0:
             yield "DEBUG_PORT is 0, any free port: there is no configuration that attaches to it"
-        if "docker" in extras and not attach_target(project).up:
+        if "docker" in extras and not attach_target(project).up_command:
             port = project.debug_address[1]
             yield (
                 "docker: with Compose, `ide compose SERVICE` first; else give --debug-with vscode"
@@ -93,25 +87,27 @@ def entries(project: Project, extras: Collection[str]) -> Iterator[Entry]:
         "module": MODULE,
         "args": project.arguments,
     }
-    folder = {"cwd": project.below(FOLDER)}
+    folder = {"cwd": project.app_folder_below(FOLDER)}
     host, port = project.debug_address
     attach = {"type": "debugpy", "request": "attach"}
     connect = {**attach, "connect": {"host": host, "port": port}}
 
-    yield Entry(project.named("debuglaunch: debug"), launch, {**folder, **_initial(1)})
+    yield Entry(project.entry_name("debuglaunch: debug"), launch, {**folder, **_initial(1)})
     if "browser" in extras:
         browser = {**folder, "serverReadyAction": _OPEN_BROWSER}
         yield Entry(
-            project.named("debuglaunch: debug with browser"), launch, {**browser, **_initial(2)}
+            project.entry_name("debuglaunch: debug with browser"),
+            launch,
+            {**browser, **_initial(2)},
         )
     if port == 0:
         return
-    yield Entry(project.named("debuglaunch: attach"), connect, _initial(3))
+    yield Entry(project.entry_name("debuglaunch: attach"), connect, _initial(3))
     if "docker" in extras:
         yield _container_entry(attach_target(project))
     if "wait" in extras:
         listen = {**attach, "listen": {"host": host, "port": port}}
-        yield Entry(project.named("debuglaunch: wait for the app"), listen, _initial(5))
+        yield Entry(project.entry_name("debuglaunch: wait for the app"), listen, _initial(5))
 
 
 _OPEN_BROWSER = {
@@ -127,11 +123,11 @@ def _initial(order: int) -> dict[str, Any]:
 
 
 def _container_entry(target: AttachTarget) -> Entry:
-    host, port = target.address
+    host, port = target.debug_address
     attach = {"type": "debugpy", "request": "attach", "connect": {"host": host, "port": port}}
-    mappings = {"pathMappings": [_path_mapping(*one) for one in target.mappings]}
+    mappings = {"pathMappings": [_path_mapping(*one) for one in target.path_mappings]}
     name = "debuglaunch: attach to container"
-    if not target.up:
+    if not target.up_command:
         return Entry(name, attach, {**mappings, **_initial(4)})
     tasks = {"preLaunchTask": UP, "postDebugTask": STOP}
     return Entry(name, {**attach, **mappings, **tasks}, _initial(4))
@@ -142,10 +138,10 @@ def _path_mapping(local: str, remote: str) -> dict[str, str]:
 
 
 def _tasks(target: AttachTarget) -> Iterator[Entry]:
-    if target.up:
+    if target.up_command:
         ready = {"isBackground": True, "problemMatcher": _READY}
-        yield Entry(UP, {**_command(target.up), **ready}, {})
-        yield Entry(STOP, {**_command(target.stop), "problemMatcher": []}, {})
+        yield Entry(UP, {**_command(target.up_command), **ready}, {})
+        yield Entry(STOP, {**_command(target.stop_command), "problemMatcher": []}, {})
 
 
 def _command(command: Sequence[str]) -> dict[str, Any]:
@@ -182,7 +178,7 @@ def _edited(file: EntryFile, wanted: Sequence[Entry], present: str | None) -> st
                 place: jsonc_edit.Path = [file.entries, jsonc_edit.Where(file.name, entry.name)]
                 text = jsonc_edit.merge(text, place, members)
     except jsonc_edit.JsoncError as error:
-        raise Refused(error.line, error.column, error.message) from None
+        raise EditRefused(error.line, error.column, error.message) from None
     return text
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from flask_debuglaunch.ides.ide_interface import File, Project
+from flask_debuglaunch.ides.ide_interface import FileEdit
+from flask_debuglaunch.ides.opened_project import Project
 from flask_debuglaunch.ides.vscode import VSCode
 
 OWN_FILE = ".zed/debug.json"
@@ -18,10 +19,10 @@ class Zed:
     next_step = "open this folder in Zed and choose `debuglaunch: debug` in debugger: start"
     extras: Mapping[str, str] = {"docker": VSCode.extras["docker"]}
 
-    def files(self, project: Project, extras: Collection[str]) -> Iterator[File]:
+    def files(self, project: Project, extras: Collection[str]) -> Iterator[FileEdit]:
         return VSCode().files(project, set(extras) & set(self.extras))
 
     def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:
-        if project.read(OWN_FILE) is not None:
+        if project.read_text(OWN_FILE) is not None:
             yield f"{OWN_FILE} is there: Zed reads it instead of .vscode/launch.json"
         yield from VSCode().notes(project, set(extras) & set(self.extras))

@@ -15,7 +15,7 @@ from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.ides.containers.compose_debug_file import debug_file
 from flask_debuglaunch.ides.containers.compose_services import ComposeProject
-from flask_debuglaunch.ides.ide_interface import Project
+from flask_debuglaunch.ides.opened_project import Project
 
 from .compose_shop import FILES, Shop, write
 

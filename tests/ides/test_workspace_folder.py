@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_debuglaunch.ides.generate_files import workspace_folder
+from flask_debuglaunch.ides.opened_project import workspace_folder
 from tests.ides.workspace import ide, written
 
 

@@ -18,6 +18,12 @@ import yaml
 
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.ides.containers import launcher_bundle
+from flask_debuglaunch.ides.containers.attach_to_container import (
+    COMPOSE_DEBUG_FILE,
+    COMPOSE_EXTENSION,
+    AttachTarget,
+    compose_extension,
+)
 from flask_debuglaunch.ides.containers.compose_services import (
     ComposeProject,
     Service,
@@ -26,16 +32,8 @@ from flask_debuglaunch.ides.containers.compose_services import (
 )
 from flask_debuglaunch.ides.containers.dockerfile import Copied, is_below, text_in_container
 from flask_debuglaunch.ides.containers.launcher_bundle import HOST_FOLDER, IN_CONTAINER
-from flask_debuglaunch.ides.ide_interface import (
-    COMPOSE_DEBUG_FILE,
-    COMPOSE_EXTENSION,
-    AttachTarget,
-    ContainerFiles,
-    File,
-    Project,
-    Refused,
-    compose_extension,
-)
+from flask_debuglaunch.ides.ide_interface import ContainerFileEdits, EditRefused, FileEdit
+from flask_debuglaunch.ides.opened_project import Project
 from flask_debuglaunch.wsgi_server_commands import PORTS, Served, read_command
 
 MARK = "# Written by `python -m flask_debuglaunch ide compose"
@@ -62,15 +60,15 @@ class Debugged:
     replaces_entrypoint: bool
 
 
-def compose_files(project: Project, name: str | None) -> ContainerFiles:
+def compose_files(project: Project, name: str | None) -> ContainerFileEdits:
     """compose.debug.yaml for the service (None: the one that there is). Raises LaunchError."""
     file, notes = debug_file(read_compose_project(project.folder), project, name)
-    return ContainerFiles([file], notes, launcher_bundle.provide)
+    return ContainerFileEdits([file], notes, launcher_bundle.provide)
 
 
 def debug_file(
     compose: ComposeProject, project: Project, name: str | None
-) -> tuple[File, list[str]]:
+) -> tuple[FileEdit, list[str]]:
     """The same for services that have been read, and what there is to say of it."""
     debugged = _debugged(compose, name, project)
     late = compose.late.get(debugged.service.name, frozenset()) & {"ports", "profiles"}
@@ -80,12 +78,14 @@ def debug_file(
             f" and {' '.join(compose.engine)} can't replace those. Write them into the service"
         )
     text = _text(debugged, compose, project)
-    return File(COMPOSE_DEBUG_FILE, partial(_unless_theirs, text)), list(_notes(debugged, compose))
+    return FileEdit(COMPOSE_DEBUG_FILE, partial(_unless_theirs, text)), list(
+        _notes(debugged, compose)
+    )
 
 
 def _unless_theirs(text: str, present: str | None) -> str:
     if present is not None and not present.startswith(MARK):
-        raise Refused(1, 1, f"it is not of `ide compose`, which begins with {MARK!r}")
+        raise EditRefused(1, 1, f"it is not of `ide compose`, which begins with {MARK!r}")
     return text
 
 

@@ -20,7 +20,8 @@ import yaml
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.ides.containers.dockerfile import Image, read_image, text_in_container
 from flask_debuglaunch.ides.containers.launcher_bundle import IN_CONTAINER, packed
-from flask_debuglaunch.ides.ide_interface import ContainerFiles, File, Project, Refused
+from flask_debuglaunch.ides.ide_interface import ContainerFileEdits, EditRefused, FileEdit
+from flask_debuglaunch.ides.opened_project import Project
 from flask_debuglaunch.wsgi_server_commands import PORTS, Served, read_command
 
 MARK = "# Written by `python -m flask_debuglaunch ide kubernetes"
@@ -66,7 +67,7 @@ class Overlay:
         return posixpath.normpath(posixpath.join(self.folder, name))
 
 
-def kubernetes_files(project: Project, manifest: str | None) -> ContainerFiles:
+def kubernetes_files(project: Project, manifest: str | None) -> ContainerFileEdits:
     """The overlay for the workload of a manifest. Raises LaunchError."""
     if manifest is None:
         raise LaunchError("argv:kubernetes: which manifest? Name the file of the Deployment")
@@ -79,14 +80,14 @@ def kubernetes_files(project: Project, manifest: str | None) -> ContainerFiles:
         f"{NAME}.yaml": mark + _config_map(),
     }
     files = [
-        File(overlay.path(name), partial(_unless_theirs, text)) for name, text in texts.items()
+        FileEdit(overlay.path(name), partial(_unless_theirs, text)) for name, text in texts.items()
     ]
-    return ContainerFiles(files, list(_notes(overlay, workload, project)))
+    return ContainerFileEdits(files, list(_notes(overlay, workload, project)))
 
 
 def _unless_theirs(text: str, present: str | None) -> str:
     if present is not None and not present.startswith(MARK):
-        raise Refused(1, 1, f"it is not of `ide kubernetes`, which begins with {MARK!r}")
+        raise EditRefused(1, 1, f"it is not of `ide kubernetes`, which begins with {MARK!r}")
     return text
 
 
@@ -111,7 +112,7 @@ def _overlay_of(manifest: str, project: Project) -> Overlay:
 
 
 def _is_ours(project: Project, path: str) -> bool:
-    return (project.read(path) or "").startswith(MARK)
+    return (project.read_text(path) or "").startswith(MARK)
 
 
 # The workload
@@ -142,7 +143,7 @@ def _workload(manifest: str, project: Project) -> Workload:
 
 
 def _documents(manifest: str, project: Project) -> Iterator[Mapping[str, Any]]:
-    text = project.read(manifest)
+    text = project.read_text(manifest)
     if text is None:
         raise LaunchError(f"argv:{manifest}: there is no such file")
     try:
@@ -182,7 +183,7 @@ def _image(project: Project) -> Image:
     """By the project's own Dockerfile, if there is one: a manifest may leave to it what is
     started, and where."""
     for name in ("Dockerfile", "Containerfile"):
-        text = project.read(name)
+        text = project.read_text(name)
         if text is not None:
             return read_image(text, name, project.folder, target=None, arguments={})
     return Image()
