@@ -74,14 +74,16 @@ def run_options(config: str | os.PathLike[str] | None = None, **options: Any) ->
         raise LaunchError(
             "call:run_for: `app.run` does not end by itself. Use run(app, run_for=...)"
         )
-    chosen = {
+    debug_options = {
         "debug": plan.debug.value,
         "use_debugger": plan.use_debugger.value,
         "use_reloader": plan.use_reloader.value,
     }
     settings = plan.settings
-    given = {"host": settings.host, "port": settings.port}
-    return chosen | {name: one.value for name, one in given.items() if not one.is_default}
+    address_settings = {"host": settings.host, "port": settings.port}
+    return debug_options | {
+        name: setting.value for name, setting in address_settings.items() if not setting.is_default
+    }
 
 
 def explain(config: str | os.PathLike[str] | None = None, **options: Any) -> dict[str, Any]:
@@ -105,13 +107,13 @@ def _planner(
     from flask_debuglaunch.detect_environment import observe
     from flask_debuglaunch.plan import resolve
 
-    file = Path(config) if config is not None else None
-    called_with = read_arguments(options, Path.cwd())
-    for name in DEPLOYED_APP_SETTINGS & called_with.keys():
+    config_file = Path(config) if config is not None else None
+    keyword_settings = read_arguments(options, Path.cwd())
+    for name in DEPLOYED_APP_SETTINGS & keyword_settings.keys():
         raise LaunchError(
-            f"{called_with[name].origin}: this program is somebody's already, and its app may be"
-            " made. Give the flag to `python -m flask_debuglaunch`"
+            f"{keyword_settings[name].origin}: this program is somebody's already, and its app may"
+            " be made. Give the flag to `python -m flask_debuglaunch`"
         )
     folder, environ = Path.cwd(), dict(os.environ)
     facts = observe(app_is_given=app_is_given)
-    return lambda: resolve(load_settings(file, {}, environ, folder, called_with), facts)
+    return lambda: resolve(load_settings(config_file, {}, environ, folder, keyword_settings), facts)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from flask_debuglaunch.plan import Plan
 
 
-_WITH_HELP = "More configurations: browser, docker, wait."
+_WITH_OPTION_HELP = "More configurations: browser, docker, wait."
 
 
 def _complete_keys(
@@ -81,13 +81,13 @@ def run(ctx: click.Context, /, **flags: Any) -> None:
 
 
 @main.command(examples=["explain", "explain reload --debug-with pycharm"])
-@click.argument("what", metavar="[KEY]", required=False, shell_complete=_complete_keys)
+@click.argument("explained_key", metavar="[KEY]", required=False, shell_complete=_complete_keys)
 @click.option("--all", "defaults", is_flag=True, help="Show the defaults, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (stable, with a schema number).")
 @settings_options
 @click.pass_context
 def explain(
-    ctx: click.Context, /, what: str | None, as_json: bool, defaults: bool, **flags: Any
+    ctx: click.Context, /, explained_key: str | None, as_json: bool, defaults: bool, **flags: Any
 ) -> None:
     """Show what was given, what follows from it, and why it is so.
 
@@ -97,12 +97,12 @@ def explain(
     from flask_debuglaunch.launcher_notes import notes_of_launchers
 
     plan = _plan(ctx, flags)
-    name = explain_report.name_of(what) if what else None
-    running = notes_of_launchers(Path.cwd())
+    setting_name = explain_report.name_of(explained_key) if explained_key else None
+    launcher_notes = notes_of_launchers(Path.cwd())
     if as_json:
-        _print_json(explain_report.as_json(plan, name, running))
+        _print_json(explain_report.as_json(plan, setting_name, launcher_notes))
     else:
-        click.echo(explain_report.as_text(plan, name, running, defaults=defaults))
+        click.echo(explain_report.as_text(plan, setting_name, launcher_notes, defaults=defaults))
 
 
 @main.command(examples=["init", "init --debug-with vscode --app shop.web:app"])
@@ -119,24 +119,26 @@ def init(ctx: click.Context, /, force: bool, stdout: bool, **flags: Any) -> None
     from flask_debuglaunch.configuration import starter_yaml
 
     folder = Path.cwd()
-    _, given = _given(ctx, flags)
+    _, given_flags = _config_and_flags(ctx, flags)
     project = starter_yaml.look_at_project(folder)
-    text = starter_yaml.starter_yaml(project, read_argv(given, Path()))
+    yaml_text = starter_yaml.starter_yaml(project, read_argv(given_flags, Path()))
     if stdout:
-        _print_exactly(text)
+        _print_bytes_of(yaml_text)
         return
     starter_yaml.refuse_second(folder, force)
-    starter_yaml.refuse_above_the_app(folder, project, given)
-    files = starter_yaml.starter_files(text)
+    starter_yaml.refuse_above_the_app(folder, project, given_flags)
+    starter_texts = starter_yaml.starter_files(yaml_text)
     apply_changes(
-        [FileChange(name, read_text(folder / name), text) for name, text in files.items()], folder
+        [FileChange(name, read_text(folder / name), text) for name, text in starter_texts.items()],
+        folder,
     )
-    click.echo(f"wrote {' and '.join(files)}")
+    click.echo(f"wrote {' and '.join(starter_texts)}")
     program = (ctx.parent or ctx).command_path
-    name_it = (
-        "" if project.app or "app" in given else f"name the app in {starter_yaml.STARTER_NAME}; "
+    is_app_known = project.app or "app" in given_flags
+    naming_the_app = "" if is_app_known else f"name the app in {starter_yaml.STARTER_NAME}; "
+    show_note(
+        f"next: {naming_the_app}`{program}` starts it, `{program} ide` writes the IDE's files"
     )
-    show_note(f"next: {name_it}`{program}` starts it, `{program} ide` writes the IDE's files")
 
 
 @main.command()
@@ -148,8 +150,8 @@ def schema() -> None:
 
 
 @main.command(examples=["ide vscode --debug", "ide pycharm eclipse", "ide vscode --diff"])
-@click.argument("names", metavar="[IDE]...", nargs=-1, shell_complete=_complete_ides)
-@click.option("--with", "extras", metavar="EXTRA,...", multiple=True, help=_WITH_HELP)
+@click.argument("ide_names", metavar="[IDE]...", nargs=-1, shell_complete=_complete_ides)
+@click.option("--with", "extras", metavar="EXTRA,...", multiple=True, help=_WITH_OPTION_HELP)
 @click.option("--check", "mode", flag_value="check", help="Show what would change; then exit 1.")
 @click.option("--diff", "mode", flag_value="diff", help="Only show what would change.")
 @click.option("--stdout", "mode", flag_value="stdout", help="Only print the files.")
@@ -159,7 +161,7 @@ def schema() -> None:
 def ide(
     ctx: click.Context,
     /,
-    names: tuple[str, ...],
+    ide_names: tuple[str, ...],
     extras: tuple[str, ...],
     mode: str | None,
     **flags: Any,
@@ -174,11 +176,11 @@ def ide(
     from flask_debuglaunch.atomic_file_changes import changes_as_text, something_changes
     from flask_debuglaunch.ides import generate_files
 
-    config, given = _given(ctx, flags)
-    generated = generate_files.generate(names, extras, Path.cwd(), config, given)
+    config, given_flags = _config_and_flags(ctx, flags)
+    generated = generate_files.generate(ide_names, extras, Path.cwd(), config, given_flags)
     if mode is None:
         generate_files.write(generated)
-    _print_exactly(changes_as_text(generated.changes, mode))
+    _print_bytes_of(changes_as_text(generated.changes, mode))
     for note in generated.notes:
         show_note(note)
     for step in generated.next_steps if mode is None else ():
@@ -240,10 +242,10 @@ def doctor(
 def _print_json(value: Any) -> None:
     import json
 
-    _print_exactly(json.dumps(value, indent=2) + "\n")
+    _print_bytes_of(json.dumps(value, indent=2) + "\n")
 
 
-def _print_exactly(text: str) -> None:
+def _print_bytes_of(text: str) -> None:
     """The bytes of a file: UTF-8 and its own line ends, whatever the system would make of them."""
     click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
 
@@ -262,34 +264,36 @@ def _planner(
     from flask_debuglaunch.detect_environment import observe
     from flask_debuglaunch.plan import resolve
 
-    config, given = _given(ctx, flags)
+    config, given_flags = _config_and_flags(ctx, flags)
     environ = _environ_of_user(ctx)
     facts, deployed = observe(environ), None
-    if given.keys() & DEPLOYED_APP_SETTINGS:
+    if given_flags.keys() & DEPLOYED_APP_SETTINGS:
         from flask_debuglaunch.deployment.run_as_account import as_deployed
 
-        there = as_deployed(given, environ, facts, start_again=start_again)
-        facts, deployed, environ = there.facts, there.deployed, _environ_of_user(ctx)
+        account = as_deployed(given_flags, environ, facts, start_again=start_again)
+        facts, deployed, environ = account.facts, account.deployed, _environ_of_user(ctx)
     folder = Path.cwd()
-    origins = deployed.environment_origins if deployed else {}
+    environment_origins = deployed.environment_origins if deployed else {}
     return lambda: resolve(
-        load_settings(config, given, environ, folder, origins=origins), facts, deployed
+        load_settings(config, given_flags, environ, folder, origins=environment_origins),
+        facts,
+        deployed,
     )
 
 
-def _given(
+def _config_and_flags(
     ctx: click.Context, flags: Mapping[str, Any]
 ) -> tuple[Path | None, dict[str, FlagValue]]:
     """`--config`, and the flags that were given."""
-    given = {name: raw for name, raw in flags.items() if raw not in (None, ())}
-    config = given.pop("config", None)
-    return config, {**_flags_of_flask(ctx), **given}
+    given_flags = {name: raw for name, raw in flags.items() if raw not in (None, ())}
+    config = given_flags.pop("config", None)
+    return config, {**_app_flag_of_flask(ctx), **given_flags}
 
 
-def _flags_of_flask(ctx: click.Context) -> dict[str, FlagValue]:
+def _app_flag_of_flask(ctx: click.Context) -> dict[str, FlagValue]:
     """`flask --app NAME debuglaunch`: Flask keeps that flag on its own context."""
-    parent = ctx.find_root()
-    app = getattr(parent.obj, "app_import_path", None)
+    flask_context = ctx.find_root()
+    app = getattr(flask_context.obj, "app_import_path", None)
     # FLASK_APP is in there too; it has an origin of its own.
     return {"app": app} if app and app != os.environ.get("FLASK_APP") else {}
 

@@ -16,9 +16,9 @@ from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.redaction import redact
 from flask_debuglaunch.terminal_messages import show_error
 
-DEFAULT = "run"
-_OWN_FLAGS = ("--help", "--version")
-_ARGUMENTS = "flask_debuglaunch.arguments"
+DEFAULT_COMMAND = "run"
+_FLAGS_OF_THE_GROUP = ("--help", "--version")
+_ARGUMENTS_IN_CONTEXT = "flask_debuglaunch.arguments"
 
 
 class LaunchCommand(click.Command):
@@ -29,7 +29,7 @@ class LaunchCommand(click.Command):
         self.examples = examples
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        _format_examples(self.examples, ctx.parent or ctx, formatter)
+        _write_examples_section(self.examples, ctx.parent or ctx, formatter)
 
 
 class LaunchGroup(click.Group):
@@ -42,31 +42,31 @@ class LaunchGroup(click.Group):
         self.examples = examples
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[_ARGUMENTS] = list(args)
+        ctx.meta[_ARGUMENTS_IN_CONTEXT] = list(args)
         return super().parse_args(ctx, self._with_command_in_front(ctx, args))
 
     def _with_command_in_front(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Flags may stand in front of a command: `--debug explain` is `explain --debug`."""
         if not args:
-            return [] if ctx.resilient_parsing else [DEFAULT]
-        if args[0] in _OWN_FLAGS or not args[0].startswith("-"):
+            return [] if ctx.resilient_parsing else [DEFAULT_COMMAND]
+        if args[0] in _FLAGS_OF_THE_GROUP or not args[0].startswith("-"):
             return args
-        flags = len(args) - len(self._without_flags(ctx, args))
-        if args[flags:] and args[flags] in self.commands:
-            return [args[flags], *args[:flags], *args[flags + 1 :]]
-        return [DEFAULT, *args]
+        flag_count = len(args) - len(self._from_first_word(ctx, args))
+        if args[flag_count:] and args[flag_count] in self.commands:
+            return [args[flag_count], *args[:flag_count], *args[flag_count + 1 :]]
+        return [DEFAULT_COMMAND, *args]
 
-    def _without_flags(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def _from_first_word(self, ctx: click.Context, args: list[str]) -> list[str]:
         """The arguments from the first one that is neither a flag nor a flag's value."""
-        default = self.commands[DEFAULT]
-        parser = default.make_parser(click.Context(default, parent=ctx))
+        default_command = self.commands[DEFAULT_COMMAND]
+        parser = default_command.make_parser(click.Context(default_command, parent=ctx))
         parser.allow_interspersed_args = False
         parser.ignore_unknown_options = True  # another command may have them
         try:
-            _, rest, _ = parser.parse_args(list(args))
+            _, remaining, _ = parser.parse_args(list(args))
         except click.UsageError:
             return []  # the default command says what is wrong
-        return list(itertools.dropwhile(lambda one: one.startswith("-"), rest))
+        return list(itertools.dropwhile(lambda word: word.startswith("-"), remaining))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -74,15 +74,17 @@ class LaunchGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
-            known = _flag_left_out(args[0]) or did_you_mean(args[0], self.commands, ".")
-            raise click.UsageError(f"No such command {args[0]!r}{known}", ctx) from None
+            hint = _hint_at_flag_left_out(args[0]) or did_you_mean(args[0], self.commands, ".")
+            raise click.UsageError(f"No such command {args[0]!r}{hint}", ctx) from None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        found = super().shell_complete(ctx, incomplete)
+        completions = super().shell_complete(ctx, incomplete)
         if incomplete.startswith("-"):  # of the command that need not be named
-            default = self.commands[DEFAULT]
-            found += default.shell_complete(click.Context(default, parent=ctx), incomplete)
-        return found
+            default_command = self.commands[DEFAULT_COMMAND]
+            completions += default_command.shell_complete(
+                click.Context(default_command, parent=ctx), incomplete
+            )
+        return completions
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -96,28 +98,30 @@ class LaunchGroup(click.Group):
             ctx.exit(130)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        _format_examples(self.examples, ctx, formatter)
+        _write_examples_section(self.examples, ctx, formatter)
 
 
 def explaining_command(ctx: click.Context) -> str:
     """The command line that explains what this one, of `run`, starts."""
     group = ctx.parent or ctx
-    given: list[str] = group.meta.get(_ARGUMENTS, [])
-    flags = given[1:] if given[:1] == [ctx.info_name] else given
+    group_arguments: list[str] = group.meta.get(_ARGUMENTS_IN_CONTEXT, [])
+    flags = group_arguments[1:] if group_arguments[:1] == [ctx.info_name] else group_arguments
     # `flask --app shop debuglaunch`: those flags stand in front of our name.
-    typed = sys.argv[1:]
-    front = typed[: len(typed) - len(given)] if typed[len(typed) - len(given) :] == given else []
-    root = ctx.find_root().info_name or ""
-    name = f"{root} {_shown(front)}" if front else group.command_path
-    return f"{name} explain {_shown(flags)}".rstrip()
+    argv = sys.argv[1:]
+    group_at = len(argv) - len(group_arguments)
+    before_group = argv[:group_at] if argv[group_at:] == group_arguments else []
+    command_path = group.command_path
+    if before_group:
+        command_path = f"{ctx.find_root().info_name or ''} {_as_typed(before_group)}"
+    return f"{command_path} explain {_as_typed(flags)}".rstrip()
 
 
-def _shown(arguments: Sequence[str]) -> str:
+def _as_typed(arguments: Sequence[str]) -> str:
     """As they are typed; a secret is taken out before quoting, which would hide where it ends."""
     return shlex.join(map(redact, arguments))
 
 
-def _flag_left_out(word: str) -> str:
+def _hint_at_flag_left_out(word: str) -> str:
     """What to write, for an app or a configuration where a command was expected."""
     if word.endswith((".yaml", ".yml")):
         return f". To use this configuration: --config {word}"
@@ -126,7 +130,7 @@ def _flag_left_out(word: str) -> str:
     return ""
 
 
-def _format_examples(
+def _write_examples_section(
     examples: Sequence[str], group: click.Context, formatter: click.HelpFormatter
 ) -> None:
     if examples:
