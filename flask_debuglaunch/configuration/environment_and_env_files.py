@@ -25,10 +25,12 @@ from flask_debuglaunch.redaction import redacted_repr
 from flask_debuglaunch.regular_file import read_regular_file
 from flask_debuglaunch.terminal_messages import shown_path
 
-ENV_NAMES = {one.env: one for one in DECLARATIONS.values() if one.in_files}
-OriginOf = Callable[[str], Origin]
+DECLARATIONS_BY_VARIABLE = {
+    declaration.env: declaration for declaration in DECLARATIONS.values() if declaration.in_files
+}
+OriginOfVariable = Callable[[str], Origin]
 CONFIG_ENV = ENV_PREFIX + "CONFIG"  # the config file's path: a name, not a setting
-MOST_FOLDERS = 64
+MOST_FOLDERS_UP = 64
 """How far up env files are looked for; each step costs a look at all the folders above."""
 COMBINED_SINCE = (3, 1)
 """Since this version Flask combines the files before it sets a variable. Before, it loaded .env,
@@ -39,7 +41,7 @@ COMBINED_SINCE = (3, 1)
 def read_environment(
     environ: Mapping[str, str],
     base: Path,
-    file: Path | None = None,
+    env_file: Path | None = None,
     origins: Mapping[str, Origin] | None = None,
 ) -> dict[str, Value[Any]]:
     """The settings that these variables give, by name.
@@ -50,41 +52,44 @@ def read_environment(
     """
 
     def origin_of(name: str) -> Origin:
-        if file is not None:
-            return Origin(f"{shown_path(file)}:{name}", file)
+        if env_file is not None:
+            return Origin(f"{shown_path(env_file)}:{name}", env_file)
         return (origins or {}).get(name) or Origin.environment(name)
 
     return {
-        **dict(_flask_values(environ, base, origin_of)),
-        **dict(_launcher_values(environ, base, origin_of)),
+        **dict(_settings_of_flask_variables(environ, base, origin_of)),
+        **dict(_settings_of_launcher_variables(environ, base, origin_of)),
     }
 
 
-def _launcher_values(
-    environ: Mapping[str, str], base: Path, origin_of: OriginOf
+def _settings_of_launcher_variables(
+    environ: Mapping[str, str], base: Path, origin_of: OriginOfVariable
 ) -> Iterator[tuple[str, Value[Any]]]:
     for name, text in environ.items():
         if not name.startswith(ENV_PREFIX) or name == CONFIG_ENV:
             continue
-        declaration = ENV_NAMES.get(name)
+        declaration = DECLARATIONS_BY_VARIABLE.get(name)
         if declaration is None:
-            raise LaunchError(f"{origin_of(name)}: {_unknown(name)}")
-        yield declaration.name, _value(declaration, name, text, base, origin_of)
+            raise LaunchError(f"{origin_of(name)}: {_unknown_variable(name)}")
+        yield declaration.name, _value_of_variable(declaration, name, text, base, origin_of)
 
 
-def _flask_values(
-    environ: Mapping[str, str], base: Path, origin_of: OriginOf
+def _settings_of_flask_variables(
+    environ: Mapping[str, str], base: Path, origin_of: OriginOfVariable
 ) -> Iterator[tuple[str, Value[Any]]]:
     if environ.get("FLASK_ENV"):
         yield "flask_env", Value(environ["FLASK_ENV"], origin_of("FLASK_ENV"))
     for declaration in DECLARATIONS.values():
         name = declaration.flask_env
         if name is not None and environ.get(name):
-            yield declaration.name, _value(declaration, name, environ[name], base, origin_of)
+            yield (
+                declaration.name,
+                _value_of_variable(declaration, name, environ[name], base, origin_of),
+            )
 
 
-def _value(
-    declaration: Declaration, name: str, text: str, base: Path, origin_of: OriginOf
+def _value_of_variable(
+    declaration: Declaration, name: str, text: str, base: Path, origin_of: OriginOfVariable
 ) -> Value[Any]:
     try:
         value = declaration.type.from_text(text, base)
@@ -103,20 +108,20 @@ def _as_flask_reads_debug(text: str) -> bool:
     return text.lower() not in ("0", "false", "no")
 
 
-def _unknown(name: str) -> str:
+def _unknown_variable(name: str) -> str:
     if name == ENV_PREFIX + "DEBUG":
         return "debug mode is Flask's own variable: set FLASK_DEBUG"
     argv_only = next((d for d in DECLARATIONS.values() if d.argv_only and d.env == name), None)
     if argv_only:
         return f"can't be set by a variable: give {argv_only.flag} on the command line"
-    return "no such setting" + did_you_mean(name, ENV_NAMES, ". Unset it")
+    return "no such setting" + did_you_mean(name, DECLARATIONS_BY_VARIABLE, ". Unset it")
 
 
 # Env files
 
 
 def env_file_lookups(
-    named: Path | None, folder: Path, *, look_for_defaults: bool
+    named_env_file: Path | None, folder: Path, *, look_for_defaults: bool
 ) -> tuple[FileLookup, ...]:
     """The named file, .env and .flaskenv, the strongest first.
 
@@ -124,13 +129,17 @@ def env_file_lookups(
     name the app, and so run code: from a folder above, one that a stranger owns is passed over, as
     git does with foreign repositories.
     """
-    folders = (folder, *folder.parents[: MOST_FOLDERS - 1])
-    names = (".env", ".flaskenv") if look_for_defaults else ()
-    defaults = tuple(_look_upwards(folders, name) for name in names)
-    if named is None:
-        return defaults
-    lookup = FileLookup(named, True)
-    return (lookup, *defaults) if flask_combines_env_files() else (*defaults, lookup)
+    folders = (folder, *folder.parents[: MOST_FOLDERS_UP - 1])
+    default_names = (".env", ".flaskenv") if look_for_defaults else ()
+    default_lookups = tuple(_look_for_env_file_upwards(folders, name) for name in default_names)
+    if named_env_file is None:
+        return default_lookups
+    named_lookup = FileLookup(named_env_file, True)
+    return (
+        (named_lookup, *default_lookups)
+        if flask_combines_env_files()
+        else (*default_lookups, named_lookup)
+    )
 
 
 def flask_combines_env_files() -> bool:
@@ -139,96 +148,110 @@ def flask_combines_env_files() -> bool:
 
 
 def load_env_files(
-    files: Sequence[Path], environ: Mapping[str, str], *, combine: bool
+    env_files: Sequence[Path], environ: Mapping[str, str], *, combine: bool
 ) -> dict[Path, dict[str, str]]:
     """What each of the files, given the strongest first, adds to the environment.
 
     A variable stands at the file it is taken from; one of ``environ`` is not left out. Raises
     LaunchError for what is no env file, and for what can't be a variable.
     """
-    added: dict[Path, dict[str, str]] = {}
-    taken: dict[str, str | None] = {}
-    for file in files:
-        assignments = _read_assignments(file)
+    added_variables: dict[Path, dict[str, str]] = {}
+    taken_variables: dict[str, str | None] = {}
+    for env_file in env_files:
+        assignments = _read_env_file(env_file)
         if combine:
-            values = _expanded(assignments, environ, own_wins=True)
+            file_variables = _expanded_variables(assignments, environ, own_first=True)
         else:
-            values = _expanded(assignments, {**taken, **environ}, own_wins=False)
-            values = {name: text for name, text in values.items() if text is not None}
-        fresh = {name: text for name, text in values.items() if name not in taken}
-        taken |= fresh
-        added[file] = {name: text for name, text in fresh.items() if text is not None}
-    return added
+            file_variables = _expanded_variables(
+                assignments, {**taken_variables, **environ}, own_first=False
+            )
+            file_variables = {
+                name: text for name, text in file_variables.items() if text is not None
+            }
+        new_variables = {
+            name: text for name, text in file_variables.items() if name not in taken_variables
+        }
+        taken_variables |= new_variables
+        added_variables[env_file] = {
+            name: text for name, text in new_variables.items() if text is not None
+        }
+    return added_variables
 
 
-def _expanded(
+def _expanded_variables(
     assignments: Iterable[tuple[str, str | None]],
-    around: Mapping[str, str | None],
+    outer_variables: Mapping[str, str | None],
     *,
-    own_wins: bool,
+    own_first: bool,
 ) -> dict[str, str | None]:
     """``${NAME}`` and ``${NAME:-default}`` replaced; None for a name without a value.
 
-    own_wins: whether NAME is the file's own variable first, or that of the environment.
+    own_first: whether NAME is the file's own variable first, or that of the environment.
     """
     from dotenv.variables import parse_variables
 
-    own: dict[str, str | None] = {}
+    own_variables: dict[str, str | None] = {}
     for name, text in assignments:
-        known = {**around, **own} if own_wins else {**own, **around}
-        own[name] = (
-            None if text is None else "".join(one.resolve(known) for one in parse_variables(text))
+        known_variables = (
+            {**outer_variables, **own_variables}
+            if own_first
+            else {**own_variables, **outer_variables}
         )
-    return own
+        own_variables[name] = (
+            None
+            if text is None
+            else "".join(part.resolve(known_variables) for part in parse_variables(text))
+        )
+    return own_variables
 
 
-def _read_assignments(file: Path) -> list[tuple[str, str | None]]:
+def _read_env_file(env_file: Path) -> list[tuple[str, str | None]]:
     """In their order; a name may come twice."""
     import io
 
     from dotenv.main import DotEnv
 
     try:
-        content = read_regular_file(file).decode("utf-8")
+        content = read_regular_file(env_file).decode("utf-8")
     except UnicodeDecodeError:
         raise LaunchError(
-            f"{shown_path(file)}: not UTF-8 text. Save the env file as UTF-8"
+            f"{shown_path(env_file)}: not UTF-8 text. Save the env file as UTF-8"
         ) from None
     except OSError as error:
         raise LaunchError(
-            f"{shown_path(file)}: cannot be read as an env file: {error.strerror}."
+            f"{shown_path(env_file)}: cannot be read as an env file: {error.strerror}."
             " Name another one with --env-file, or set FLASK_SKIP_DOTENV=1"
         ) from None
     assignments = list(DotEnv(None, stream=io.StringIO(content)).parse())
     for name, text in assignments:
         if not name or "=" in name or "\0" in f"{name}{text}":
             raise LaunchError(
-                f"{shown_path(file)}: {redacted_repr(name)} can't be a variable of the environment:"
-                " its name must be without =, it and its value without a NUL character. Correct"
-                " that line"
+                f"{shown_path(env_file)}: {redacted_repr(name)} can't be a variable of the"
+                " environment: its name must be without =, it and its value without a NUL"
+                " character. Correct that line"
             )
     return assignments
 
 
-def _look_upwards(folders: Sequence[Path], name: str) -> FileLookup:
-    file = next((one / name for one in folders if os.path.isfile(one / name)), None)
-    if file is None:
+def _look_for_env_file_upwards(folders: Sequence[Path], name: str) -> FileLookup:
+    env_file = next((above / name for above in folders if os.path.isfile(above / name)), None)
+    if env_file is None:
         return FileLookup(folders[0] / name, False)
-    return FileLookup(file, True, passed_over=_why_foreign(file, folders[0]))
+    return FileLookup(env_file, True, passed_over=_why_not_trusted(env_file, folders[0]))
 
 
-def _why_foreign(file: Path, folder: Path) -> str | None:
+def _why_not_trusted(env_file: Path, folder: Path) -> str | None:
     """None where it belongs to us, to root, or to whom the folder belongs that we work in."""
-    if file.parent == folder or not hasattr(os, "geteuid"):
+    if env_file.parent == folder or not hasattr(os, "geteuid"):
         return None
     try:
-        owner = file.stat().st_uid
-        trusted = owner in (0, os.geteuid(), folder.stat().st_uid)
+        owner_uid = env_file.stat().st_uid
+        is_trusted = owner_uid in (0, os.geteuid(), folder.stat().st_uid)
     except OSError:
         return None  # reading it will say so
-    if trusted:
+    if is_trusted:
         return None
     return (
-        f"passed over: it stands in a folder above and belongs to another user (uid {owner}), who"
-        " could run code through it. If it is yours, name it with --env-file"
+        f"passed over: it stands in a folder above and belongs to another user (uid {owner_uid}),"
+        " who could run code through it. If it is yours, name it with --env-file"
     )

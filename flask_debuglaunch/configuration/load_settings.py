@@ -26,84 +26,96 @@ from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.terminal_messages import shown_path
 
 CONFIG_NAMES = ("flask-debuglaunch.yaml", "config.yaml", "config.yml")
-Values = dict[str, Value[Any]]
+SettingValues = dict[str, Value[Any]]
 
 
 def load_settings(
     config: Path | None,
-    given: Mapping[str, FlagValue],
+    flags: Mapping[str, FlagValue],
     environ: Mapping[str, str],
     folder: Path,
-    called_with: Mapping[str, Value[Any]] | None = None,
+    keyword_settings: Mapping[str, Value[Any]] | None = None,
     origins: Mapping[str, Origin] | None = None,
 ) -> Settings:
     """Read every source.
 
     config: the YAML that the user named, else DEBUGLAUNCH_CONFIG or a CONFIG_NAMES in ``folder``
-    (the working directory). given: the flags. called_with: what `read_arguments` gives. origins: of
+    (the working directory). keyword_settings: what `read_arguments` gives. origins: of
     variables that are not the environment's own. Raises LaunchError for whatever a source has
     wrong.
     """
-    from_argv = {**read_argv(given, folder), **(called_with or {})}
+    from_argv = {**read_argv(flags, folder), **(keyword_settings or {})}
     from_environment = read_environment(environ, folder, origins=origins)
-    by_name = {**from_environment, **from_argv}
-    block = by_name["block"].value if "block" in by_name else None
-    configured = _read_config(_config_lookups(config, environ, folder), block)
+    from_outside = {**from_environment, **from_argv}
+    block = from_outside["block"].value if "block" in from_outside else None
+    yaml_settings = _read_first_yaml(_yaml_lookups(config, environ, folder), block)
 
-    env_lookups = _env_lookups({**configured.values, **by_name}, environ, folder)
-    env_files = tuple(one.path for one in env_lookups if one.found and not one.passed_over)
-    by_file = _load_env_files(env_files, environ)
+    dotenv_lookups = _env_file_lookups({**yaml_settings.values, **from_outside}, environ, folder)
+    env_files = tuple(
+        lookup.path for lookup in dotenv_lookups if lookup.found and not lookup.passed_over
+    )
+    variables_by_file = _variables_by_env_file(env_files, environ)
     values: dict[str, Any] = {
-        **configured.values,
-        **_from_env_files(by_file),
+        **yaml_settings.values,
+        **_settings_from_env_files(variables_by_file),
         **from_environment,
         **from_argv,
     }
-    lookups = (*configured.lookups, *env_lookups)
+    all_lookups = (*yaml_settings.lookups, *dotenv_lookups)
     passed_over = [
-        f"{shown_path(one.path)}: {one.passed_over}" for one in lookups if one.passed_over
+        f"{shown_path(lookup.path)}: {lookup.passed_over}"
+        for lookup in all_lookups
+        if lookup.passed_over
     ]
     return Settings(
         **values,
-        config_file=configured.file,
+        config_file=yaml_settings.file,
         env_files=env_files,
-        variables={name: text for one in by_file.values() for name, text in one.items()},
-        lookups=lookups,
-        notes=(*configured.notes, *passed_over, *_missing_files(values.get("extra_files"))),
+        variables={
+            name: text
+            for variables in variables_by_file.values()
+            for name, text in variables.items()
+        },
+        lookups=all_lookups,
+        notes=(
+            *yaml_settings.notes,
+            *passed_over,
+            *_notes_on_missing_files(values.get("extra_files")),
+        ),
     )
 
 
 @dataclass(frozen=True)
-class _Configured:
+class _YamlSettings:
     """What the YAML gives, where there is one."""
 
     lookups: tuple[FileLookup, ...]
     file: Path | None = None
-    values: Values = field(default_factory=dict)
+    values: SettingValues = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
-def _read_config(lookups: tuple[FileLookup, ...], block: str | None) -> _Configured:
+def _read_first_yaml(lookups: tuple[FileLookup, ...], block: str | None) -> _YamlSettings:
     """The first that is for us. Another tool's config.yaml, found only by its name, is passed over
     where it can't be read: it must not keep the app from being started."""
-    looked_at: list[FileLookup] = []
+    lookups_before: list[FileLookup] = []
     for index, lookup in enumerate(lookups):
         if not lookup.found:
-            looked_at.append(lookup)
+            lookups_before.append(lookup)
             continue
         # Here, because importing PyYAML is a tenth of a launch that has no YAML.
         from flask_debuglaunch.configuration.yaml_file import is_meant_for_us, read_yaml
 
         try:
-            content = read_yaml(lookup.path, block)
+            yaml_content = read_yaml(lookup.path, block)
         except LaunchError as error:
             if not lookup.may_be_others or is_meant_for_us(lookup.path, block):
                 raise
-            looked_at.append(replace(lookup, passed_over=_why_passed_over(error)))
+            lookups_before.append(replace(lookup, passed_over=_why_passed_over(error)))
             continue
-        seen = (*looked_at, *lookups[index:])
-        return _Configured(seen, lookup.path, content.values, content.notes)
-    return _Configured(tuple(looked_at))
+        all_lookups = (*lookups_before, *lookups[index:])
+        return _YamlSettings(all_lookups, lookup.path, yaml_content.values, yaml_content.notes)
+    return _YamlSettings(tuple(lookups_before))
 
 
 def _why_passed_over(error: LaunchError) -> str:
@@ -113,21 +125,24 @@ def _why_passed_over(error: LaunchError) -> str:
     )
 
 
-def _missing_files(extra_files: Value[tuple[str, ...]] | None) -> Iterator[str]:
+def _notes_on_missing_files(extra_files: Value[tuple[str, ...]] | None) -> Iterator[str]:
     if extra_files is None:
         return
-    for one in extra_files.value:
-        if not os.path.exists(one):
-            yield f"{extra_files.origin}: EXTRA_FILES {one}: there is no such file or folder yet"
+    for extra_file in extra_files.value:
+        if not os.path.exists(extra_file):
+            yield (
+                f"{extra_files.origin}: EXTRA_FILES {extra_file}: there is no such file or"
+                " folder yet"
+            )
 
 
-def _config_lookups(
+def _yaml_lookups(
     config: Path | None, environ: Mapping[str, str], folder: Path
 ) -> tuple[FileLookup, ...]:
-    named = str(config or environ.get(CONFIG_ENV) or "")
-    if named:
+    named_yaml = str(config or environ.get(CONFIG_ENV) or "")
+    if named_yaml:
         # Taken for found: reading it says in what way it is not.
-        return (FileLookup(folder / os.path.expanduser(named), True),)
+        return (FileLookup(folder / os.path.expanduser(named_yaml), True),)
     candidates = (folder / name for name in CONFIG_NAMES)
     return tuple(
         FileLookup(path, os.path.lexists(path), may_be_others=path.name != CONFIG_NAMES[0])
@@ -135,36 +150,38 @@ def _config_lookups(
     )
 
 
-def _env_lookups(
+def _env_file_lookups(
     values: Mapping[str, Value[Any]], environ: Mapping[str, str], folder: Path
 ) -> tuple[FileLookup, ...]:
-    named = values.get("env_file")
-    if named is not None and not os.path.exists(named.value):
-        raise LaunchError(f"{named.origin}: no such env file: {named.value}")
-    skips_defaults = _skips_dotenv(environ.get("FLASK_SKIP_DOTENV"))
+    named_env_file = values.get("env_file")
+    if named_env_file is not None and not os.path.exists(named_env_file.value):
+        raise LaunchError(f"{named_env_file.origin}: no such env file: {named_env_file.value}")
+    skips_default_files = _skips_default_env_files(environ.get("FLASK_SKIP_DOTENV"))
     return env_file_lookups(
-        named.value if named else None, folder, look_for_defaults=not skips_defaults
+        named_env_file.value if named_env_file else None,
+        folder,
+        look_for_defaults=not skips_default_files,
     )
 
 
-def _skips_dotenv(text: str | None) -> bool:
+def _skips_default_env_files(text: str | None) -> bool:
     """Flask's own switch against .env and .flaskenv, see flask.helpers.get_load_dotenv."""
     return bool(text) and str(text).lower() not in ("0", "false", "no")
 
 
-def _load_env_files(
-    files: tuple[Path, ...], environ: Mapping[str, str]
+def _variables_by_env_file(
+    env_files: tuple[Path, ...], environ: Mapping[str, str]
 ) -> dict[Path, dict[str, str]]:
-    if not files:
+    if not env_files:
         return {}  # so that most launches need not look for Flask's version
-    return load_env_files(files, environ, combine=flask_combines_env_files())
+    return load_env_files(env_files, environ, combine=flask_combines_env_files())
 
 
-def _from_env_files(by_file: Mapping[Path, Mapping[str, str]]) -> Values:
+def _settings_from_env_files(variables_by_file: Mapping[Path, Mapping[str, str]]) -> SettingValues:
     """The strongest is the first."""
-    values: Values = {}
-    for file, variables in by_file.items():
-        values = {**read_environment(variables, file.parent, file), **values}
+    values: SettingValues = {}
+    for env_file, variables in variables_by_file.items():
+        values = {**read_environment(variables, env_file.parent, env_file), **values}
     return values
 
 
@@ -184,8 +201,8 @@ def _value_of_argument(name: str, raw: Any, base: Path) -> Value[Any]:
     origin = Origin.call(name)
     if declaration is None:
         raise LaunchError(f"{origin}: no such setting{did_you_mean(name, DECLARATIONS)}")
-    plain = list(raw) if isinstance(raw, tuple) else str(raw) if isinstance(raw, Path) else raw
+    yaml_like = list(raw) if isinstance(raw, tuple) else str(raw) if isinstance(raw, Path) else raw
     try:
-        return Value(declaration.type.from_yaml(plain, base), origin)
+        return Value(declaration.type.from_yaml(yaml_like, base), origin)
     except ValueError:
         raise LaunchError(f"{origin}: {not_fitting(declaration.type, raw)}") from None
