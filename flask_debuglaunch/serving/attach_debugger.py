@@ -31,10 +31,10 @@ IsOver = Callable[[], bool]
 
 def debugger_of(plan: Plan) -> Debugger:
     """The planned one, or the external one that the app has started where none is planned."""
-    return started_by_app(plan) or DEBUGGERS[plan.debugger.value]
+    return debugger_started_by_app(plan) or DEBUGGERS[plan.debugger.value]
 
 
-def started_by_app(plan: Plan) -> Debugger | None:
+def debugger_started_by_app(plan: Plan) -> Debugger | None:
     """The external debugger that the app has started by itself, if it has."""
     found = None if plan.is_external else present_debugger()
     return found.debugger if found else None
@@ -106,7 +106,7 @@ def _join_or_dial(plan: Plan, session: Session | None) -> None:
         say(f"{error}. Until the next reload the app is served without the debugger")
 
 
-def meet_late(plan: Plan, error: BaseException) -> str | None:
+def meet_ide_late(plan: Plan, error: BaseException) -> str | None:
     """In the process that serves the app, long after its start: see to it that an IDE is met which
     takes the error. Returns what the person is to do, None if it does. Raises DebuggerUnavailable.
     """

@@ -18,7 +18,7 @@ from flask_debuglaunch.serving.app.compatibility_warnings import (
     is_patched_for_greenlets,
     warn_of_conflicts,
 )
-from flask_debuglaunch.serving.app.middleware import around
+from flask_debuglaunch.serving.app.middleware import with_middleware
 from flask_debuglaunch.serving.attach_debugger import attach_single, debugger_of
 from flask_debuglaunch.serving.server.http_server import make_server
 from flask_debuglaunch.serving.server.listening_socket import bind, say_address
@@ -68,7 +68,7 @@ def _serve(plan: Plan, app: WSGIApplication | None) -> int:
         warn_of_conflicts(app, plan)
         tls = ssl_context_of(plan, certificate)
         threads = plan.settings.with_threads.value
-        server = make_server(listener, around(app, plan), tls, threads=threads)
+        server = make_server(listener, with_middleware(app, plan), tls, threads=threads)
         with closing(server):
             limit.stop = server.stop
             if is_patched_for_greenlets():

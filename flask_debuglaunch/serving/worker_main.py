@@ -30,7 +30,7 @@ from flask_debuglaunch.serving.app.compatibility_warnings import (
     is_patched_for_greenlets,
     warn_of_conflicts,
 )
-from flask_debuglaunch.serving.app.middleware import around
+from flask_debuglaunch.serving.app.middleware import with_middleware
 from flask_debuglaunch.serving.attach_debugger import (
     asks_ide,
     attach_worker,
@@ -265,7 +265,7 @@ def _both(recorder: ImportRecorder, modules: ModuleRecorder | None) -> Iterator[
 def _server(task: Task, inherited: Inheritance, app: WSGIApplication) -> AppServer:
     tls = ssl_context_of(task.plan, task.certificate)
     threads = task.plan.settings.with_threads.value
-    return make_server(inherited.listener, around(app, task.plan), tls, threads=threads)
+    return make_server(inherited.listener, with_middleware(app, task.plan), tls, threads=threads)
 
 
 def _reports(

@@ -67,8 +67,10 @@ def target() -> Iterator[Target]:
         return [b"the app's"]
 
     kept.keep(ValueError("view"), "GET /view")
-    stopping = kept_errors.Stopping(lambda error: None, stops.append)
-    target = Target(Client(kept_errors.with_kept_errors(app, kept, stopping, local)), kept, stops)
+    debugger_stop = kept_errors.DebuggerStop(lambda error: None, stops.append)
+    target = Target(
+        Client(kept_errors.with_kept_errors(app, kept, debugger_stop, local)), kept, stops
+    )
     yield target
     target.expect_one_stop()
 

@@ -17,7 +17,7 @@ from werkzeug.test import Client
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
 from flask_debuglaunch.serving.app.kept_errors import MOST_ERRORS, KeptErrors
 from flask_debuglaunch.serving.app.retained_size import MOST_OBJECTS, bytes_held_by
-from flask_debuglaunch.serving.app.unhandled_errors import relay_errors
+from flask_debuglaunch.serving.app.stop_on_unhandled_errors import relay_errors
 
 from ..support.debug_session import READY, python_m
 from ..support.processes import Program, http_get, wait_until

@@ -23,7 +23,7 @@ from flask_debuglaunch.serving.app.app_finder import (
 from flask_debuglaunch.serving.app.environ_for_app import set_for_app
 from flask_debuglaunch.serving.app.module_origins import IMPORTLIB, OUR_FOLDER
 from flask_debuglaunch.serving.app.server_calls_in_app import app_run_ignored, let_run_simple_serve
-from flask_debuglaunch.serving.app.unhandled_errors import relay_import_error
+from flask_debuglaunch.serving.app.stop_on_unhandled_errors import relay_import_error
 from flask_debuglaunch.serving.attach_debugger import debugger_of
 from flask_debuglaunch.terminal_messages import say, shown_path
 

@@ -54,13 +54,13 @@ class KeptError:
 
 
 class KeptErrors:
-    """start_hidden_thread: starts a thread that neither the debugger nor the app sees. tell: is
-    told in it what is let go for its memory."""
+    """start_hidden_thread: starts a thread that neither the debugger nor the app sees. say: is
+    called in it with what is let go for its memory."""
 
     def __init__(
         self,
         start_hidden_thread: Callable[[Callable[[], None]], None],
-        tell: Callable[[str], None],
+        say: Callable[[str], None],
         *,
         seconds: float = SECONDS,
         most_bytes: int = MOST_BYTES,
@@ -68,30 +68,31 @@ class KeptErrors:
         self.token = secrets.token_urlsafe(16)
         """Whoever has it may have the IDE stop: of this process, so not good after a reload."""
         self._start_hidden_thread = start_hidden_thread
-        self._tell = tell
+        self._say = say
         self._seconds = seconds
         self._most_bytes = most_bytes
-        self._kept: tuple[KeptError, ...] = ()
+        self._kept_errors: tuple[KeptError, ...] = ()
         self._lock = threading.Lock()
         self._is_bounded = False
         self._is_weighed = False
 
     def keep(self, error: BaseException, request: str) -> KeptError:
-        kept = KeptError(error, request, contextvars.copy_context())
+        kept_error = KeptError(error, request, contextvars.copy_context())
         with self._lock:
-            before = self._kept  # ends after the lock is left: their objects may have a __del__
-            self._kept = (*before, kept)[-MOST_ERRORS:]
-            begins, self._is_bounded, self._is_weighed = not self._is_bounded, True, False
-        if begins:
+            # Ends after the lock is left: their objects may have a __del__.
+            earlier_errors = self._kept_errors
+            self._kept_errors = (*earlier_errors, kept_error)[-MOST_ERRORS:]
+            was_bounded, self._is_bounded, self._is_weighed = self._is_bounded, True, False
+        if not was_bounded:
             self._start_hidden_thread(self._keep_bounded)
-        return kept
+        return kept_error
 
     def all(self) -> tuple[KeptError, ...]:
         """The newest first."""
-        return self._kept[::-1]
+        return self._kept_errors[::-1]
 
     def find(self, *, key: str = "", error: BaseException | None = None) -> KeptError | None:
-        return next((one for one in self.all() if one.key == key or one.error is error), None)
+        return next((kept for kept in self.all() if kept.key == key or kept.error is error), None)
 
     def _keep_bounded(self) -> None:
         """Let go of each when its time has come, or at once where they hold too much; ends with
@@ -99,8 +100,9 @@ class KeptErrors:
         while self._is_bounded:
             # As gevent may have patched it: unless pydevd knows, our thread is a greenlet then.
             time.sleep(STEP_SECONDS)
-            oldest = time.monotonic() - self._seconds
-            has_let_go = self._let_go([one for one in self._kept if one.since < oldest])
+            kept_until = time.monotonic() - self._seconds
+            expired = [kept for kept in self._kept_errors if kept.since < kept_until]
+            has_let_go = self._let_go(expired)
             if not self._is_weighed:
                 self._is_weighed = True
                 has_let_go |= self._let_go_of_heavy()
@@ -108,29 +110,30 @@ class KeptErrors:
                 # Flask's frames hold the error that holds them: an idle app would keep both.
                 gc.collect()
             with self._lock:
-                self._is_bounded = bool(self._kept)
+                self._is_bounded = bool(self._kept_errors)
 
     def _let_go_of_heavy(self) -> bool:
         """Here, a moment later: while its request ran, an error alone held nothing."""
         has_let_go = False
-        while (held := bytes_held_by(*self._kept)) > self._most_bytes:
-            heaviest = max(self._kept, key=bytes_held_by)
+        while (bytes_held := bytes_held_by(*self._kept_errors)) > self._most_bytes:
+            heaviest = max(self._kept_errors, key=bytes_held_by)
             has_let_go = self._let_go([heaviest])
-            self._tell(
+            self._say(
                 f"{heaviest} can't be stopped at any more: kept errors may hold"
-                f" {_megabytes(self._most_bytes)}, and with this one they held {_megabytes(held)}"
+                f" {_megabytes(self._most_bytes)}, and with this one they held"
+                f" {_megabytes(bytes_held)}"
             )
         return has_let_go
 
-    def _let_go(self, those: list[KeptError]) -> bool:
+    def _let_go(self, dropped: list[KeptError]) -> bool:
         """Returns whether there are any."""
         with self._lock:  # it is the caller whose list keeps them until the lock is left
-            self._kept = tuple(one for one in self._kept if one not in those)
-        return bool(those)
+            self._kept_errors = tuple(kept for kept in self._kept_errors if kept not in dropped)
+        return bool(dropped)
 
 
-def _megabytes(number: int) -> str:
-    return f"{number / 1024**2:,.0f} MiB"
+def _megabytes(bytes_held: int) -> str:
+    return f"{bytes_held / 1024**2:,.0f} MiB"
 
 
 # The page
@@ -151,8 +154,8 @@ PAGE = Markup("""\
 <title>Kept errors</title>
 <style>body {{ font-family: sans-serif; margin: 2em }} form {{ display: inline }}</style>
 <h1>Kept errors</h1>
-<p>{said}</p>
-<ul>{items}</ul>
+<p>{message}</p>
+<ul>{error_items}</ul>
 </html>
 """)
 BUTTON = Markup("""\
@@ -161,78 +164,90 @@ BUTTON = Markup("""\
 
 
 @dataclass(frozen=True)
-class Stopping:
+class DebuggerStop:
     """How the debugger is had to stop at an error.
 
-    meet: sees to it that an IDE is met that takes the error; returns what to tell the person, None
-    if one is there. Raises DebuggerUnavailable. stop: stops in this thread, as soon as it is there.
+    meet_ide: sees to it that an IDE is met that takes the error; returns what to tell the person,
+    None if one is there. Raises DebuggerUnavailable. stop_late: stops in this thread, as soon as it
+    is there.
     """
 
-    meet: Callable[[BaseException], str | None]
-    stop: Callable[[BaseException], None]
+    meet_ide: Callable[[BaseException], str | None]
+    stop_late: Callable[[BaseException], None]
 
 
-def button(kept: KeptErrors, error: BaseException) -> Markup:
+def stop_button(kept_errors: KeptErrors, error: BaseException) -> Markup:
     """The button for an error; empty if it is not kept."""
-    found = kept.find(error=error)
-    return _button(kept, found) if found else Markup("")
+    kept_error = kept_errors.find(error=error)
+    return _button_html(kept_errors, kept_error) if kept_error else Markup("")
 
 
-def link(kept: KeptErrors, environ: WSGIEnvironment, published_port: int | None) -> str:
+def link_to_list(
+    kept_errors: KeptErrors, environ: WSGIEnvironment, published_port: int | None
+) -> str:
     """The list's address, for the terminal. Not by the Host that the client has named: whoever
     follows the link gives the token to that host. published_port: instead of the container's."""
-    host = str(environ["SERVER_NAME"])
-    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    shown = f"[{here}]" if ":" in here else here
+    server_name = str(environ["SERVER_NAME"])
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server_name, server_name)
+    url_host = f"[{host}]" if ":" in host else host
     port = published_port or environ["SERVER_PORT"]
-    address = f"{environ['wsgi.url_scheme']}://{shown}:{port}"
-    return f"{address}{PATH}?open={quote(kept.token)}"
+    server_url = f"{environ['wsgi.url_scheme']}://{url_host}:{port}"
+    return f"{server_url}{PATH}?open={quote(kept_errors.token)}"
 
 
 def with_kept_errors(
-    app: WSGIApplication, kept: KeptErrors, stopping: Stopping, clients: LocalClients
+    app: WSGIApplication,
+    kept_errors: KeptErrors,
+    debugger_stop: DebuggerStop,
+    local_clients: LocalClients,
 ) -> WSGIApplication:
     """The app, and beside it the list of its kept errors."""
 
-    def listed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def app_with_list(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if f"{path}/".startswith(f"{PATH}/") and clients.include(environ):
-            return _answer(Request(environ), kept, stopping)(environ, start_response)
+        if f"{path}/".startswith(f"{PATH}/") and local_clients.include(environ):
+            response = _list_response(Request(environ), kept_errors, debugger_stop)
+            return response(environ, start_response)
         return app(environ, start_response)
 
-    return listed
+    return app_with_list
 
 
-def _answer(request: Request, kept: KeptErrors, stopping: Stopping) -> Response:
+def _list_response(
+    request: Request, kept_errors: KeptErrors, debugger_stop: DebuggerStop
+) -> Response:
     if request.method not in ("GET", "HEAD", "POST"):
         return Response("This is to be read, or clicked", 405, {**HEADERS, "Allow": "GET, POST"})
-    if not _is_same(_given_token(request), kept.token):
+    if not _is_same_token(_token_in(request), kept_errors.token):
         return Response("Not this process's token: open the link that it printed", 403, HEADERS)
     if request.method != "POST":
-        return _page(kept, "")
+        return _list_page(kept_errors, "")
     if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         return Response("Not from another site's page", 403, HEADERS)
-    found = kept.find(key=request.path.rpartition("/")[2])
-    if found is None:
-        return _page(kept, "That error is not kept any more.")
+    kept_error = kept_errors.find(key=request.path.rpartition("/")[2])
+    if kept_error is None:
+        return _list_page(kept_errors, "That error is not kept any more.")
     try:
-        to_do = stopping.meet(found.error)
+        to_do = debugger_stop.meet_ide(kept_error.error)
     except DebuggerUnavailable as error:
-        return _page(kept, str(error))
-    response = _page(kept, to_do or f"The debugger stops at {found}: see the IDE.")
+        return _list_page(kept_errors, str(error))
+    message = to_do or f"The debugger stops at {kept_error}: see the IDE."
+    response = _list_page(kept_errors, message)
     # When it has been sent: a stop suspends this thread too.
-    response.call_on_close(lambda: _stop_thread(found, stopping.stop).start())
+    response.call_on_close(lambda: _stop_thread(kept_error, debugger_stop.stop_late).start())
     return response
 
 
-def _page(kept: KeptErrors, said: str) -> Response:
-    items = Markup("").join(
-        Markup("<li>{} {}").format(one, _button(kept, one)) for one in kept.all()
+def _list_page(kept_errors: KeptErrors, message: str) -> Response:
+    error_items = Markup("").join(
+        Markup("<li>{} {}").format(kept_error, _button_html(kept_errors, kept_error))
+        for kept_error in kept_errors.all()
     )
-    return Response(PAGE.format(said=said, items=items), 200, HEADERS, mimetype="text/html")
+    page = PAGE.format(message=message, error_items=error_items)
+    return Response(page, 200, HEADERS, mimetype="text/html")
 
 
-def _given_token(request: Request) -> str:
+def _token_in(request: Request) -> str:
     if request.method != "POST":
         # In the terminal it must be legible, so it is not called by the name redacted there.
         return request.args.get("open", "")
@@ -243,22 +258,27 @@ def _given_token(request: Request) -> str:
         return ""
 
 
-def _is_same(given: str, token: str) -> bool:
+def _is_same_token(token_of_request: str, token: str) -> bool:
     import hmac
 
-    return hmac.compare_digest(given.encode(), token.encode())
+    return hmac.compare_digest(token_of_request.encode(), token.encode())
 
 
-def _stop_thread(kept: KeptError, stop: Callable[[BaseException], None]) -> threading.Thread:
+def _stop_thread(
+    kept_error: KeptError, stop_late: Callable[[BaseException], None]
+) -> threading.Thread:
     """Stops at the error, named for it and its request, while the server serves.
 
     With the error as an argument, which a thread lets go of at its end: pydevd remembers threads.
     """
-    context = kept.context.copy()
+    request_context = kept_error.context.copy()
     return threading.Thread(
-        target=context.run, args=(stop, kept.error), name=str(kept), daemon=True
+        target=request_context.run,
+        args=(stop_late, kept_error.error),
+        name=str(kept_error),
+        daemon=True,
     )
 
 
-def _button(kept: KeptErrors, one: KeptError) -> Markup:
-    return BUTTON.format(path=PATH, key=one.key, token=escape(kept.token))
+def _button_html(kept_errors: KeptErrors, kept_error: KeptError) -> Markup:
+    return BUTTON.format(path=PATH, key=kept_error.key, token=escape(kept_errors.token))

@@ -22,7 +22,7 @@ from werkzeug.wrappers import Request, Response
 from flask_debuglaunch.editor_links import EditorLinks
 from flask_debuglaunch.serving.app.app_import import without_our_frames
 from flask_debuglaunch.serving.app.local_clients import LocalClients
-from flask_debuglaunch.serving.app.unhandled_errors import is_expected
+from flask_debuglaunch.serving.app.stop_on_unhandled_errors import is_for_the_server
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -33,12 +33,12 @@ PAGE = """\
 <title>{title}</title>
 <style>{style} h4 a {{ color: inherit }}</style>
 <div class=debugger>
-<h1>{kind}</h1>
+<h1>{error_class}</h1>
 <div class=detail><p class=errormsg>{title}</p></div>
-{button}
+{stop_button}
 <h2 class=traceback>Traceback <em>(most recent call last)</em></h2>
-{traceback}
-<div class=plain><p>To copy:</p><textarea readonly cols=50 rows=10>{text}</textarea></div>
+{traceback_html}
+<div class=plain><p>To copy:</p><textarea readonly cols=50 rows=10>{traceback_text}</textarea></div>
 </div>
 </html>
 """
@@ -58,7 +58,7 @@ MOST_FRAMES = 200
 """The innermost."""
 THIS_MACHINE = LocalClients()
 # As Werkzeug renders a frame's heading, and the source of a frame of the app's own.
-FRAME = re.compile(
+FRAME_HEADING = re.compile(
     r'File <cite class="filename">"(?P<file>[^"]*)"</cite>,'
     r'\s*line <em class="line">(?P<line>\d+)</em>'
 )
@@ -67,27 +67,29 @@ OWN_SOURCE = '<div class="source ">'
 
 def with_error_page(
     app: WSGIApplication,
-    links: EditorLinks,
-    clients: LocalClients = THIS_MACHINE,
-    button: Callable[[BaseException], str] = lambda error: "",
+    editor_links: EditorLinks,
+    local_clients: LocalClients = THIS_MACHINE,
+    stop_button: Callable[[BaseException], str] = lambda error: "",
 ) -> WSGIApplication:
     """The app, whose unhandled errors are shown to a client on this machine.
 
-    button: what to offer for an error, as HTML.
+    stop_button: what to offer for an error, as HTML.
     """
 
-    def shown(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if not clients.include(environ):
+    def app_with_error_page(
+        environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        if not local_clients.include(environ):
             return app(environ, start_response)
-        return _show(app, links, button, environ, start_response)
+        return _app_or_error_page(app, editor_links, stop_button, environ, start_response)
 
-    return shown
+    return app_with_error_page
 
 
-def _show(
+def _app_or_error_page(
     app: WSGIApplication,
-    links: EditorLinks,
-    button: Callable[[BaseException], str],
+    editor_links: EditorLinks,
+    stop_button: Callable[[BaseException], str],
     environ: WSGIEnvironment,
     start_response: StartResponse,
 ) -> Iterator[bytes]:
@@ -98,12 +100,12 @@ def _show(
         finally:
             getattr(response, "close", lambda: None)()
     except Exception as error:
-        if is_expected(error):  # the server knows what to do
+        if is_for_the_server(error):  # the server knows what to do
             raise
-        page = _response(error, links, button(error), environ)
-        shown = page(environ, _replacing(start_response))
+        error_response = _error_response(error, editor_links, stop_button(error), environ)
+        response_body = error_response(environ, _replacing(start_response))
         environ["wsgi.errors"].write(_traceback_of(error).render_traceback_text())
-        yield from shown
+        yield from response_body
 
 
 def _replacing(start_response: StartResponse) -> Any:
@@ -112,87 +114,98 @@ def _replacing(start_response: StartResponse) -> Any:
     WSGI's rule: given the error, start_response raises it again if the headers are out already.
     Then the server ends the response as it is, and logs the error.
     """
-    failure = sys.exc_info()
+    exc_info = sys.exc_info()
 
-    def start(status: str, headers: list[tuple[str, str]]) -> Any:
-        return start_response(status, headers, failure)
+    def start_error_response(status: str, headers: list[tuple[str, str]]) -> Any:
+        return start_response(status, headers, exc_info)
 
-    return start
+    return start_error_response
 
 
-def _response(
-    error: Exception, links: EditorLinks, button: str, environ: WSGIEnvironment
+def _error_response(
+    error: Exception, editor_links: EditorLinks, stop_button: str, environ: WSGIEnvironment
 ) -> Response:
     accepted = Request(environ).accept_mimetypes
     if accepted.best_match(["text/html", "application/json"]) == "application/json":
         import json
 
-        told = {"error": "Internal Server Error", "exception": _summary(error)}
-        return Response(json.dumps(told), 500, HEADERS, mimetype="application/json")
-    return Response(render_page(error, links, button), 500, HEADERS, mimetype="text/html")
+        error_json = {"error": "Internal Server Error", "exception": _error_message(error)}
+        return Response(json.dumps(error_json), 500, HEADERS, mimetype="application/json")
+    page = render_page(error, editor_links, stop_button)
+    return Response(page, 500, HEADERS, mimetype="text/html")
 
 
-def render_page(error: BaseException, links: EditorLinks, button: str = "") -> str:
+def render_page(error: BaseException, editor_links: EditorLinks, stop_button: str = "") -> str:
     """The page of an error, complete in itself."""
     trace = _traceback_of(error)
     style = pkgutil.get_data("werkzeug.debug", "shared/style.css") or b""
     return PAGE.format(
-        title=escape(_summary(error)),
-        kind=escape(type(error).__name__),
-        button=button,
+        title=escape(_error_message(error)),
+        error_class=escape(type(error).__name__),
+        stop_button=stop_button,
         style=style.decode(),
-        traceback=_linked(trace.render_traceback_html(include_title=False), links),
-        text=escape(trace.render_traceback_text()),
+        traceback_html=_with_editor_links(
+            trace.render_traceback_html(include_title=False), editor_links
+        ),
+        traceback_text=escape(trace.render_traceback_text()),
     )
 
 
 def _traceback_of(error: BaseException) -> DebugTraceback:
     trace = without_our_frames(error.__traceback__)
-    told = traceback.TracebackException(
+    trace_exception = traceback.TracebackException(
         type(error), error.with_traceback(trace), trace, lookup_lines=False
     )
-    for one in _all_of(told):
-        _shorten(one)
+    for chained_exception in _chained_exceptions(trace_exception):
+        _shorten_message(chained_exception)
     depth = sum(1 for _ in traceback.walk_tb(trace))
-    return DebugTraceback(error, te=told, skip=max(0, depth - MOST_FRAMES))
+    return DebugTraceback(error, te=trace_exception, skip=max(0, depth - MOST_FRAMES))
 
 
-def _all_of(error: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
+def _chained_exceptions(
+    error: traceback.TracebackException,
+) -> Iterator[traceback.TracebackException]:
     """It, the errors that it was raised from, and those of groups."""
-    found: list[traceback.TracebackException | None] = [error]
-    while found:
-        one = found.pop()
-        if one is not None:
-            yield one
-            group: list[traceback.TracebackException] = getattr(one, "exceptions", None) or []
-            found += [one.__cause__, one.__context__, *group]
+    chain: list[traceback.TracebackException | None] = [error]
+    while chain:
+        chained = chain.pop()
+        if chained is not None:
+            yield chained
+            group: list[traceback.TracebackException] = getattr(chained, "exceptions", None) or []
+            chain += [chained.__cause__, chained.__context__, *group]
 
 
-def _shorten(error: traceback.TracebackException) -> None:
+def _shorten_message(error: traceback.TracebackException) -> None:
     """Bound what the error says; Python has no public way to do so."""
-    texts: Any = error
-    if isinstance(getattr(texts, "_str", None), str):
-        texts._str = _cut(texts._str)
-    notes = getattr(texts, "__notes__", None)
+    shortened: Any = error
+    if isinstance(getattr(error, "_str", None), str):
+        shortened._str = _cut(shortened._str)
+    notes = getattr(error, "__notes__", None)
     if isinstance(notes, (list, tuple)):
-        texts.__notes__ = [_cut(one) if isinstance(one, str) else one for one in notes[:MOST_NOTES]]
+        shortened.__notes__ = [
+            _cut(note) if isinstance(note, str) else note for note in notes[:MOST_NOTES]
+        ]
 
 
-def _cut(text: str) -> str:
-    rest = len(text) - MOST_CHARACTERS
-    return text if rest <= 0 else f"{text[:MOST_CHARACTERS]} ... ({rest:,} more characters)"
+def _cut(message: str) -> str:
+    excess = len(message) - MOST_CHARACTERS
+    if excess <= 0:
+        return message
+    return f"{message[:MOST_CHARACTERS]} ... ({excess:,} more characters)"
 
 
-def _summary(error: BaseException) -> str:
+def _error_message(error: BaseException) -> str:
     # Not str(error): that may fail itself.
     return _cut("".join(traceback.format_exception_only(error)).strip())
 
 
-def _linked(rendered: str, links: EditorLinks) -> str:
+def _with_editor_links(traceback_html: str, editor_links: EditorLinks) -> str:
     """Werkzeug's traceback, with its headings as links and the app's own source unfolded."""
 
-    def link(found: re.Match[str]) -> str:
-        target = links.to(html.unescape(found["file"]), int(found["line"]))
-        return f'<a href="{escape(target)}">{found[0]}</a>' if target else found[0]
+    def heading_with_link(heading: re.Match[str]) -> str:
+        link = editor_links.to(html.unescape(heading["file"]), int(heading["line"]))
+        return f'<a href="{escape(link)}">{heading[0]}</a>' if link else heading[0]
 
-    return FRAME.sub(link, rendered).replace(OWN_SOURCE, '<div class="source expanded">')
+    return FRAME_HEADING.sub(heading_with_link, traceback_html).replace(
+        OWN_SOURCE, '<div class="source expanded">'
+    )

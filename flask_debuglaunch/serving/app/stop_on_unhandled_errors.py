@@ -47,7 +47,9 @@ from flask_debuglaunch.serving.app.module_origins import is_installed
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_shown_on_import: list[BaseException] = []
+    NotTakenByIde = Callable[[BaseException, WSGIEnvironment], None]
+
+_errors_shown_on_import: list[BaseException] = []
 
 
 @dataclass
@@ -55,39 +57,39 @@ class RequestErrors:
     """The errors of one request. An error passes several of the places; it is not marked on the
     error itself, for a program may raise one and the same object again and again."""
 
-    shown: list[BaseException] = field(default_factory=list)
-    doubtful: list[BaseException] = field(default_factory=list)
+    shown_errors: list[BaseException] = field(default_factory=list)
+    doubtful_errors: list[BaseException] = field(default_factory=list)
     environ: WSGIEnvironment = field(default_factory=dict)
 
 
-_of_request: ContextVar[RequestErrors] = ContextVar("errors_of_request")
+_errors_of_request: ContextVar[RequestErrors] = ContextVar("errors_of_request")
 
 
 def relay_errors(
     app: WSGIApplication,
     debugger: Debugger,
-    mode: str,
-    not_taken: Callable[[BaseException, WSGIEnvironment], None] = lambda error, environ: None,
+    stop_on_errors: str,
+    not_taken_by_ide: NotTakenByIde = lambda error, environ: None,
 ) -> WSGIApplication:
     """The app, with its errors relayed to the debugger's IDE.
 
-    mode: as STOP_ON_ERRORS. not_taken: called for each error that no IDE takes. To be called
-    once for a process, with the app as it will be served.
+    stop_on_errors: as STOP_ON_ERRORS. not_taken_by_ide: called for each error that no IDE takes. To
+    be called once for a process, with the app as it will be served.
     """
-    if mode == "off":
+    if stop_on_errors == "off":
         return app
-    relay = _Relay(debugger, mode, not_taken)
+    relay = _ErrorRelay(debugger, stop_on_errors, not_taken_by_ide)
     got_request_exception.connect(relay.on_signal, weak=False)
     # Not the app at hand: it may be wrapped, or be several.
     request_started.connect(relay.on_request, weak=False)
-    return relay.around(app)
+    return relay.wrap(app)
 
 
-def relay_import_error(error: Exception, debugger: Debugger, mode: str) -> None:
+def relay_import_error(error: Exception, debugger: Debugger, stop_on_errors: str) -> None:
     """Stop the IDE for an error of the app's import."""
-    if mode != "off":
+    if stop_on_errors != "off":
         for raised in raised_errors(error):
-            _shown_on_import.append(raised)
+            _errors_shown_on_import.append(raised)
             debugger.stop_on_error(raised)
 
 
@@ -96,132 +98,134 @@ def raised_errors(error: BaseException) -> list[BaseException]:
 
     A group of errors that nobody has raised is an error like any other.
     """
-    if not _is_group(error):
+    if not _is_exception_group(error):
         return [error]
     members: tuple[BaseException, ...] = getattr(error, "exceptions", ())
-    raised = [one for member in members for one in raised_errors(member)]
-    return [one for one in raised if one.__traceback__ is not None] or [error]
+    leaf_errors = [leaf for member in members for leaf in raised_errors(member)]
+    return [leaf for leaf in leaf_errors if leaf.__traceback__ is not None] or [error]
 
 
-def _is_group(error: BaseException) -> bool:
+def _is_exception_group(error: BaseException) -> bool:
     # By name: on Python 3.10 it is a class of the package exceptiongroup.
-    return any(one.__name__ == "BaseExceptionGroup" for one in type(error).__mro__)
+    return any(base.__name__ == "BaseExceptionGroup" for base in type(error).__mro__)
 
 
-class _Relay:
+class _ErrorRelay:
     def __init__(
         self,
         debugger: Debugger,
-        mode: str,
-        not_taken: Callable[[BaseException, WSGIEnvironment], None],
+        stop_on_errors: str,
+        not_taken_by_ide: NotTakenByIde,
     ) -> None:
         self._debugger = debugger
-        self._mode = mode
-        self._not_taken = not_taken
-        self._watched: WeakSet[Flask] = WeakSet()
+        self._stop_on_errors = stop_on_errors
+        self._not_taken_by_ide = not_taken_by_ide
+        self._watched_apps: WeakSet[Flask] = WeakSet()
 
-    def show(self, error: BaseException) -> None:
+    def show_in_ide(self, error: BaseException) -> None:
         """Stop the IDE for the error, unless it has been stopped for it before."""
-        shown = _errors().shown
+        shown_errors = _request_errors().shown_errors
         for raised in raised_errors(error):
-            if not any(one is raised for one in (*_shown_on_import, *shown)):
-                shown.append(raised)
+            if not any(shown is raised for shown in (*_errors_shown_on_import, *shown_errors)):
+                shown_errors.append(raised)
                 if not self._debugger.stop_on_error(raised):
-                    self._not_taken(raised, _errors().environ)
+                    self._not_taken_by_ide(raised, _request_errors().environ)
 
     def forget_shown(self) -> None:
         """The request is over: let go of its errors, whose frames they keep alive."""
-        for error in _errors().shown:
+        for error in _request_errors().shown_errors:
             self._debugger.forget_error(error)
-        _of_request.set(RequestErrors())
+        _errors_of_request.set(RequestErrors())
 
     def on_signal(self, sender: Flask, *, exception: BaseException, **_: object) -> None:
         if isinstance(exception, HTTPException) and not sender.trap_http_exception(exception):
-            _errors().doubtful.append(exception)
+            _request_errors().doubtful_errors.append(exception)
         else:
-            self.show(exception)
+            self.show_in_ide(exception)
 
-    def on_escape(self, error: Exception) -> None:
+    def on_escaped_error(self, error: Exception) -> None:
         """An error has left the app."""
-        if not is_expected(error):
-            self.show(error)
+        if not is_for_the_server(error):
+            self.show_in_ide(error)
 
     def on_status(self, status: str) -> None:
         """The response begins: it tells what became of the doubtful errors."""
-        code, errors = int(status.split()[0]), _errors()
-        for error in errors.doubtful:
-            if code >= 500 and code != getattr(error, "code", None):
-                self.show(error)
-        errors.doubtful.clear()
+        status_code, request_errors = int(status.split()[0]), _request_errors()
+        for error in request_errors.doubtful_errors:
+            if status_code >= 500 and status_code != getattr(error, "code", None):
+                self.show_in_ide(error)
+        request_errors.doubtful_errors.clear()
 
     def on_request(self, sender: Flask, **_: object) -> None:
         """The first time that an app gets a request: look on, from now on, at its handlers."""
-        if sender in self._watched:
+        if sender in self._watched_apps:
             return
-        self._watched.add(sender)
-        if self._mode == "all":
+        self._watched_apps.add(sender)
+        if self._stop_on_errors == "all":
             self._watch_all_handlers(sender)
         else:
             self._watch_last_resorts(sender)
 
     def _watch_all_handlers(self, app: Flask) -> None:
         """Show what Flask, or an extension in its place, is about to find a handler for."""
-        handle = app.handle_user_exception
+        flasks_handle_user_exception = app.handle_user_exception
 
         # The error is the last argument; Flask 3.2 puts its context in front of it.
         def handle_user_exception(*args: Any) -> Any:
             __traceback_hide__ = True
             if not isinstance(args[-1], HTTPException):
-                self.show(args[-1])
-            return handle(*args)
+                self.show_in_ide(args[-1])
+            return flasks_handle_user_exception(*args)
 
         app.handle_user_exception = handle_user_exception  # type: ignore
 
     def _watch_last_resorts(self, app: Flask) -> None:
         """Doubt what a handler of Exception takes. Not by way of handle_user_exception: our frame
         would be in the traceback of every error that nobody handles."""
-        for by_code in app.error_handler_spec.values():
-            handlers: dict[Any, Callable[[Any], Any]] = by_code.get(None, {})
+        for handlers_by_code in app.error_handler_spec.values():
+            handlers: dict[Any, Callable[[Any], Any]] = handlers_by_code.get(None, {})
             if Exception in handlers:
                 handlers[Exception] = self._doubting(app.ensure_sync(handlers[Exception]))
 
     def _doubting(self, handler: Callable[[Any], Any]) -> Callable[[Any], Any]:
         @wraps(handler)
-        def doubting(error: Exception) -> Any:
+        def doubting_handler(error: Exception) -> Any:
             if not isinstance(error, HTTPException):
-                _errors().doubtful.append(error)
+                _request_errors().doubtful_errors.append(error)
             return handler(error)
 
-        return doubting
+        return doubting_handler
 
-    def around(self, app: WSGIApplication) -> WSGIApplication:
-        def relayed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            _of_request.set(RequestErrors(environ=environ))
+    def wrap(self, app: WSGIApplication) -> WSGIApplication:
+        def app_with_errors_relayed(
+            environ: WSGIEnvironment, start_response: StartResponse
+        ) -> Iterable[bytes]:
+            _errors_of_request.set(RequestErrors(environ=environ))
             try:
-                return _Response(app(environ, self._telling(start_response)), self)
+                return _RelayedResponse(app(environ, self._with_status_seen(start_response)), self)
             except Exception as error:
-                self.on_escape(error)
+                self.on_escaped_error(error)
                 self.forget_shown()
                 raise
 
-        return relayed
+        return app_with_errors_relayed
 
-    def _telling(self, start_response: StartResponse) -> StartResponse:
-        def start(status: str, *more: Any) -> Callable[[bytes], object]:
+    def _with_status_seen(self, start_response: StartResponse) -> StartResponse:
+        def start_seen_response(status: str, *arguments: Any) -> Callable[[bytes], object]:
             self.on_status(status)
-            return start_response(status, *more)
+            return start_response(status, *arguments)
 
-        return start
-
-
-def _errors() -> RequestErrors:
-    return _of_request.get(RequestErrors())
+        return start_seen_response
 
 
-class _Response:
+def _request_errors() -> RequestErrors:
+    return _errors_of_request.get(RequestErrors())
+
+
+class _RelayedResponse:
     """The iterable of a response, which may fail half way or when it is closed."""
 
-    def __init__(self, response: Iterable[bytes], relay: _Relay) -> None:
+    def __init__(self, response: Iterable[bytes], relay: _ErrorRelay) -> None:
         self._response = response
         self._relay = relay
 
@@ -229,14 +233,14 @@ class _Response:
         try:
             yield from self._response
         except Exception as error:
-            self._relay.on_escape(error)
+            self._relay.on_escaped_error(error)
             raise
 
     def close(self) -> None:
         try:
             getattr(self._response, "close", lambda: None)()
         except Exception as error:
-            self._relay.on_escape(error)
+            self._relay.on_escaped_error(error)
             raise
         finally:
             self._relay.forget_shown()
@@ -247,23 +251,23 @@ class _Response:
 ENDS_OF_A_CONNECTION = (ConnectionError, TimeoutError, StopIteration)
 
 
-def is_expected(error: BaseException) -> bool:
+def is_for_the_server(error: BaseException) -> bool:
     """Has it left the app only to tell the server that this connection is over?
 
     Not so where the app's own code raised it, or called what did: its database is not there.
     """
     if isinstance(error, ClientDisconnected):
         return True
-    return isinstance(error, ENDS_OF_A_CONNECTION) and not any(_of_the_apps_own(error))
+    return isinstance(error, ENDS_OF_A_CONNECTION) and not any(_frames_of_the_apps_code(error))
 
 
-def _of_the_apps_own(error: BaseException) -> Iterator[FrameType]:
+def _frames_of_the_apps_code(error: BaseException) -> Iterator[FrameType]:
     trace = error.__traceback__
     while trace is not None:
         frame, trace = trace.tb_frame, trace.tb_next
         # A middleware of the app's only hands on what comes from inside.
-        hands_on = _is_wsgi_call(frame) and trace is not None
-        if not hands_on and not _is_installed(frame):
+        is_middleware = _is_wsgi_call(frame) and trace is not None
+        if not is_middleware and not _is_of_installed_code(frame):
             yield frame
 
 
@@ -272,6 +276,6 @@ def _is_wsgi_call(frame: FrameType) -> bool:
     return "start_response" in code.co_varnames[: code.co_argcount]
 
 
-def _is_installed(frame: FrameType) -> bool:
+def _is_of_installed_code(frame: FrameType) -> bool:
     file = frame.f_code.co_filename
     return file.startswith("<frozen ") or is_installed(file)
