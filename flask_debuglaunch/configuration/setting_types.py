@@ -19,7 +19,7 @@ from flask_debuglaunch.errors import did_you_mean
 from flask_debuglaunch.redaction import redacted_repr
 
 T = TypeVar("T")
-Schema = dict[str, object]
+JsonSchema = dict[str, object]
 
 TRUE_WORDS = ("1", "true", "yes", "on")
 FALSE_WORDS = ("0", "false", "no", "off")
@@ -32,38 +32,38 @@ class SettingType(Protocol[T]):
     def expected(self) -> str:
         """What fits, as in "PORT must be {expected}"."""
 
-    def from_yaml(self, raw: object, base: Path) -> T: ...
+    def from_yaml(self, yaml_value: object, base: Path) -> T: ...
 
     def from_text(self, text: str, base: Path) -> T: ...
 
     def to_text(self, value: T) -> str:
         """The text that ``from_text`` reads as this very value."""
 
-    def schema(self) -> Schema: ...
+    def schema(self) -> JsonSchema: ...
 
 
-def not_fitting(setting_type: SettingType[Any], raw: object) -> str:
+def not_fitting(setting_type: SettingType[Any], unfit_value: object) -> str:
     """The middle of a message: "must be a port, not 'http'", with the word that is nearly it."""
     hint = ""
-    if isinstance(setting_type, Choice) and isinstance(raw, str):
-        hint = did_you_mean(raw.strip().lower(), setting_type.words)
-    return f"must be {setting_type.expected}, not {redacted_repr(raw)}{hint}"
+    if isinstance(setting_type, Choice) and isinstance(unfit_value, str):
+        hint = did_you_mean(unfit_value.strip().lower(), setting_type.words)
+    return f"must be {setting_type.expected}, not {redacted_repr(unfit_value)}{hint}"
 
 
-def word_of_boolean(raw: object) -> object:
+def word_of_boolean(yaml_value: object) -> object:
     """YAML reads a bare ``off`` as false and ``on`` as true: give the word back."""
-    if raw is False:
+    if yaml_value is False:
         return "off"
-    return "on" if raw is True else raw
+    return "on" if yaml_value is True else yaml_value
 
 
 class Boolean:
     expected = "true or false"
 
-    def from_yaml(self, raw: object, base: Path) -> bool:
-        if not isinstance(raw, bool):
-            raise ValueError(raw)
-        return raw
+    def from_yaml(self, yaml_value: object, base: Path) -> bool:
+        if not isinstance(yaml_value, bool):
+            raise ValueError(yaml_value)
+        return yaml_value
 
     def from_text(self, text: str, base: Path) -> bool:
         word = text.strip().lower()
@@ -74,7 +74,7 @@ class Boolean:
     def to_text(self, value: bool) -> str:
         return "true" if value else "false"
 
-    def schema(self) -> Schema:
+    def schema(self) -> JsonSchema:
         return {"type": "boolean"}
 
 
@@ -83,8 +83,8 @@ class AutoBoolean:
 
     expected = "true, false or auto"
 
-    def from_yaml(self, raw: object, base: Path) -> bool | None:
-        return None if raw == "auto" else Boolean().from_yaml(raw, base)
+    def from_yaml(self, yaml_value: object, base: Path) -> bool | None:
+        return None if yaml_value == "auto" else Boolean().from_yaml(yaml_value, base)
 
     def from_text(self, text: str, base: Path) -> bool | None:
         return None if text.strip().lower() == "auto" else Boolean().from_text(text, base)
@@ -92,7 +92,7 @@ class AutoBoolean:
     def to_text(self, value: bool | None) -> str:
         return "auto" if value is None else Boolean().to_text(value)
 
-    def schema(self) -> Schema:
+    def schema(self) -> JsonSchema:
         return {"enum": [True, False, "auto"]}
 
 
@@ -106,10 +106,10 @@ class Choice:
     def expected(self) -> str:
         return "one of " + ", ".join(self.words)
 
-    def from_yaml(self, raw: object, base: Path) -> str:
-        word = word_of_boolean(raw)
+    def from_yaml(self, yaml_value: object, base: Path) -> str:
+        word = word_of_boolean(yaml_value)
         if not isinstance(word, str):
-            raise ValueError(raw)
+            raise ValueError(yaml_value)
         return self.from_text(word, base)
 
     def from_text(self, text: str, base: Path) -> str:
@@ -121,7 +121,7 @@ class Choice:
     def to_text(self, value: str) -> str:
         return value
 
-    def schema(self) -> Schema:
+    def schema(self) -> JsonSchema:
         words: list[object] = list(self.words)
         return {"enum": [*words, False] if "off" in words else words}
 
@@ -132,10 +132,10 @@ class Text:
     def __init__(self, expected: str) -> None:
         self.expected = expected
 
-    def from_yaml(self, raw: object, base: Path) -> str:
-        if not isinstance(raw, str):
-            raise ValueError(raw)
-        return self.from_text(raw, base)
+    def from_yaml(self, yaml_value: object, base: Path) -> str:
+        if not isinstance(yaml_value, str):
+            raise ValueError(yaml_value)
+        return self.from_text(yaml_value, base)
 
     def from_text(self, text: str, base: Path) -> str:
         if not text.strip() or not text.isprintable():
@@ -145,7 +145,7 @@ class Text:
     def to_text(self, value: str | None) -> str:
         return value or ""
 
-    def schema(self) -> Schema:
+    def schema(self) -> JsonSchema:
         return {"type": "string", "minLength": 1}
 
 
@@ -153,11 +153,11 @@ class Editor(Text):
     """An editor of EDITORS, ``auto``, ``off``, or a link of one of their schemes."""
 
     def __init__(self) -> None:
-        example = "vscode://vscode-remote/ssh-remote+HOST{path}:{line}"
-        super().__init__(f"auto, off, {', '.join(EDITORS)}, or a link such as {example}")
+        example_link = "vscode://vscode-remote/ssh-remote+HOST{path}:{line}"
+        super().__init__(f"auto, off, {', '.join(EDITORS)}, or a link such as {example_link}")
 
-    def from_yaml(self, raw: object, base: Path) -> str:
-        return super().from_yaml(word_of_boolean(raw), base)
+    def from_yaml(self, yaml_value: object, base: Path) -> str:
+        return super().from_yaml(word_of_boolean(yaml_value), base)
 
     def from_text(self, text: str, base: Path) -> str:
         editor = super().from_text(text, base).strip()
@@ -167,7 +167,7 @@ class Editor(Text):
             raise ValueError(text)
         return editor
 
-    def schema(self) -> Schema:
+    def schema(self) -> JsonSchema:
         return {"anyOf": [{"enum": ["auto", False, *EDITORS]}, {"type": "string"}]}
 
 
@@ -223,11 +223,11 @@ class AppImport(Text):
     def from_text(self, text: str, base: Path) -> str:
         target = super().from_text(text, base).strip()
         # The same split as Flask's ScriptInfo.load_app: the colon of C:\main.py is not one.
-        path, colon, name = _split_import(target)
-        _refuse_overlong(base / path)
+        path, colon, name_in_module = _split_import(target)
+        _refuse_overlong_path(base / path)
         if base == Path.cwd() or not (path.endswith(".py") or "/" in path or os.sep in path):
             return target
-        return f"{base / path}{colon}{name}"
+        return f"{base / path}{colon}{name_in_module}"
 
 
 def _split_import(target: str) -> tuple[str, str, str]:
@@ -240,10 +240,14 @@ def _split_import(target: str) -> tuple[str, str, str]:
 class Port:
     expected = "a port from 0 (any free one) to 65535"
 
-    def from_yaml(self, raw: object, base: Path) -> int:
-        if isinstance(raw, bool) or not isinstance(raw, int) or not 0 <= raw <= 65535:
-            raise ValueError(raw)
-        return raw
+    def from_yaml(self, yaml_value: object, base: Path) -> int:
+        if (
+            isinstance(yaml_value, bool)
+            or not isinstance(yaml_value, int)
+            or not 0 <= yaml_value <= 65535
+        ):
+            raise ValueError(yaml_value)
+        return yaml_value
 
     def from_text(self, text: str, base: Path) -> int:
         if not re.fullmatch(r"[0-9]{1,5}", text.strip(), re.ASCII):
@@ -253,7 +257,7 @@ class Port:
     def to_text(self, value: int) -> str:
         return str(value)
 
-    def schema(self) -> Schema:
+    def schema(self) -> JsonSchema:
         return {"type": "integer", "minimum": 0, "maximum": 65535}
 
 
@@ -262,15 +266,15 @@ class Seconds:
 
     expected = "off, on (60 seconds) or a number of seconds above 0"
 
-    def from_yaml(self, raw: object, base: Path) -> float | None:
-        if isinstance(raw, bool):
-            return 60.0 if raw else None
-        if not isinstance(raw, (int, float)):
-            raise ValueError(raw)
+    def from_yaml(self, yaml_value: object, base: Path) -> float | None:
+        if isinstance(yaml_value, bool):
+            return 60.0 if yaml_value else None
+        if not isinstance(yaml_value, (int, float)):
+            raise ValueError(yaml_value)
         # A week is the longest wait that makes sense; far more overflows threading.TIMEOUT_MAX.
-        if not 0 < raw <= 7 * 24 * 3600:
-            raise ValueError(raw)
-        return float(raw)
+        if not 0 < yaml_value <= 7 * 24 * 3600:
+            raise ValueError(yaml_value)
+        return float(yaml_value)
 
     def from_text(self, text: str, base: Path) -> float | None:
         word = text.strip().lower()
@@ -285,7 +289,7 @@ class Seconds:
     def to_text(self, value: float | None) -> str:
         return "off" if value is None else repr(value)
 
-    def schema(self) -> Schema:
+    def schema(self) -> JsonSchema:
         return {"anyOf": [{"type": "boolean"}, {"type": "number", "exclusiveMinimum": 0}]}
 
 
@@ -294,28 +298,28 @@ class Duration:
 
     expected = "a time such as 90s, 15m or 1h30m, a week at most"
 
-    def from_yaml(self, raw: object, base: Path) -> float:
-        if not isinstance(raw, str):  # 15 of what?
-            raise ValueError(raw)
-        return self.from_text(raw, base)
+    def from_yaml(self, yaml_value: object, base: Path) -> float:
+        if not isinstance(yaml_value, str):  # 15 of what?
+            raise ValueError(yaml_value)
+        return self.from_text(yaml_value, base)
 
     def from_text(self, text: str, base: Path) -> float:
         pattern = r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?"
-        parts = re.fullmatch(pattern, text.strip().lower(), re.ASCII)
-        if parts is None:
+        units = re.fullmatch(pattern, text.strip().lower(), re.ASCII)
+        if units is None:
             raise ValueError(text)
-        hours, minutes, seconds = (int(one or 0) for one in parts.groups())
-        lasts = (hours * 60 + minutes) * 60 + seconds
-        if not 0 < lasts <= 7 * 24 * 3600:
+        hours, minutes, seconds = (int(number or 0) for number in units.groups())
+        total_seconds = (hours * 60 + minutes) * 60 + seconds
+        if not 0 < total_seconds <= 7 * 24 * 3600:
             raise ValueError(text)
-        return float(lasts)
+        return float(total_seconds)
 
     def to_text(self, value: float | None) -> str:
         minutes, seconds = divmod(round(value or 0), 60)
-        parts = zip((*divmod(minutes, 60), seconds), "hms", strict=True)
-        return "".join(f"{number}{unit}" for number, unit in parts if number)
+        numbers_with_units = zip((*divmod(minutes, 60), seconds), "hms", strict=True)
+        return "".join(f"{number}{unit}" for number, unit in numbers_with_units if number)
 
-    def schema(self) -> Schema:
+    def schema(self) -> JsonSchema:
         return {"type": "string", "pattern": "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$", "minLength": 1}
 
 
@@ -324,31 +328,31 @@ class FilePath:
 
     expected = "a path"
 
-    def from_yaml(self, raw: object, base: Path) -> Path:
-        if not isinstance(raw, str):
-            raise ValueError(raw)
-        return self.from_text(raw, base)
+    def from_yaml(self, yaml_value: object, base: Path) -> Path:
+        if not isinstance(yaml_value, str):
+            raise ValueError(yaml_value)
+        return self.from_text(yaml_value, base)
 
     def from_text(self, text: str, base: Path) -> Path:
         if not text.strip() or "\0" in text:
             raise ValueError(text)
         path = base / os.path.expanduser(text)
-        _refuse_overlong(path)
+        _refuse_overlong_path(path)
         return path
 
     def to_text(self, value: Path | None) -> str:
         return str(value or "")
 
-    def schema(self) -> Schema:
+    def schema(self) -> JsonSchema:
         return {"type": "string", "minLength": 1}
 
 
-def _refuse_overlong(path: Path) -> None:
+def _refuse_overlong_path(path: Path) -> None:
     """What no file system takes (limits.h: NAME_MAX, PATH_MAX) only makes other functions fail.
 
     Raises ValueError; so does os.fsencode for characters that no path can have.
     """
-    if len(os.fsencode(path)) > 4095 or any(len(os.fsencode(one)) > 255 for one in path.parts):
+    if len(os.fsencode(path)) > 4095 or any(len(os.fsencode(name)) > 255 for name in path.parts):
         raise ValueError(str(path))
 
 
@@ -357,10 +361,10 @@ class Certificate:
 
     expected = 'a file, "adhoc", or the import name of an ssl.SSLContext'
 
-    def from_yaml(self, raw: object, base: Path) -> str:
-        if not isinstance(raw, str):
-            raise ValueError(raw)
-        return self.from_text(raw, base)
+    def from_yaml(self, yaml_value: object, base: Path) -> str:
+        if not isinstance(yaml_value, str):
+            raise ValueError(yaml_value)
+        return self.from_text(yaml_value, base)
 
     def from_text(self, text: str, base: Path) -> str:
         path = FilePath().from_text(text, base)
@@ -369,42 +373,42 @@ class Certificate:
     def to_text(self, value: str | None) -> str:
         return value or ""
 
-    def schema(self) -> Schema:
+    def schema(self) -> JsonSchema:
         return {"type": "string", "minLength": 1}
 
 
 class Paths:
     """Several paths: a list in YAML; as text a JSON list, or joined as in PATH (Flask's form)."""
 
-    what = "paths"
+    noun = "paths"
 
     @property
     def expected(self) -> str:
         return (
-            f'a list of {self.what} (on the command line joined by "{os.pathsep}", or a JSON list)'
+            f'a list of {self.noun} (on the command line joined by "{os.pathsep}", or a JSON list)'
         )
 
-    def from_yaml(self, raw: object, base: Path) -> tuple[str, ...]:
-        items = [raw] if isinstance(raw, str) else raw
+    def from_yaml(self, yaml_value: object, base: Path) -> tuple[str, ...]:
+        items = [yaml_value] if isinstance(yaml_value, str) else yaml_value
         if not isinstance(items, list):
-            raise ValueError(raw)
-        return tuple(self._one(item, base) for item in items)
+            raise ValueError(yaml_value)
+        return tuple(self._one_item(item, base) for item in items)
 
-    def _one(self, item: object, base: Path) -> str:
+    def _one_item(self, item: object, base: Path) -> str:
         return str(FilePath().from_yaml(item, base))
 
     def from_text(self, text: str, base: Path) -> tuple[str, ...]:
         if text.lstrip().startswith("["):
-            return self.from_yaml(_from_json(text), base)
+            return self.from_yaml(_from_json_text(text), base)
         if "://" in text:  # a URL would be torn apart, and is no path
             raise ValueError(text)
         return self.from_yaml([part for part in text.split(os.pathsep) if part], base)
 
     def to_text(self, value: tuple[str, ...]) -> str:
-        return _to_json(list(value))
+        return _to_json_text(list(value))
 
-    def schema(self) -> Schema:
-        item: Schema = {"type": "string", "minLength": 1}
+    def schema(self) -> JsonSchema:
+        item: JsonSchema = {"type": "string", "minLength": 1}
         return {"anyOf": [item, {"type": "array", "items": item}]}
 
 
@@ -412,17 +416,17 @@ class Patterns(Paths):
     """Several patterns of whole paths (fnmatch). A name alone is meant in every folder; another
     relative one is made absolute."""
 
-    what = "patterns"
+    noun = "patterns"
 
-    def _one(self, item: object, base: Path) -> str:
-        whole = str(FilePath().from_yaml(item, Path()))  # the home directory for ~
-        if whole.startswith("*") or os.path.isabs(whole):
-            return whole
-        if "/" not in whole and os.sep not in whole:
-            return f"*/{whole}"
+    def _one_item(self, item: object, base: Path) -> str:
+        pattern = str(FilePath().from_yaml(item, Path()))  # the home directory for ~
+        if pattern.startswith("*") or os.path.isabs(pattern):
+            return pattern
+        if "/" not in pattern and os.sep not in pattern:
+            return f"*/{pattern}"
         from glob import escape  # rarely needed, and `explain` is quick
 
-        return os.path.normpath(os.path.join(escape(str(base)), whole))
+        return os.path.normpath(os.path.join(escape(str(base)), pattern))
 
     @staticmethod
     def matches(pattern: str, path: str) -> bool:
@@ -443,40 +447,43 @@ class PathMappings:
         " (on the command line LOCAL=REMOTE or that JSON)"
     )
 
-    def from_yaml(self, raw: object, base: Path) -> PathMapping:
-        if not isinstance(raw, Mapping):
-            raise ValueError(raw)
-        return tuple((self._path(ide, base), self._path(here, base)) for ide, here in raw.items())
+    def from_yaml(self, yaml_value: object, base: Path) -> PathMapping:
+        if not isinstance(yaml_value, Mapping):
+            raise ValueError(yaml_value)
+        return tuple(
+            (self._absolute_path(local, base), self._absolute_path(remote, base))
+            for local, remote in yaml_value.items()
+        )
 
-    def _path(self, raw: object, base: Path) -> str:
+    def _absolute_path(self, yaml_value: object, base: Path) -> str:
         """Relative paths become absolute; the paths of other systems and ``${...}`` stay."""
-        path = FilePath().from_yaml(raw, base)
-        text = str(raw)
-        foreign = re.match(r"[A-Za-z]:[\\/]|[\\/]|\$\{", text)
-        return text if foreign else str(path)
+        path = FilePath().from_yaml(yaml_value, base)
+        text = str(yaml_value)
+        is_of_other_system = re.match(r"[A-Za-z]:[\\/]|[\\/]|\$\{", text)
+        return text if is_of_other_system else str(path)
 
     def from_text(self, text: str, base: Path) -> PathMapping:
         if text.lstrip().startswith("{"):
-            return self.from_yaml(_from_json(text), base)
+            return self.from_yaml(_from_json_text(text), base)
         local, equals, remote = text.partition("=")
         if not equals:
             raise ValueError(text)
         return self.from_yaml({local: remote}, base)
 
     def to_text(self, value: PathMapping) -> str:
-        return _to_json(dict(value))
+        return _to_json_text(dict(value))
 
-    def schema(self) -> Schema:
+    def schema(self) -> JsonSchema:
         return {"type": "object", "additionalProperties": {"type": "string", "minLength": 1}}
 
 
-def _to_json(value: object) -> str:
+def _to_json_text(value: object) -> str:
     import json  # rarely needed, and `explain` is quick
 
     return json.dumps(value)
 
 
-def _from_json(text: str) -> object:
+def _from_json_text(text: str) -> object:
     import json
 
     try:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from flask_debuglaunch.cli import main
 from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.configuration.settings import DECLARATIONS
-from flask_debuglaunch.configuration.yaml_file import FLAGS, YAML_KEYS
+from flask_debuglaunch.configuration.yaml_file import DEBUG_WITH_FLAGS, YAML_KEYS
 from flask_debuglaunch.detect_environment import observe
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.explain_report import as_json, as_text
@@ -45,7 +45,7 @@ odd_words = st.sampled_from(
     ]
 )  # fmt: skip
 words = odd_words | st.text(max_size=12)
-keys = st.sampled_from([*YAML_KEYS, *FLAGS, "DEBUG", "ENV", "<<", "X", "debug"]) | words
+keys = st.sampled_from([*YAML_KEYS, *DEBUG_WITH_FLAGS, "DEBUG", "ENV", "<<", "X", "debug"]) | words
 block = st.lists(st.tuples(keys, words), max_size=5).map(
     lambda pairs: "".join(f"  {key}: {word}\n" for key, word in pairs)
 )

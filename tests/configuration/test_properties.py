@@ -15,7 +15,7 @@ from flask_debuglaunch.cli import main
 from flask_debuglaunch.configuration.command_line_flags import to_argv
 from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.configuration.settings import DECLARATIONS, Settings, values_of
-from flask_debuglaunch.configuration.yaml_file import FLAGS, YAML_KEYS, read_yaml
+from flask_debuglaunch.configuration.yaml_file import DEBUG_WITH_FLAGS, YAML_KEYS, read_yaml
 from flask_debuglaunch.errors import LaunchError
 
 SHARED_FOLDER = settings(
@@ -35,7 +35,7 @@ anything = st.recursive(
     max_leaves=8,
 )
 launcher_blocks = st.dictionaries(st.sampled_from([*YAML_KEYS, "DEBUG", "PROT"]), anything)
-app_blocks = st.dictionaries(st.sampled_from([*FLAGS, "DEBUG", "SECRET_KEY"]), anything)
+app_blocks = st.dictionaries(st.sampled_from([*DEBUG_WITH_FLAGS, "DEBUG", "SECRET_KEY"]), anything)
 documents = anything | st.fixed_dictionaries(
     {}, optional={"FLASK": app_blocks | anything, "DEBUGLAUNCH": launcher_blocks | anything}
 )
