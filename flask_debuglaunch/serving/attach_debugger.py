@@ -25,7 +25,7 @@ LOST_SECONDS = 0.3
 """What ends us (the IDE's Stop, an interpreter that shuts down) may end the adapter first: so long
 we wait with the news that it has ended."""
 
-IsOver = Callable[[], bool]
+RunIsOver = Callable[[], bool]
 """Does the run end, so that nobody needs to listen for an IDE any more?"""
 
 
@@ -36,22 +36,22 @@ def debugger_of(plan: Plan) -> Debugger:
 
 def debugger_started_by_app(plan: Plan) -> Debugger | None:
     """The external debugger that the app has started by itself, if it has."""
-    found = None if plan.is_external else present_debugger()
-    return found.debugger if found else None
+    present = None if plan.is_external else present_debugger()
+    return present.debugger if present else None
 
 
-def attach_single(plan: Plan, is_over: IsOver) -> None:
+def attach_single(plan: Plan, run_is_over: RunIsOver) -> None:
     """In the one process that both meets the IDE and serves the app."""
     if plan.connection.value in ("listen", "connect"):
-        _meet(plan, is_over)
+        _meet_ide(plan, run_is_over)
     debugger_of(plan).settle_in()
 
 
-def attach_supervisor(plan: Plan, is_over: IsOver) -> Session | None:
+def attach_supervisor(plan: Plan, run_is_over: RunIsOver) -> Session | None:
     """In the supervisor: hold the endpoint over restarts. Returns the session that workers join;
     None where each worker dials the IDE by itself, or there is no debugger."""
     if plan.connection.value == "present" or (
-        _is_held_by_supervisor(plan) and _meet(plan, is_over)
+        _supervisor_has_connection(plan) and _meet_ide(plan, run_is_over)
     ):
         debugger_of(plan).settle_in()
         return current_session()
@@ -74,26 +74,26 @@ def asks_ide(task: Task) -> bool:
     """Is an IDE asked for this worker that has no reason to refuse, so that the supervisor's
     deadlines are what it has to keep? One that is dialled for the first time has its own: there may
     be none (--wait), or something else that listens there."""
-    return session_to_join(task) is not None or (task.ide_is_known and _dials(task))
+    return session_to_join(task) is not None or (task.ide_is_known and _dials_ide(task))
 
 
 def attach_worker(task: Task) -> None:
     """In a worker: join the supervisor's session, or dial the IDE. Raises DebuggerUnavailable, but
     only on the first start: what serves already goes on without the debugger if need be."""
     if asks_ide(task):
-        _join_or_dial(task.plan, session_to_join(task))
-    elif _dials(task):
-        _meet(task.plan, is_over=lambda: False, may_fail=task.is_first)
+        _join_session_or_dial_ide(task.plan, session_to_join(task))
+    elif _dials_ide(task):
+        _meet_ide(task.plan, run_is_over=lambda: False, may_fail=task.is_first)
     debugger_of(task.plan).settle_in()
 
 
-def _dials(task: Task) -> bool:
+def _dials_ide(task: Task) -> bool:
     """Does the worker dial the IDE by itself?"""
-    is_dialled = task.plan.connection.value == "connect" and not _is_held_by_supervisor(task.plan)
-    return is_dialled and task.use_debugger
+    connects = task.plan.connection.value == "connect"
+    return connects and task.use_debugger and not _supervisor_has_connection(task.plan)
 
 
-def _join_or_dial(plan: Plan, session: Session | None) -> None:
+def _join_session_or_dial_ide(plan: Plan, session: Session | None) -> None:
     debugger = debugger_of(plan)
     try:
         if plan.connection.value != "present":  # an IDE that starts us knows the paths
@@ -121,7 +121,7 @@ def meet_ide_late(plan: Plan, error: BaseException) -> str | None:
         debugger.connect(endpoint)
         debugger.settle_in()
     if not debugger.takes(error):
-        raise DebuggerUnavailable(_not_asked_for(error))
+        raise DebuggerUnavailable(_ide_does_not_stop_at(error))
     return None
 
 
@@ -138,23 +138,23 @@ def stop_late(plan: Plan, error: BaseException) -> None:
         time.sleep(0.1)
     debugger.forget_error(error)
     if not debugger.stop_on_error(error):
-        say(_not_asked_for(error))
+        say(_ide_does_not_stop_at(error))
     debugger.forget_error(error)
 
 
-def _not_asked_for(error: BaseException) -> str:
+def _ide_does_not_stop_at(error: BaseException) -> str:
     return (
         f"The IDE is attached, but not set to stop at a {type(error).__name__}: tick its box for"
         " uncaught exceptions, then click again"
     )
 
 
-def _is_held_by_supervisor(plan: Plan) -> bool:
+def _supervisor_has_connection(plan: Plan) -> bool:
     """Is the connection made once, by the supervisor, and joined by each worker?"""
     return plan.connection.value == "listen" or debugger_of(plan).has_one_connection
 
 
-def _meet(plan: Plan, is_over: IsOver, *, may_fail: bool = True) -> bool:
+def _meet_ide(plan: Plan, run_is_over: RunIsOver, *, may_fail: bool = True) -> bool:
     """Listen or connect as planned. Returns False if the app is served without the debugger.
     Raises DebuggerUnavailable if that may be, and the debugger was insisted on."""
     debugger = debugger_of(plan)
@@ -162,7 +162,7 @@ def _meet(plan: Plan, is_over: IsOver, *, may_fail: bool = True) -> bool:
     try:
         debugger.map_paths(plan.settings.path_mappings.value)
         if plan.connection.value == "listen":
-            _listen(debugger, endpoint, is_over)
+            _listen(debugger, endpoint, run_is_over)
             say(listening(plan))
         else:
             _say_wait(plan, endpoint)
@@ -170,28 +170,28 @@ def _meet(plan: Plan, is_over: IsOver, *, may_fail: bool = True) -> bool:
     except DebuggerUnavailable as error:
         if plan.required.value and may_fail:
             raise
-        more = "python -m flask_debuglaunch doctor says more"
-        say(f"{error}. The app is served without it; {more}")
+        doctor_says_more = "python -m flask_debuglaunch doctor says more"
+        say(f"{error}. The app is served without it; {doctor_says_more}")
         return False
     _wait_for_ide(plan, debugger, endpoint)
     return True
 
 
 def _listen(
-    debugger: Debugger, endpoint: Endpoint, is_over: IsOver, again: int = LISTEN_AGAIN
+    debugger: Debugger, endpoint: Endpoint, run_is_over: RunIsOver, times_again: int = LISTEN_AGAIN
 ) -> None:
-    """Listen, and again, so often, when nobody does any more."""
+    """Listen, and again, times_again, when nobody does any more."""
 
     def listen_again() -> None:
         sleep(LOST_SECONDS)
-        if is_over():
+        if run_is_over():
             return
         say(f"{debugger.name} does not listen on {endpoint} any more: its adapter has ended")
-        if not again:
+        if not times_again:
             say("It has ended too often to start another. The app is served without it")
             return
         try:
-            _listen(debugger, endpoint, is_over, again - 1)
+            _listen(debugger, endpoint, run_is_over, times_again - 1)
         except DebuggerUnavailable as error:
             say(f"{error}. The app is served without it")
             return

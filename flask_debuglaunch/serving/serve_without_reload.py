@@ -16,7 +16,7 @@ from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.app.app_import import import_app, print_error, take_over
 from flask_debuglaunch.serving.app.compatibility_warnings import (
     is_patched_for_greenlets,
-    warn_of_conflicts,
+    warn_of_incompatibilities,
 )
 from flask_debuglaunch.serving.app.middleware import with_middleware
 from flask_debuglaunch.serving.attach_debugger import attach_single, debugger_of
@@ -65,7 +65,7 @@ def _serve(plan: Plan, app: WSGIApplication | None) -> int:
         except Exception as error:
             print_error(error)
             return 2
-        warn_of_conflicts(app, plan)
+        warn_of_incompatibilities(app, plan)
         tls = ssl_context_of(plan, certificate)
         threads = plan.settings.with_threads.value
         server = make_server(listener, with_middleware(app, plan), tls, threads=threads)

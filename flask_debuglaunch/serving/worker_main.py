@@ -28,7 +28,7 @@ from flask_debuglaunch.native_threads import is_main_thread
 from flask_debuglaunch.serving.app.app_import import failing_app, import_app, print_error, take_over
 from flask_debuglaunch.serving.app.compatibility_warnings import (
     is_patched_for_greenlets,
-    warn_of_conflicts,
+    warn_of_incompatibilities,
 )
 from flask_debuglaunch.serving.app.middleware import with_middleware
 from flask_debuglaunch.serving.attach_debugger import (
@@ -124,7 +124,7 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
             orders.child_stops.follow()
         loaded = _imported(task, recorder, modules) if app is None else _given(task, app)
         if task.is_first:
-            warn_of_conflicts(loaded.app, task.plan)
+            warn_of_incompatibilities(loaded.app, task.plan)
         with recorder.making_server():
             server = _server(task, inherited, loaded.app)
     except LaunchError as error:

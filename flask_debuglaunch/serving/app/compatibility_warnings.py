@@ -14,14 +14,14 @@ from flask_debuglaunch.terminal_messages import say
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-GREENLETS = ("eventlet", "gevent", "gevent_uwsgi")
+GREENLET_ASYNC_MODES = ("eventlet", "gevent", "gevent_uwsgi")
 
 
-def warn_of_conflicts(app: WSGIApplication, plan: Plan) -> None:
+def warn_of_incompatibilities(app: WSGIApplication, plan: Plan) -> None:
     """Say what of the app, now that it is imported, can't be debugged or served as planned."""
     _warn_of_own_debugger(app, plan)
-    for line in _extension_hints(app, debug=plan.debug.value):
-        say(line)
+    for hint in _extension_hints(app, debug=plan.debug.value):
+        say(hint)
     if plan.is_external and is_patched_for_greenlets() and not lives_with_gevent():
         say(
             "Warning: gevent or eventlet patches the app's threads, and the debugger does not know:"
@@ -50,8 +50,8 @@ def _warn_of_own_debugger(app: WSGIApplication, plan: Plan) -> None:
 
 
 def _is_werkzeugs_debugger(app: WSGIApplication) -> bool:
-    debug = sys.modules.get("werkzeug.debug")  # not there: nobody can have used it
-    return debug is not None and isinstance(app, debug.DebuggedApplication)
+    werkzeug_debug = sys.modules.get("werkzeug.debug")  # not there: nobody can have used it
+    return werkzeug_debug is not None and isinstance(app, werkzeug_debug.DebuggedApplication)
 
 
 def _extension_hints(app: WSGIApplication, *, debug: bool) -> Iterator[str]:
@@ -64,14 +64,14 @@ def _extension_hints(app: WSGIApplication, *, debug: bool) -> Iterator[str]:
 def _socketio_hint(socketio: Any) -> Iterator[str]:
     """Its websockets are served by the server that its async_mode names, which socketio.run()
     starts; under Werkzeug's only `threading` has any, by the package simple-websocket."""
-    mode = getattr(socketio, "async_mode", None)
-    if mode in GREENLETS:
+    async_mode = getattr(socketio, "async_mode", None)
+    if async_mode in GREENLET_ASYNC_MODES:
         yield (
-            f"Flask-SocketIO is in async_mode {mode!r}, whose websockets this server has not:"
+            f"Flask-SocketIO is in async_mode {async_mode!r}, whose websockets this server has not:"
             " clients poll. While you debug: SocketIO(async_mode='threading') and pip install"
             " simple-websocket"
         )
-    elif mode == "threading" and find_spec("simple_websocket") is None:
+    elif async_mode == "threading" and find_spec("simple_websocket") is None:
         yield "Flask-SocketIO has no websockets, clients poll: pip install simple-websocket"
 
 
@@ -80,10 +80,10 @@ def _dash_hint(dash: Any) -> Iterator[str]:
     if dash is None:
         return
     try:
-        app = dash.get_app()
+        dash_app = dash.get_app()
     except Exception:  # none has been made; Dash raises Exception itself
         return
-    if not getattr(app, "_dev_tools", {}).get("ui"):
+    if not getattr(dash_app, "_dev_tools", {}).get("ui"):
         yield (
             "Dash's dev tools are off, because app.run(debug=True) is not what starts it here:"
             " write app.enable_dev_tools(debug=True, dev_tools_hot_reload=False) after the layout"

@@ -39,8 +39,10 @@ def environ_of_worker(plan: Plan, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _variables_of_app(plan: Plan, environ: Mapping[str, str]) -> dict[str, str]:
-    from_files = {n: text for n, text in plan.settings.variables.items() if n not in environ}
-    return {**from_files, "FLASK_DEBUG": "1" if plan.debug.value else "0"}
+    env_file_variables = {
+        name: value for name, value in plan.settings.variables.items() if name not in environ
+    }
+    return {**env_file_variables, "FLASK_DEBUG": "1" if plan.debug.value else "0"}
 
 
 def set_here_only(name: str, value: str) -> None:

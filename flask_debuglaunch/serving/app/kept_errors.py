@@ -100,9 +100,7 @@ class KeptErrors:
         while self._is_bounded:
             # As gevent may have patched it: unless pydevd knows, our thread is a greenlet then.
             time.sleep(STEP_SECONDS)
-            kept_until = time.monotonic() - self._seconds
-            expired = [kept for kept in self._kept_errors if kept.since < kept_until]
-            has_let_go = self._let_go(expired)
+            has_let_go = self._let_go(self._expired_errors())  # in no variable that outlasts it
             if not self._is_weighed:
                 self._is_weighed = True
                 has_let_go |= self._let_go_of_heavy()
@@ -111,6 +109,10 @@ class KeptErrors:
                 gc.collect()
             with self._lock:
                 self._is_bounded = bool(self._kept_errors)
+
+    def _expired_errors(self) -> list[KeptError]:
+        expired_before = time.monotonic() - self._seconds
+        return [kept for kept in self._kept_errors if kept.since < expired_before]
 
     def _let_go_of_heavy(self) -> bool:
         """Here, a moment later: while its request ran, an error alone held nothing."""

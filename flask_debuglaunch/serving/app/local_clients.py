@@ -45,12 +45,12 @@ class LocalClients:
     def include(self, environ: WSGIEnvironment) -> bool:
         """Is it a client on this machine, who knows it by a name of its own?"""
         return (
-            self._is_here(environ.get("REMOTE_ADDR", ""))
+            self._is_local_address(environ.get("REMOTE_ADDR", ""))
             and not came_through_proxy(environ)
-            and self._is_own_name(environ.get("HTTP_HOST", ""))
+            and self._is_own_host(environ.get("HTTP_HOST", ""))
         )
 
-    def _is_here(self, client: str) -> bool:
+    def _is_local_address(self, client: str) -> bool:
         try:
             address = ipaddress.ip_address(client)
         except ValueError:
@@ -58,24 +58,26 @@ class LocalClients:
         address = getattr(address, "ipv4_mapped", None) or address  # as a socket of "::" has them
         return address.is_loopback or str(address) in self.addresses
 
-    def _is_own_name(self, host: str) -> bool:
+    def _is_own_host(self, host: str) -> bool:
         try:
-            name = urlsplit(f"//{host}").hostname or ""
+            host_name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
         return (
-            name in ("localhost", self.host.lower()) or name.endswith(".localhost") or _is_ip(name)
+            host_name in ("localhost", self.host.lower())
+            or host_name.endswith(".localhost")
+            or _is_ip_address(host_name)
         )
 
 
 def came_through_proxy(environ: WSGIEnvironment) -> bool:
-    return any(name.startswith(PROXY_PREFIXES) or name in PROXY_HEADERS for name in environ)
+    return any(header.startswith(PROXY_PREFIXES) or header in PROXY_HEADERS for header in environ)
 
 
-def _is_ip(name: str) -> bool:
+def _is_ip_address(host_name: str) -> bool:
     """No name, so nobody else can have pointed it here."""
     try:
-        ipaddress.ip_address(name)
+        ipaddress.ip_address(host_name)
     except ValueError:
         return False
     return True

@@ -31,10 +31,10 @@ def is_installed(file: str) -> bool:
         return False
     # Its folder's links, not its own: installers (uv) link single files to their cache, people
     # link the folder of a package that they work on.
-    folder = _real_folder(os.path.dirname(file))
-    if any(f"{os.sep}{name}{os.sep}" in folder for name in PACKAGES_FOLDERS):
+    real_folder = _real_folder(os.path.dirname(file))
+    if any(f"{os.sep}{name}{os.sep}" in real_folder for name in PACKAGES_FOLDERS):
         return True  # another environment's: a .pth, PYTHONPATH
-    return folder.startswith((*_installed_folders(), *debugger_folders()))
+    return real_folder.startswith((*_installed_folders(), *debugger_folders()))
 
 
 def package_of(module: str) -> str:
@@ -59,19 +59,19 @@ def namespace_of(module: object) -> dict[str, Any]:
     is looked at has none."""
     try:
         # Not getattr for each name: a lazy module would import what it stands for.
-        names = module.__dict__
+        namespace = module.__dict__
     except Exception:
         return {}
-    return names if isinstance(names, dict) else {}
+    return namespace if isinstance(namespace, dict) else {}
 
 
 @functools.cache
 def _installed_folders() -> tuple[str, ...]:
     """Links are resolved: interpreters and virtual environments are often behind one."""
-    paths = sysconfig.get_paths()
-    folders = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+    python_paths = sysconfig.get_paths()
+    folders = {python_paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
     folders |= {*site.getsitepackages(), site.getusersitepackages(), sys.base_prefix + "/lib"}
-    return tuple(_real_folder(one) for one in (*folders, OUR_FOLDER))
+    return tuple(_real_folder(folder) for folder in (*folders, OUR_FOLDER))
 
 
 @functools.cache
@@ -93,29 +93,29 @@ def places_before(name: str, folders: Iterable[object], origin: str | None) -> I
         if not isinstance(folder, str):
             continue
         base = os.path.join(os.path.abspath(folder), name.rpartition(".")[2])
-        is_folder = os.path.isdir(base)
-        inside = [os.path.join(base, f"__init__{one}") for one in suffixes] if is_folder else [base]
-        for place in (*inside, *(base + one for one in suffixes)):
-            if place == origin:
+        package_files = [os.path.join(base, f"__init__{suffix}") for suffix in suffixes]
+        module_files = [base + suffix for suffix in suffixes]
+        for module_path in (*(package_files if os.path.isdir(base) else [base]), *module_files):
+            if module_path == origin:
                 return
-            yield place
+            yield module_path
 
 
 def are_there(paths: Iterable[str]) -> dict[str, bool]:
     """Is each of them there? Quick for many in one folder."""
-    names: dict[str, frozenset[str] | None] = {}
-    return {path: _is_there(path, names) for path in paths}
+    listings: dict[str, frozenset[str] | None] = {}
+    return {path: _exists(path, listings) for path in paths}
 
 
-def _is_there(path: str, names: dict[str, frozenset[str] | None]) -> bool:
+def _exists(path: str, listings: dict[str, frozenset[str] | None]) -> bool:
     folder, name = os.path.split(path)
-    if folder not in names:
-        names[folder] = _names_in(folder)
-    known = names[folder]
-    return name in known if known is not None and name else os.path.lexists(path)
+    if folder not in listings:
+        listings[folder] = _list_folder(folder)
+    listing = listings[folder]
+    return name in listing if listing is not None and name else os.path.lexists(path)
 
 
-def _names_in(folder: str) -> frozenset[str] | None:
+def _list_folder(folder: str) -> frozenset[str] | None:
     try:
         return frozenset(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):

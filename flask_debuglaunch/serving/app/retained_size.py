@@ -40,71 +40,78 @@ def bytes_held_by(*roots: object) -> int:
         return 0
     # By id: what equals what is for the app's code to say.
     objects, leads_to = _reachable_from(roots)
-    inside = {id(one) for one in roots}
-    references = Counter(key for keys in leads_to.values() for key in keys)
+    root_ids = {id(root) for root in roots}
+    inner_references = Counter(referent for ids in leads_to.values() for referent in ids)
     held_by_others = [
-        key
-        for key in objects.keys() - inside
-        if sys.getrefcount(objects[key]) - REFERENCES_OF_OURS > references[key]
+        object_id
+        for object_id in objects.keys() - root_ids
+        if sys.getrefcount(objects[object_id]) - REFERENCES_OF_OURS > inner_references[object_id]
     ]
-    staying = _with_what_they_lead_to(held_by_others, leads_to, but_not=inside)
-    return _size_of_all([objects[key] for key in objects.keys() - staying])
+    staying_ids = _with_what_they_lead_to(held_by_others, leads_to, but_not=root_ids)
+    return _size_of_all([objects[object_id] for object_id in objects.keys() - staying_ids])
 
 
 def _reachable_from(roots: Iterable[object]) -> tuple[dict[int, object], dict[int, list[int]]]:
     """Them and what they lead to, the nearest first; and the ids of what each leads to."""
-    objects = {id(one): one for one in roots}
+    objects = {id(root): root for root in roots}
     leads_to: dict[int, list[int]] = {}
-    waiting = deque(objects)
-    while waiting:
-        key = waiting.popleft()
-        leads_to[key] = []
-        for one in islice(_referents(objects[key]), MOST_OBJECTS - len(objects)):
-            leads_to[key].append(id(one))
-            if id(one) not in objects:
-                objects[id(one)] = one
-                waiting.append(id(one))
+    ids_to_visit = deque(objects)
+    while ids_to_visit:
+        object_id = ids_to_visit.popleft()
+        leads_to[object_id] = []
+        for referent in islice(_referents(objects[object_id]), MOST_OBJECTS - len(objects)):
+            leads_to[object_id].append(id(referent))
+            if id(referent) not in objects:
+                objects[id(referent)] = referent
+                ids_to_visit.append(id(referent))
     return objects, leads_to
 
 
-def _referents(one: object) -> list[object]:
+def _referents(referrer: object) -> list[object]:
     # By type(): isinstance asks an object for its __class__.
-    if issubclass(type(one), LIVE_ANYWAY):
+    if issubclass(type(referrer), LIVE_ANYWAY):
         return []
-    referents = gc.get_referents(one)
-    if type(one) is types.FrameType:  # on Python 3.10 its globals are among them
-        return [it for it in referents if it is not one.f_globals and it is not one.f_builtins]
-    return referents + _viewed_by(one)
+    referents = gc.get_referents(referrer)
+    if type(referrer) is types.FrameType:  # on Python 3.10 its globals are among them
+        return [
+            referent
+            for referent in referents
+            if referent is not referrer.f_globals and referent is not referrer.f_builtins
+        ]
+    return referents + _array_behind(referrer)
 
 
-def _viewed_by(one: object) -> list[object]:
+def _array_behind(view: object) -> list[object]:
     """Of what array it is a view: NumPy does not show that to the collector."""
-    array = getattr(sys.modules.get("numpy"), "ndarray", None)
-    if array is None or not issubclass(type(one), array):
+    ndarray = getattr(sys.modules.get("numpy"), "ndarray", None)
+    if ndarray is None or not issubclass(type(view), ndarray):
         return []
-    return [array.base.__get__(one)]
+    return [ndarray.base.__get__(view)]
 
 
 def _with_what_they_lead_to(
-    keys: Iterable[int], leads_to: dict[int, list[int]], but_not: set[int]
+    object_ids: Iterable[int], leads_to: dict[int, list[int]], but_not: set[int]
 ) -> set[int]:
-    waiting = list(keys)
-    found = set(waiting)
-    while waiting:
-        new = set(leads_to[waiting.pop()]) - found - but_not
-        found |= new
-        waiting += new
-    return found
+    ids_to_visit = list(object_ids)
+    reached_ids = set(ids_to_visit)
+    while ids_to_visit:
+        new_ids = set(leads_to[ids_to_visit.pop()]) - reached_ids - but_not
+        reached_ids |= new_ids
+        ids_to_visit += new_ids
+    return reached_ids
 
 
 def _size_of_all(objects: Iterable[object]) -> int:
     """Their own sizes; of a class whose size only code of the app can tell, none."""
-    by_class: dict[int, list[object]] = {}
-    for one in objects:
-        by_class.setdefault(id(type(one)), []).append(one)
-    return sum(sum(map(_sizeof_in_c(type(each[0])), each)) for each in by_class.values())
+    instances_by_class: dict[int, list[object]] = {}
+    for instance in objects:
+        instances_by_class.setdefault(id(type(instance)), []).append(instance)
+    return sum(
+        sum(map(_sizeof_in_c(type(instances[0])), instances))
+        for instances in instances_by_class.values()
+    )
 
 
-def _sizeof_in_c(kind: type) -> Callable[[object], int]:
-    found = inspect.getattr_static(kind, "__sizeof__", None)
-    return found if isinstance(found, MADE_IN_C) else lambda one: 0
+def _sizeof_in_c(class_: type) -> Callable[[object], int]:
+    sizeof = inspect.getattr_static(class_, "__sizeof__", None)
+    return sizeof if isinstance(sizeof, MADE_IN_C) else lambda instance: 0
