@@ -83,7 +83,7 @@ def attach_worker(task: Task) -> None:
     if asks_ide(task):
         _join_session_or_dial_ide(task.plan, session_to_join(task))
     elif _dials_ide(task):
-        _meet_ide(task.plan, run_is_over=lambda: False, may_fail=task.is_first)
+        _meet_ide(task.plan, run_is_over=lambda: False, may_fail=task.is_first_worker)
     debugger_of(task.plan).settle_in()
 
 

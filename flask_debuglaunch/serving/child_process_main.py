@@ -36,9 +36,11 @@ def run_child(app: WSGIApplication | None = None) -> int:
         inherited = run_fork_server(task, inherited)  # returns in each worker that it forks
         task = inherited.channel.receive()
     if isinstance(task, PreloadModules):
-        from flask_debuglaunch.serving.processes.fork_server_main import run_module_server
+        from flask_debuglaunch.serving.processes.fork_server_main import (
+            run_project_module_server,
+        )
 
-        inherited = run_module_server(task, inherited)
+        inherited = run_project_module_server(task, inherited)
         task = inherited.channel.receive()
     if isinstance(task, Prepare):
         from flask_debuglaunch.serving.processes.next_worker_without_fork import wait_for_task

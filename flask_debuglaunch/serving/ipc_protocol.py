@@ -21,11 +21,11 @@ from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.server.tls_certificate import CertificateFiles
 from flask_debuglaunch.terminal_messages import say
 
-LONGEST_MESSAGE = 64 * 1024 * 1024
+LONGEST_MESSAGE_BYTES = 64 * 1024 * 1024
 """Bytes. The names of a hundred thousand imported files are less."""
 STALL_SECONDS = 10.0
 """How long the rest of a message may take; who takes longer is stopped, or hangs."""
-_LENGTH = struct.Struct("!I")
+MESSAGE_LENGTH = struct.Struct("!I")
 
 
 # The messages
@@ -39,7 +39,7 @@ class Task:
     certificate: CertificateFiles | None
     session: Session | None
     """Where the debugger of the supervisor is connected; None if it has none to share."""
-    is_first: bool
+    is_first_worker: bool
     """What has been said of the app once is not said again."""
     serve_errors: bool
     """Show the error of an app that can't be imported, instead of ending with it?"""
@@ -47,7 +47,7 @@ class Task:
     """Attach the external debugger at all?"""
     ide_is_known: bool = False
     """Has an IDE taken a worker of this run over?"""
-    look_at_modules: bool = False
+    look_at_project_modules: bool = False
     """Look on at what the project's modules do while they are imported?"""
 
 
@@ -105,14 +105,14 @@ class Watch:
 class Writes:
     """The app itself is about to write, or to remove, this Python file."""
 
-    path: str
+    python_file: str
 
 
 @dataclass(frozen=True)
 class Stopped:
     """A thread is stopped in the debugger, so the worker can't be replaced now."""
 
-    where: str
+    stopped_at: str
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class CleanedUp:
 class Retire:
     """To a worker: accept no more, answer what is under way, end."""
 
-    seconds: float
+    drain_seconds: float
 
 
 @dataclass(frozen=True)
@@ -143,18 +143,18 @@ class Go:
     """To a worker that retires: do not stay for the IDE once you have cleaned up."""
 
 
-Changes = tuple[tuple[str, str], ...]
+StateChanges = tuple[tuple[str, str], ...]
 """Pairs of what has changed ("os.environ['TZ']") and how it is now, in order."""
 
 
 @dataclass(frozen=True)
-class Import:
+class AppImport:
     """One that the app made, or a function that it called."""
 
     module: str
-    changes: Changes
+    changes: StateChanges
     """What had changed by then since the import of the app began."""
-    by_us: bool = False
+    is_by_launcher: bool = False
     """Did we make it, for the server? What the app has changed does not matter to that."""
 
 
@@ -167,41 +167,41 @@ class ModuleRun:
     """None: a package without one, which is just a folder."""
     imports: tuple[str, ...]
     """All it asked for, in order, also what was there already; first the packages it is in."""
-    partial: frozenset[str]
+    imported_incomplete: frozenset[str]
     """Those of them that were being imported themselves: it is in a cycle with them."""
-    reads: frozenset[str]
+    read_paths: frozenset[str]
     """Files, and folders, that it has read besides."""
-    asked: Mapping[str, bool]
+    asked_paths: Mapping[str, bool]
     """Paths of which it matters whether they are there, and were they? Where an import has looked
     before it found the module, or in vain; what the module itself has asked about."""
-    changes: Changes
+    changes: StateChanges
     """What had changed when it began, since the import of the app did."""
     effect: str | None = None
     """What it did that workers must not share."""
-    is_changed_later: bool = False
+    is_changed_after_run: bool = False
     """Has other code changed its objects after it had run?"""
 
     @property
     def files(self) -> frozenset[str]:
         """All that it was made from."""
-        return self.reads if self.file is None else self.reads | {self.file}
+        return self.read_paths if self.file is None else self.read_paths | {self.file}
 
 
 @dataclass(frozen=True)
 class Preloadable:
     """What of the app's imports a fork server can have ready for the next worker, or why none."""
 
-    imports: tuple[Import, ...]
+    imports: tuple[AppImport, ...]
     was_forked: bool
     """The worker had some of its modules from a fork server: these imports come on top."""
     unsafe: str | None
-    seconds: float = 0.0
+    import_seconds: float = 0.0
     """How long the imports took."""
-    files: frozenset[str] = frozenset()
+    project_files: frozenset[str] = frozenset()
     """Of the project's modules, in whatever way they came."""
-    modules: tuple[ModuleRun, ...] | None = None
+    module_runs: tuple[ModuleRun, ...] | None = None
     """The project's own, if all of them were imported by this very worker, and looked at."""
-    own_seconds: float = 0.0
+    project_seconds: float = 0.0
     """Of processor time that those took, without the packages that they import."""
     since: float = 0.0
     """When their files were begun to be read, in seconds since the epoch."""
@@ -211,7 +211,7 @@ class Preloadable:
 class ModulesUnfit:
     """The app has changed so that the project's modules can't be there ahead of it as before."""
 
-    files: frozenset[str]
+    module_files: frozenset[str]
     """Of modules that must run in each worker; if none, nothing is known of any module now."""
 
 
@@ -219,7 +219,7 @@ class ModulesUnfit:
 class PreloadModules:
     """To a fork of a fork server: become one that has these modules of the project, too."""
 
-    runs: tuple[ModuleRun, ...]
+    module_runs: tuple[ModuleRun, ...]
     """As they were seen in a worker, in order."""
 
 
@@ -227,15 +227,15 @@ class PreloadModules:
 class ModulesPreloaded:
     """The fork server can fork, if what was seen of the modules now is what was seen before."""
 
-    runs: tuple[ModuleRun, ...]
+    module_runs: tuple[ModuleRun, ...]
 
 
 @dataclass(frozen=True)
 class Preload:
     """To a fork_server: make these imports, in this order."""
 
-    imports: tuple[Import, ...]
-    left_out: Mapping[str, frozenset[str]]
+    imports: tuple[AppImport, ...]
+    left_out_packages: Mapping[str, frozenset[str]]
     """Packages that must not be imported, nor those that import them; each with what it changes,
     which is no change of the app's."""
     plan: Plan
@@ -246,7 +246,7 @@ class Preload:
 class Prepare:
     """Where there is no fork: make these imports, in this order, and wait for the task."""
 
-    imports: tuple[Import, ...]
+    imports: tuple[AppImport, ...]
     plan: Plan
     session: Session | None
 
@@ -261,40 +261,40 @@ class Preloaded:
     """The fork server can fork, or a process that waits has a worker's imports. A change of one of
     the files means that it should not any more."""
 
-    files: frozenset[str]
-    rest: tuple[str, str] | None
+    package_files: frozenset[str]
+    first_not_preloaded: tuple[str, str] | None
     """The first module that is not there, nor what was imported after it, and what the app changes
     before; None if all are."""
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class LeftOutPackage:
     """A package has done what a fork must not share."""
 
     package: str
     reason: str
-    changes: frozenset[str]
-    file: str | None
+    changed_state: frozenset[str]
+    package_file: str | None
     """Where it is: when that changes, it may be another package."""
 
 
 @dataclass(frozen=True)
-class Spoiled:
+class SpoiledForkServer:
     """This fork server can't fork; one without these packages may be able to."""
 
-    left_out: tuple[LeftOut, ...]
-    instead: Mapping[str, tuple[str, ...]]
+    left_out_packages: tuple[LeftOutPackage, ...]
+    imports_of_left_out: Mapping[str, tuple[str, ...]]
     """For modules of these packages, what they import of others: the next one can have that."""
     has_all: bool
     """Does it have all it was to have, and nothing of the project? Then it can become a worker
     itself, once."""
-    files: frozenset[str]
+    package_files: frozenset[str]
     """As in Preloaded."""
 
 
 @dataclass(frozen=True)
-class Unsafe:
-    """The fork server can't fork, and why."""
+class CannotPreload:
+    """The process can't have packages ready for the next worker, and why."""
 
     reason: str
 
@@ -316,23 +316,23 @@ class Exited:
     """A forked worker has ended; status as in subprocess."""
 
     pid: int
-    status: int
+    exit_status: int
 
 
 @dataclass(frozen=True)
 class SharedListener:
     """Windows: the listening socket, as socket.share() gives it to that very process."""
 
-    content: bytes
+    shared_socket: bytes
 
 
 # Who may say what. To a child:
-ORDERS = (Task, Retire, Go, Preload, PreloadModules, Prepare, Fork, SharedListener)
+MESSAGES_TO_CHILD = (Task, Retire, Go, Preload, PreloadModules, Prepare, Fork, SharedListener)
 # And what a child, which may have become anything by now, is listened to for:
-REPORTS = (
+MESSAGES_FROM_CHILD = (
     Attaching, Attached, IdeLeft, Leaving, CleanedUp, Ready, Failed, Watch, Stopped, Resumed,
-    Preloadable, Preloaded, ModulesPreloaded, ModulesUnfit, Spoiled, Unsafe, Forked, Exited,
-    Writes, Misfit,
+    Preloadable, Preloaded, ModulesPreloaded, ModulesUnfit, SpoiledForkServer, CannotPreload,
+    Forked, Exited, Writes, Misfit,
 )  # fmt: skip
 
 
@@ -342,19 +342,21 @@ REPORTS = (
 class Channel:
     """One end of a connection between two of our own processes."""
 
-    def __init__(self, connection: socket.socket, expected: Collection[type] = ORDERS) -> None:
+    def __init__(
+        self, connection: socket.socket, expected_messages: Collection[type] = MESSAGES_TO_CHILD
+    ) -> None:
         self.socket = connection
-        self._expected = expected
-        self._sending = threading.Lock()
+        self._expected_messages = expected_messages
+        self._sending_lock = threading.Lock()
 
     def fileno(self) -> int:
         return self.socket.fileno()
 
     def send(self, message: Any) -> None:
         """Raises OSError if the other end is gone."""
-        content = encode(message)
-        with self._sending:
-            self.socket.sendall(_LENGTH.pack(len(content)) + content)
+        encoded_message = encode(message)
+        with self._sending_lock:
+            self.socket.sendall(MESSAGE_LENGTH.pack(len(encoded_message)) + encoded_message)
 
     def tell(self, message: Any) -> None:
         """Send to a process that may just have ended; if it has, `receive` says so."""
@@ -365,10 +367,10 @@ class Channel:
         """The next message; None if the other end is gone, stalls, or has said something that is
         no message."""
         try:
-            (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
-            if length > LONGEST_MESSAGE:
+            (message_length,) = MESSAGE_LENGTH.unpack(self._receive_bytes(MESSAGE_LENGTH.size))
+            if message_length > LONGEST_MESSAGE_BYTES:
                 raise ValueError("too long")
-            return decode(self._read(length), self._expected)
+            return decode(self._receive_bytes(message_length), self._expected_messages)
         except (EOFError, OSError):
             return None
         except ValueError as error:
@@ -382,17 +384,17 @@ class Channel:
     def close(self) -> None:
         self.socket.close()
 
-    def _read(self, length: int) -> bytes:
-        content = bytearray()
-        while len(content) < length:
-            piece = self.socket.recv(length - len(content))
-            if not piece:
+    def _receive_bytes(self, byte_count: int) -> bytes:
+        received_bytes = bytearray()
+        while len(received_bytes) < byte_count:
+            received_piece = self.socket.recv(byte_count - len(received_bytes))
+            if not received_piece:
                 raise EOFError
-            content += piece
-        return bytes(content)
+            received_bytes += received_piece
+        return bytes(received_bytes)
 
 
 def channel_to_child(connection: socket.socket) -> Channel:
     """A channel that keeps us waiting for some seconds at most, whatever the child does."""
     connection.settimeout(STALL_SECONDS)
-    return Channel(connection, REPORTS)
+    return Channel(connection, MESSAGES_FROM_CHILD)

@@ -31,7 +31,7 @@ from flask_debuglaunch.serving.ipc_protocol import (
     Writes,
 )
 from flask_debuglaunch.serving.processes.next_worker_from_fork_servers import WorkerStarter
-from flask_debuglaunch.serving.processes.next_worker_without_fork import WaitingWorkers
+from flask_debuglaunch.serving.processes.next_worker_without_fork import WaitingWorkerStarter
 from flask_debuglaunch.serving.processes.signals_and_orphans import TerminationSignals
 from flask_debuglaunch.serving.processes.worker_and_fork_server_handles import (
     WorkerProcess,
@@ -82,7 +82,7 @@ class Supervisor:
         self._state = with_an_end(state, plan.run_for.value, time.monotonic())
         self._current = ReloadablePlan(plan, resolve, cleanup)
         self._selector = cleanup.enter_context(selectors.DefaultSelector())
-        starter = WorkerStarter if plan.can_fork else WaitingWorkers
+        starter = WorkerStarter if plan.can_fork else WaitingWorkerStarter
         self._starter = starter(plan, self._selector)
         cleanup.callback(self._starter.close)
         self._over = threading.Event()
@@ -269,11 +269,11 @@ class Supervisor:
             plan,
             certificate,
             current_session(),
-            is_first=wanted.is_first,
+            is_first_worker=wanted.is_first_worker,
             serve_errors=wanted.serve_errors,
             use_debugger=wanted.use_debugger,
             ide_is_known=wanted.ide_is_known,
-            look_at_modules=self._starter.wants_to_know_modules(plan),
+            look_at_project_modules=self._starter.wants_to_know_modules(plan),
         )
         worker.channel.tell(task)
         self._workers[wanted.number] = worker

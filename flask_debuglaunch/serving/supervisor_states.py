@@ -282,7 +282,7 @@ class StartWorker:
     number: int
     changed: frozenset[str]
     """The files of which no bytecode may be used."""
-    is_first: bool
+    is_first_worker: bool
     serve_errors: bool
     """Serve the error of an app that can't be imported?"""
     use_debugger: bool
@@ -521,7 +521,9 @@ def overtake(state: State, event: Said | Overdue, now: float) -> Step:
 def hold(state: State, said: Said, now: float) -> Step:
     """Said once: threads that were stopped along with the first go on a moment after it."""
     assert isinstance(said.message, Stopped)
-    return Step(_in(state, Stage.HELD), (Say(f"reload waits: stopped at {said.message.where}"),))
+    return Step(
+        _in(state, Stage.HELD), (Say(f"reload waits: stopped at {said.message.stopped_at}"),)
+    )
 
 
 def go_on(state: State, said: Said, now: float) -> Step:
@@ -663,7 +665,7 @@ def _next_worker(state: State, now: float) -> Step:
     worker = StartWorker(
         number=state.worker + 1,
         changed=changes.files,
-        is_first=not state.has_served,
+        is_first_worker=not state.has_served,
         serve_errors=state.outlives_errors,
         use_debugger=not state.is_undebugged,
         ide_is_known=state.hand_over in (HandOver.DONE, HandOver.SLOW),

@@ -99,7 +99,7 @@ REPORT_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedApp:
     """The app that is to be served."""
 
     app: WSGIApplication
@@ -123,7 +123,7 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
         if task.session is not None:
             orders.child_stops.follow()
         loaded = _imported(task, recorder, modules) if app is None else _given(task, app)
-        if task.is_first:
+        if task.is_first_worker:
             warn_of_incompatibilities(loaded.app, task.plan)
         with recorder.making_server():
             server = _server(task, inherited, loaded.app)
@@ -190,7 +190,11 @@ def _module_recorder(
     task: Task, inherited: Inheritance, app: WSGIApplication | None
 ) -> ModuleRecorder | None:
     """Where the next worker could have modules of the project ready, and this one has none."""
-    if not task.look_at_modules or inherited.preloaded.hidden is not None or app is not None:
+    if (
+        not task.look_at_project_modules
+        or inherited.preloaded.hidden is not None
+        or app is not None
+    ):
         return None
     return ModuleRecorder(inherited.preloaded.changes)
 
@@ -228,21 +232,21 @@ def _keep_from_children(inherited: Inheritance) -> None:
         os.register_at_fork(after_in_child=let_go)
 
 
-def _given(task: Task, app: WSGIApplication) -> Loaded:
+def _given(task: Task, app: WSGIApplication) -> LoadedApp:
     take_over(app, task.plan, supervised=True)
-    return Loaded(app, was_given=True)
+    return LoadedApp(app, was_given=True)
 
 
 class _FirstImportFailed(Exception):
     pass
 
 
-def _imported(task: Task, recorder: ImportRecorder, modules: ModuleRecorder | None) -> Loaded:
+def _imported(task: Task, recorder: ImportRecorder, modules: ModuleRecorder | None) -> LoadedApp:
     try:
         app = import_app(
             task.plan,
             supervised=True,
-            first=task.is_first,
+            first=task.is_first_worker,
             recorder=_both(recorder, modules),
             when_imported=recorder.app_is_imported,
         )
@@ -252,8 +256,8 @@ def _imported(task: Task, recorder: ImportRecorder, modules: ModuleRecorder | No
         print_error(error)
         if not task.serve_errors:
             raise _FirstImportFailed from None
-        return Loaded(failing_app(error), failed=True, mended_by=files_of_error(error))
-    return Loaded(app)
+        return LoadedApp(failing_app(error), failed=True, mended_by=files_of_error(error))
+    return LoadedApp(app)
 
 
 @contextlib.contextmanager
@@ -271,7 +275,7 @@ def _server(task: Task, inherited: Inheritance, app: WSGIApplication) -> AppServ
 def _reports(
     channel: Channel,
     server: AppServer,
-    loaded: Loaded,
+    loaded: LoadedApp,
     recorder: ImportRecorder,
     modules: ModuleRecorder | None,
     since: float,
@@ -291,16 +295,26 @@ def _reports(
 
 
 def _preloadable(
-    loaded: Loaded, recorder: ImportRecorder, modules: ModuleRecorder | None, since: float
+    loaded: LoadedApp,
+    import_recorder: ImportRecorder,
+    module_recorder: ModuleRecorder | None,
+    since: float,
 ) -> Preloadable:
-    unsafe = why_not_fork(was_given=loaded.was_given)
-    imports = tuple(installed_imports(recorder.imports))
-    files = own_files(recorder.imports)
-    preloadable = Preloadable(imports, recorder.was_forked, unsafe, recorder.seconds, files)
-    if modules is None:
+    preloadable = Preloadable(
+        tuple(installed_imports(import_recorder.imports)),
+        import_recorder.was_forked,
+        why_not_fork(was_given=loaded.was_given),
+        import_recorder.seconds,
+        own_files(import_recorder.imports),
+    )
+    if module_recorder is None:
         return preloadable
-    seconds = modules.seconds
-    return replace(preloadable, modules=modules.runs(), own_seconds=seconds, since=since)
+    return replace(
+        preloadable,
+        module_runs=module_recorder.runs(),
+        project_seconds=module_recorder.seconds,
+        since=since,
+    )
 
 
 def _folders_to_watch(app: WSGIApplication) -> frozenset[str]:
@@ -426,7 +440,7 @@ class ControlThread:
         if isinstance(message, Go):
             self.may_go = True
         if isinstance(message, Retire):
-            self.drain_seconds = message.seconds
+            self.drain_seconds = message.drain_seconds
             self._retiring = True
             if self._server is not None:
                 # Also while a thread is stopped: under load a breakpoint would be hit for ever.

@@ -21,10 +21,13 @@ from flask_debuglaunch.serving.preloading.preloaded_modules import (
     ImportRecorder,
     PreloadedModules,
 )
-from flask_debuglaunch.serving.preloading.project_module_graph import merged_runs, select
+from flask_debuglaunch.serving.preloading.project_module_graph import (
+    cold_and_hot_modules,
+    merged_runs,
+)
 from flask_debuglaunch.serving.preloading.project_module_recorder import ModuleRecorder
-from flask_debuglaunch.serving.processes.fork_server_main import run_again
-from flask_debuglaunch.serving.processes.project_module_fork_servers import Made
+from flask_debuglaunch.serving.processes.fork_server_main import run_project_modules_again
+from flask_debuglaunch.serving.processes.project_module_fork_servers import FilesOfModules
 
 
 class Afresh(BaseException):
@@ -98,7 +101,7 @@ def recorded() -> str:
 
 
 def looked_at_again(cold: tuple[ModuleRun, ...]) -> str:
-    return told(run_again(cold, ())[0])
+    return told(run_project_modules_again(cold, ())[0])
 
 
 def told(runs: tuple[ModuleRun, ...]) -> str:
@@ -106,12 +109,12 @@ def told(runs: tuple[ModuleRun, ...]) -> str:
 
 
 def heard(text: str) -> tuple[ModuleRun, ...]:
-    runs: tuple[ModuleRun, ...] = decode(text.encode(), (ModulesPreloaded,)).runs
+    runs: tuple[ModuleRun, ...] = decode(text.encode(), (ModulesPreloaded,)).module_runs
     return runs
 
 
 def warm(cold: tuple[ModuleRun, ...], folder: Path) -> Any:
-    _, snapshots = run_again(cold, ())
+    _, snapshots = run_project_modules_again(cold, ())
     hidden = HiddenModules(cold, snapshots)
 
     def afresh(module: str, what: str) -> None:
@@ -133,18 +136,18 @@ def both_ways(folder: Path, edited: dict[str, str]) -> Any:
     sys.path[:0] = path
     os.chdir(folder)
     runs = heard(in_fork(recorded))
-    before, made_from = in_fork(lambda: imported(folder)), Made.of(runs)
+    before, made_from = in_fork(lambda: imported(folder)), FilesOfModules.of(runs)
     for name, text in edited.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    paths = made_from.changed()
+    paths = made_from.changed_files()
     left_out: dict[str, str] = {}
     while True:
-        selection = select(runs, paths, left_out)
+        selection = cold_and_hot_modules(runs, paths, left_out)
         again = in_fork(lambda cold=selection.cold: looked_at_again(cold))
         runs = merged_runs(runs, heard(again))
         left_out |= {run.name: run.effect for run in runs if run.effect is not None}
-        if select(runs, paths, left_out).cold == tuple(
+        if cold_and_hot_modules(runs, paths, left_out).cold == tuple(
             run for run in runs if run.name in {one.name for one in selection.cold}
         ):
             break
@@ -166,8 +169,12 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
-        asked = json.loads(line)
-        print(json.dumps(both_ways(Path(asked["folder"]), asked["edited"])), file=out, flush=True)
+        project_and_edits = json.loads(line)
+        print(
+            json.dumps(both_ways(Path(project_and_edits["folder"]), project_and_edits["edited"])),
+            file=out,
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -20,11 +20,15 @@ from hypothesis import strategies as st
 
 from flask_debuglaunch.plan import OWN_SECONDS
 from flask_debuglaunch.serving.ipc_protocol import ModuleRun
-from flask_debuglaunch.serving.preloading.project_module_graph import OrderDiffers, Replay, select
+from flask_debuglaunch.serving.preloading.project_module_graph import (
+    ImportOrderDiffers,
+    ImportOrderReplay,
+    cold_and_hot_modules,
+)
 from flask_debuglaunch.serving.preloading.state_snapshots import Snapshot, changed_modules
 from flask_debuglaunch.serving.processes.project_module_fork_servers import (
-    LEFT_ALONE,
-    MOST_AT_ONCE,
+    MOST_FILES_SAVED_AT_ONCE,
+    RELOADS_UNTIL_LEFT_ALONE,
     EditedFiles,
 )
 
@@ -38,9 +42,11 @@ if sys.platform != "linux":
 
 def run(name: str, *imports: str, partial: str = "", **more: Any) -> ModuleRun:
     file = f"/{name}.py"
-    reads = frozenset(more.pop("reads", ()))
-    asked = more.pop("asked", {})
-    return ModuleRun(name, file, imports, frozenset(partial.split()), reads, asked, (), **more)
+    read_paths = frozenset(more.pop("read_paths", ()))
+    asked_paths = more.pop("asked_paths", {})
+    return ModuleRun(
+        name, file, imports, frozenset(partial.split()), read_paths, asked_paths, (), **more
+    )
 
 
 def test_what_depends_on_an_edited_file_is_hot() -> None:
@@ -48,9 +54,9 @@ def test_what_depends_on_an_edited_file_is_hot() -> None:
         run("main", "views", "models"),
         run("views", "models", "words"),
         run("models"),
-        run("words", reads=["/words.json"]),
+        run("words", read_paths=["/words.json"]),
     ]
-    selection = select(runs, ["/words.json"], {})
+    selection = cold_and_hot_modules(runs, ["/words.json"], {})
     assert [one.name for one in selection.cold] == ["models"]
     assert selection.hot == {
         "words": "/words.json was edited",
@@ -61,12 +67,12 @@ def test_what_depends_on_an_edited_file_is_hot() -> None:
 
 def test_a_package_is_imported_by_all_that_is_in_it() -> None:
     runs = [run("shop", "shop.cart"), run("shop.cart", "shop"), run("shop.tax", "shop")]
-    assert select(runs, ["/shop.cart.py"], {}).cold == ()
+    assert cold_and_hot_modules(runs, ["/shop.cart.py"], {}).cold == ()
 
 
 def test_what_imports_objects_that_others_change_is_hot() -> None:
-    runs = [run("registry", is_changed_later=True), run("plugin", "registry"), run("plain")]
-    selection = select(runs, [], {"requests": "imports requests"})
+    runs = [run("registry", is_changed_after_run=True), run("plugin", "registry"), run("plain")]
+    selection = cold_and_hot_modules(runs, [], {"requests": "imports requests"})
     assert [one.name for one in selection.cold] == ["registry", "plain"]
 
 
@@ -94,9 +100,9 @@ def test_modules_that_have_the_same_object_by_chance_change_apart() -> None:
 def test_a_cycle_that_is_entered_elsewhere_is_another_one() -> None:
     first, second = run("a", "b"), run("b", "a", partial="a")
     runs = {"a": first, "b": second}
-    assert Replay(runs).import_("a") == ["b", "a"]
-    with pytest.raises(OrderDiffers):
-        Replay(runs).import_("b")
+    assert ImportOrderReplay(runs).import_("a") == ["b", "a"]
+    with pytest.raises(ImportOrderDiffers):
+        ImportOrderReplay(runs).import_("b")
 
 
 class Laboratory:
@@ -384,7 +390,7 @@ def test_what_was_edited_and_what_depends_on_it_runs_in_each_worker(shop: Projec
 
 @pytest.mark.slow
 def test_many_files_saved_at_once_are_not_being_edited(shop: Project, tmp_path: Path) -> None:
-    names = [f"more{number}" for number in range(MOST_AT_ONCE)]
+    names = [f"more{number}" for number in range(MOST_FILES_SAVED_AT_ONCE)]
     for name in names:
         shop.save(f"shop/{name}.py", "")
     shop.save("main.py", "".join(f"import shop.{name}\n" for name in names) + APP)
@@ -402,7 +408,7 @@ def test_many_files_saved_at_once_are_not_being_edited(shop: Project, tmp_path: 
 def test_a_file_that_is_left_alone_is_not_being_edited_any_more(tmp_path: Path) -> None:
     edited, files = EditedFiles(), [str(tmp_path / name) for name in ("first", "second")]
     edited.add(files)
-    for _ in range(LEFT_ALONE):
+    for _ in range(RELOADS_UNTIL_LEFT_ALONE):
         assert not edited.left_alone()
         edited.reload_begins()
         with open(files[1], "a") as second:

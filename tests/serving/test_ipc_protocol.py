@@ -25,11 +25,11 @@ from flask_debuglaunch.json_dataclasses import decode, encode
 from flask_debuglaunch.plan import Plan, resolve
 from flask_debuglaunch.serving import ipc_protocol
 from flask_debuglaunch.serving.ipc_protocol import (
-    ORDERS,
-    REPORTS,
+    MESSAGES_FROM_CHILD,
+    MESSAGES_TO_CHILD,
+    AppImport,
     Channel,
-    Import,
-    LeftOut,
+    LeftOutPackage,
     ModuleRun,
     Preload,
     Retire,
@@ -62,11 +62,11 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 def test_a_whole_plan_arrives(plan: Plan) -> None:
     session = Session("debugpy", "/x", None, "127.0.0.1", 1, "t", None, os.getpid())
     for certificate in (None, (Path("cert"), None), (Path("cert"), Path("key"))):
-        task = Task(plan, certificate, session, is_first=True, serve_errors=False)
-        assert decode(encode(task), ORDERS) == task
+        task = Task(plan, certificate, session, is_first_worker=True, serve_errors=False)
+        assert decode(encode(task), MESSAGES_TO_CHILD) == task
     odd = replace(plan, settings=Settings(config_file=Path("/\udcff/\n")))
-    preload = Preload((Import("a", (("x", "y"),)),), {"b": frozenset({"c"})}, odd, None)
-    assert decode(encode(preload), ORDERS) == preload
+    preload = Preload((AppImport("a", (("x", "y"),)),), {"b": frozenset({"c"})}, odd, None)
+    assert decode(encode(preload), MESSAGES_TO_CHILD) == preload
 
 
 def test_every_message_is_for_one_side() -> None:
@@ -75,8 +75,11 @@ def test_every_message_is_for_one_side() -> None:
         for one in vars(ipc_protocol).values()
         if isinstance(one, type) and one.__module__ == ipc_protocol.__name__
     }
-    assert declared - {Channel, Import, LeftOut, ModuleRun} == {*ORDERS, *REPORTS}
-    assert not {*ORDERS} & {*REPORTS}
+    assert declared - {Channel, AppImport, LeftOutPackage, ModuleRun} == {
+        *MESSAGES_TO_CHILD,
+        *MESSAGES_FROM_CHILD,
+    }
+    assert not {*MESSAGES_TO_CHILD} & {*MESSAGES_FROM_CHILD}
 
 
 def has_usual_numbers(message: object) -> bool:
@@ -84,20 +87,20 @@ def has_usual_numbers(message: object) -> bool:
     return all(abs(one) < 2**63 for one in numbers)
 
 
-reports = st.one_of(*map(st.from_type, REPORTS)).filter(has_usual_numbers)
+reports = st.one_of(*map(st.from_type, MESSAGES_FROM_CHILD)).filter(has_usual_numbers)
 
 
 @pytest.mark.slow
 @given(reports)
 def test_every_report_arrives(message: object) -> None:
-    assert decode(encode(message), REPORTS) == message
+    assert decode(encode(message), MESSAGES_FROM_CHILD) == message
 
 
 def test_each_side_takes_only_what_is_for_it() -> None:
     with pytest.raises(ValueError, match="no class that is expected"):
-        decode(encode(Retire(1.0)), REPORTS)
+        decode(encode(Retire(1.0)), MESSAGES_FROM_CHILD)
     with pytest.raises(ValueError, match="no class that is expected"):
-        decode(encode(Stopped("x")), ORDERS)
+        decode(encode(Stopped("x")), MESSAGES_TO_CHILD)
 
 
 json_data = st.recursive(
@@ -105,7 +108,7 @@ json_data = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
-names = st.sampled_from([one.__name__ for one in REPORTS])
+names = st.sampled_from([one.__name__ for one in MESSAGES_FROM_CHILD])
 
 
 def mutated(message: object, with_data: Any, number: int) -> bytes:
@@ -139,23 +142,25 @@ def test_any_bytes_are_a_message_or_none(content: bytes) -> None:
 
 def _is_message_or_none(content: bytes) -> None:
     try:
-        message = decode(content, REPORTS)
+        message = decode(content, MESSAGES_FROM_CHILD)
     except ValueError:
         return  # anything else that is raised fails the test
-    assert type(message) in REPORTS
-    assert decode(encode(message), REPORTS) == message
+    assert type(message) in MESSAGES_FROM_CHILD
+    assert decode(encode(message), MESSAGES_FROM_CHILD) == message
 
 
 def test_a_changed_plan_too(plan: Plan) -> None:
     chance = random.Random(7)
-    task = Task(plan, None, None, is_first=True, serve_errors=True)
+    task = Task(plan, None, None, is_first_worker=True, serve_errors=True)
     for number in range(300):
         try:
-            found = decode(mutated(task, chance.choice([None, 7, "x", [], {}]), number), ORDERS)
+            found = decode(
+                mutated(task, chance.choice([None, 7, "x", [], {}]), number), MESSAGES_TO_CHILD
+            )
         except ValueError:
             continue
         assert type(found) is Task
-        assert decode(encode(found), ORDERS) == found
+        assert decode(encode(found), MESSAGES_TO_CHILD) == found
 
 
 @pytest.mark.parametrize(

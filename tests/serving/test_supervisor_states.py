@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from flask_debuglaunch.serving import supervisor_states as states
 from flask_debuglaunch.serving.ipc_protocol import (
-    REPORTS,
+    MESSAGES_FROM_CHILD,
     Attached,
     Attaching,
     CleanedUp,
@@ -68,7 +68,7 @@ def test_the_table_is_the_one_in_the_docstring_and_the_readme() -> None:
 
 def test_each_message_of_the_table_is_one_that_is_listened_to() -> None:
     messages = {kind for kind in COLUMNS.values() if kind.__module__ == Ready.__module__}
-    assert messages <= set(REPORTS)
+    assert messages <= set(MESSAGES_FROM_CHILD)
 
 
 def test_changes_are_told_where_the_working_folder_is_gone(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_debuglaunch.serving.processes.next_worker_from_fork_servers import MAX_LOST
+from flask_debuglaunch.serving.processes.next_worker_from_fork_servers import MAX_LOST_FORK_SERVERS
 
 from ..support.processes import command_line, wait_until
 from .project import HELLO, Project, Served
@@ -335,7 +335,7 @@ def deaths(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_fork_server_that_ends_while_it_preloads_is_started_again(
     project: Project, package: Path, deaths: Path
 ) -> None:
-    for number in range(MAX_LOST - 1):
+    for number in range(MAX_LOST_FORK_SERVERS - 1):
         (deaths / str(number)).touch()
     project.save("main.py", USES_PACKAGE)
     with served_with(project, package) as served:
@@ -349,11 +349,11 @@ def test_a_fork_server_that_ends_while_it_preloads_is_started_again(
 def test_a_fork_server_that_always_ends_while_it_preloads_is_given_up(
     project: Project, package: Path, deaths: Path
 ) -> None:
-    for number in range(MAX_LOST + 1):
+    for number in range(MAX_LOST_FORK_SERVERS + 1):
         (deaths / str(number)).touch()
     project.save("main.py", USES_PACKAGE)
     with served_with(project, package) as served:
-        for number in range(1, MAX_LOST + 3):
+        for number in range(1, MAX_LOST_FORK_SERVERS + 3):
             project.main.touch()
             served.wait_for_reload(number)
         served.program.wait_for_line("Each reload starts a new interpreter: .* in a row")

@@ -29,11 +29,11 @@ from flask_debuglaunch.serving.app.module_origins import (
     namespace_of,
     package_of,
 )
-from flask_debuglaunch.serving.ipc_protocol import Changes, Import, ModuleRun
+from flask_debuglaunch.serving.ipc_protocol import AppImport, ModuleRun, StateChanges
 from flask_debuglaunch.serving.preloading.import_code_analysis import ImportStatements
 from flask_debuglaunch.serving.preloading.project_module_graph import (
-    OrderDiffers,
-    Replay,
+    ImportOrderDiffers,
+    ImportOrderReplay,
     with_parents,
 )
 from flask_debuglaunch.serving.preloading.state_snapshots import (
@@ -55,7 +55,7 @@ class PreloadedModules:
 
     brought: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Modules that were imported, each with all that came along with it."""
-    changes: Changes = ()
+    changes: StateChanges = ()
     """What the packages have changed while they were imported."""
     left_out: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Packages that can't be preloaded, each with what it changes."""
@@ -80,7 +80,7 @@ class ImportRecorder:
         preloaded: PreloadedModules,
         start_afresh: Callable[[str, str], None] = lambda module, what: None,
     ) -> None:
-        self.imports: list[Import] = []
+        self.imports: list[AppImport] = []
         self.seconds = 0.0
         """How long it was entered."""
         self._preloaded = preloaded
@@ -150,7 +150,7 @@ class ImportRecorder:
         if not self._is_within_package():
             self._noted, self._spec = name, None
             if package_of(name) not in self._preloaded.left_out:
-                self.imports.append(Import(name, self._changes(), self._is_ours(name)))
+                self.imports.append(AppImport(name, self._changes(), self._is_ours(name)))
         return None
 
     def _reveal(self, hidden: HiddenModules, name: str) -> None:
@@ -162,7 +162,7 @@ class ImportRecorder:
             hidden.app_ran()
         try:
             relied_on = hidden.reveal(name)
-        except OrderDiffers:
+        except ImportOrderDiffers:
             self._start_afresh(name, "the order of its imports")
         else:
             self._rely_on(hidden, relied_on)
@@ -200,7 +200,7 @@ class ImportRecorder:
         """Does it look at nothing that the app may have changed?"""
         return self._makes_server or package_of(module) == OUR_NAME
 
-    def _changes(self) -> Changes:
+    def _changes(self) -> StateChanges:
         assert self._begun is not None
         return merged_changes(self._preloaded.changes, look().changes_since(self._begun))
 
@@ -221,7 +221,7 @@ class ImportRecorder:
                 self._reveal(hidden, one)
 
 
-def merged_changes(first: Changes, then: Changes) -> Changes:
+def merged_changes(first: StateChanges, then: StateChanges) -> StateChanges:
     return tuple(sorted({**dict(first), **dict(then)}.items()))
 
 
@@ -237,7 +237,7 @@ class HiddenModules:
 
     def __init__(self, runs: Sequence[ModuleRun], snapshots: Mapping[str, Snapshot]) -> None:
         self._modules: dict[str, ModuleType] = {}
-        unchanged = {run.name for run in runs if not run.is_changed_later}
+        unchanged = {run.name for run in runs if not run.is_changed_after_run}
         self._snapshots = {name: one for name, one in snapshots.items() if name in unchanged}
         for run in runs:
             self._modules[run.name] = sys.modules.pop(run.name)
@@ -245,10 +245,13 @@ class HiddenModules:
             package, _, name = run.name.rpartition(".")
             names = namespace_of(self._modules.get(package))
             # While its package ran it was put there by that: it belongs to what the package is.
-            if package not in run.partial and names.get(name) is self._modules[run.name]:
+            if (
+                package not in run.imported_incomplete
+                and names.get(name) is self._modules[run.name]
+            ):
                 del names[name]
         self._runs = {run.name: run for run in runs}
-        self._replay = Replay(self._runs)
+        self._replay = ImportOrderReplay(self._runs)
         self._since_app_ran: set[str] = set()
         """The modules that have come into sight since code of the app ran."""
         self._exposed: set[str] = set()
@@ -409,7 +412,7 @@ def absolute_name(name: str, names: Mapping[str, Any] | None, level: int) -> str
 # What can be preloaded
 
 
-def installed_imports(imports: Iterable[Import]) -> Iterator[Import]:
+def installed_imports(imports: Iterable[AppImport]) -> Iterator[AppImport]:
     """Those that are of modules of installed packages (this one, however it is installed) or of the
     standard library."""
     for one in imports:
@@ -418,7 +421,15 @@ def installed_imports(imports: Iterable[Import]) -> Iterator[Import]:
             yield one
 
 
-def own_files(imports: Iterable[Import]) -> frozenset[str]:
+def merged_imports(
+    preloaded: Sequence[AppImport], new_imports: Iterable[AppImport]
+) -> tuple[AppImport, ...]:
+    """What a worker has from before it, and what it has imported on top."""
+    preloaded_names = {preloaded_import.module for preloaded_import in preloaded}
+    return (*preloaded, *(one for one in new_imports if one.module not in preloaded_names))
+
+
+def own_files(imports: Iterable[AppImport]) -> frozenset[str]:
     """Those of the other ones, which are the project's."""
     modules = [one.module for one in imports if not is_of_a_package(_spec_of(one.module))]
     files = [namespace_of(sys.modules.get(one)).get("__file__") for one in modules]

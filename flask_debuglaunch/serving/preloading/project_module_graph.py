@@ -13,7 +13,7 @@ from flask_debuglaunch.serving.ipc_protocol import ModuleRun
 
 
 @dataclass(frozen=True)
-class Selection:
+class ColdAndHotModules:
     """Of the modules of one import of the app."""
 
     cold: tuple[ModuleRun, ...]
@@ -22,9 +22,9 @@ class Selection:
     """Each with the reason."""
 
 
-def select(
+def cold_and_hot_modules(
     runs: Sequence[ModuleRun], edited: Collection[str], left_out: Mapping[str, str]
-) -> Selection:
+) -> ColdAndHotModules:
     """Split the modules into cold and hot ones.
 
     edited: paths of files. left_out: modules, and installed packages, that must not be imported
@@ -39,15 +39,15 @@ def select(
             hot[name] = reason
             depends = reason if reason.startswith("depends on") else f"depends on {name}: {reason}"
             pending += [(one, depends) for one in importers.get(name, ())]
-    return Selection(tuple(run for run in runs if run.name not in hot), hot)
+    return ColdAndHotModules(tuple(run for run in runs if run.name not in hot), hot)
 
 
 def _hot_by_themselves(
     runs: Sequence[ModuleRun], edited: Collection[str], left_out: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    changed = {run.name for run in runs if run.is_changed_later}
+    changed = {run.name for run in runs if run.is_changed_after_run}
     for run in runs:
-        if changed_files := (run.files | run.asked.keys()) & frozenset(edited):
+        if changed_files := (run.files | run.asked_paths.keys()) & frozenset(edited):
             yield run.name, f"{min(changed_files)} was edited"
         if run.effect is not None:
             yield run.name, run.effect
@@ -97,17 +97,19 @@ def _merged_run(run: ModuleRun, again: ModuleRun, modules: Collection[str]) -> M
     return replace(
         run,
         effect=effect,
-        is_changed_later=run.is_changed_later or again.is_changed_later,
-        reads=run.reads | again.reads,
-        asked={**again.asked, **run.asked},
+        is_changed_after_run=run.is_changed_after_run or again.is_changed_after_run,
+        read_paths=run.read_paths | again.read_paths,
+        asked_paths={**again.asked_paths, **run.asked_paths},
     )
 
 
 def _edges(run: ModuleRun, modules: Collection[str]) -> list[tuple[str, bool]]:
-    return [(one, one in run.partial) for one in with_parents(run.imports) if one in modules]
+    return [
+        (one, one in run.imported_incomplete) for one in with_parents(run.imports) if one in modules
+    ]
 
 
-class OrderDiffers(Exception):
+class ImportOrderDiffers(Exception):
     """A new interpreter would come to a module in another way than the one that was recorded."""
 
     def __init__(self, module: str) -> None:
@@ -116,7 +118,7 @@ class OrderDiffers(Exception):
 
 
 @dataclass
-class Replay:
+class ImportOrderReplay:
     """What an interpreter would do now that comes to cold modules which have run elsewhere."""
 
     runs: Mapping[str, ModuleRun]
@@ -125,7 +127,9 @@ class Replay:
 
     def __post_init__(self) -> None:
         self.edges = {
-            run.name: [(one, one in run.partial) for one in run.imports if one in self.runs]
+            run.name: [
+                (one, one in run.imported_incomplete) for one in run.imports if one in self.runs
+            ]
             for run in self.runs.values()
         }
         """Which of the modules each one imports, and whether it got that before it was complete.
@@ -145,7 +149,7 @@ class Replay:
         for one, was_partial in self.edges[name]:
             # In a cycle somebody gets a module that is not complete: the same one as then?
             if was_partial != (one in self._running):
-                raise OrderDiffers(name)
+                raise ImportOrderDiffers(name)
             if one not in self.finished:
                 self._come_to(one, ended)
         self._running.remove(name)

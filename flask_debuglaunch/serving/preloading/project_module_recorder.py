@@ -27,7 +27,7 @@ from flask_debuglaunch.serving.app.module_origins import (
     namespace_of,
     places_before,
 )
-from flask_debuglaunch.serving.ipc_protocol import Changes, ModuleRun
+from flask_debuglaunch.serving.ipc_protocol import ModuleRun, StateChanges
 from flask_debuglaunch.serving.preloading.preloaded_modules import (
     MOST_LOOKS,
     absolute_name,
@@ -104,12 +104,12 @@ class _Running:
     name: str
     file: str | None
     is_own: bool
-    changes: Changes = ()
+    changes: StateChanges = ()
     imports: dict[str, bool] = field(default_factory=dict)
     """Each with: was it being imported itself?"""
     starred: list[str] = field(default_factory=list)
-    reads: set[str] = field(default_factory=set)
-    asked: dict[str, bool] = field(default_factory=dict)
+    read_paths: set[str] = field(default_factory=set)
+    asked_paths: dict[str, bool] = field(default_factory=dict)
     effect: str | None = None
     snapshot: Snapshot | None = None
     is_over: bool = False
@@ -153,7 +153,9 @@ class ModuleRecorder:
     that is known and nobody else here writes.
     """
 
-    def __init__(self, already: Changes = (), bytes_written: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self, already: StateChanges = (), bytes_written: Callable[[], int] = lambda: 0
+    ) -> None:
         self._already = already
         self._bytes_written = bytes_written
         self.seconds = 0.0
@@ -227,8 +229,8 @@ class ModuleRecorder:
             one.file,
             tuple(one.imports),
             frozenset(name for name, is_partial in one.imports.items() if is_partial),
-            frozenset(one.reads),
-            {**self._places.get(one.name, {}), **one.asked},
+            frozenset(one.read_paths),
+            {**self._places.get(one.name, {}), **one.asked_paths},
             one.changes,
             effect,
             one.name in self._changed,
@@ -291,10 +293,10 @@ class ModuleRecorder:
         return as_importlib(_find_spec)
 
     def _asking(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        asked = self._asked_about
+        asked_paths = self._asked_about
 
         def ask(path: Any, *arguments: Any, **named: Any) -> Any:
-            asked(path)
+            asked_paths(path)
             return original(path, *arguments, **named)
 
         return as_importlib(ask)
@@ -307,7 +309,7 @@ class ModuleRecorder:
         if spec is not None:
             self._places[name] = places
         elif self._is_own_code():
-            self._stack[-1].asked.update(places)
+            self._stack[-1].asked_paths.update(places)
 
     def _asked_about(self, path: object) -> None:
         if not self._is_of_interest() or not isinstance(path, (str, bytes, os.PathLike)):
@@ -490,9 +492,9 @@ class ModuleRecorder:
         if found.startswith(("/proc/", "/dev/")):
             by.effect = by.effect or f"looks at {found}"
         elif os.path.isfile(found) or (is_read and os.path.isdir(found)):
-            by.reads.add(found)
+            by.read_paths.add(found)
         else:
-            by.asked.setdefault(found, os.path.lexists(found))
+            by.asked_paths.setdefault(found, os.path.lexists(found))
 
 
 def _is_for_writing(mode: object, flags: object) -> bool:

@@ -25,7 +25,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 from flask_debuglaunch.serving.app.module_origins import IMPORTLIB, is_of_the_project, namespace_of
-from flask_debuglaunch.serving.ipc_protocol import Changes
+from flask_debuglaunch.serving.ipc_protocol import StateChanges
 
 # Set by us, the first while the app is imported, the other beside that, by a thread of the app's
 # (server_calls_in_app.py).
@@ -61,7 +61,7 @@ class InterpreterState:
     """What is compared as a whole, by its name."""
     modules: dict[str, dict[str, Any]]
 
-    def changes_since(self, before: InterpreterState) -> Changes:
+    def changes_since(self, before: InterpreterState) -> StateChanges:
         """What differs from another moment of the same process."""
         found = dict(_environ_changes(before.environ, self.environ))
         for name, value in self.single.items():

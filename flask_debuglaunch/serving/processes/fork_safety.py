@@ -128,7 +128,7 @@ class ImportEffects:
         """The modules during whose import that one's began, the innermost last."""
         return self._importers.get(module, ())
 
-    def found(self, imported: str) -> list[tuple[str, str]]:
+    def effects_since_last_call(self, imported: str) -> list[tuple[str, str]]:
         """Which modules have done what can't be shared since the last call, and what; that one was
         imported last."""
         threads = self._threads_started(imported)
@@ -152,7 +152,7 @@ class ImportEffects:
         had, self._has_children = self._has_children, has_child()
         return self._has_children and not had
 
-    def generators(self) -> list[Any]:
+    def unseeded_generators(self) -> list[Any]:
         """The random generators that somebody holds and that were not given a seed."""
         held = [one for one in gc.get_objects() if issubclass(type(one), random.Random)]
         return [one for one in held if id(one) not in self._seeded]

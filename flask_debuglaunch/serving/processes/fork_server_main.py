@@ -27,6 +27,7 @@ import tokenize
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +39,20 @@ from flask_debuglaunch.serving.app.environ_for_app import set_for_app
 from flask_debuglaunch.serving.app.module_origins import package_of
 from flask_debuglaunch.serving.app.server_calls_in_app import let_run_simple_serve
 from flask_debuglaunch.serving.ipc_protocol import (
-    Changes,
+    AppImport,
+    CannotPreload,
     Channel,
     Exited,
     Fork,
     Forked,
-    Import,
-    LeftOut,
+    LeftOutPackage,
     ModuleRun,
     ModulesPreloaded,
     Preload,
     Preloaded,
     PreloadModules,
-    Spoiled,
-    Unsafe,
+    SpoiledForkServer,
+    StateChanges,
 )
 from flask_debuglaunch.serving.preloading.import_code_analysis import (
     Source,
@@ -80,7 +81,7 @@ from flask_debuglaunch.serving.watching.files_used_by_app import (
 )
 from flask_debuglaunch.terminal_messages import shown_path
 
-SPARE_SECONDS = 0.3
+SPARE_CHILD_SECONDS = 0.3
 """So long after a worker was forked, which has the processor first, the next one is: ahead of the
 save, which would wait for that."""
 PROJECT_IMPORT_SECONDS = 120
@@ -92,67 +93,78 @@ def run_fork_server(preload: Preload, inherited: Inheritance) -> Inheritance:
     channel. In the fork server itself it returns only if that can't fork, and becomes a worker."""
     environ = dict(os.environ)
     # Ctrl-C is for the supervisor, and for the worker once it is one.
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupt_handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     preloading = Preloading(preload)
     try:
         preloading.run()
     except CannotFork as error:
-        inherited.channel.tell(Unsafe(str(error)))
+        inherited.channel.tell(CannotPreload(str(error)))
         os._exit(0)
-    ready = replace(inherited, preloaded=preloading.modules, environ=environ)
+    fork_inheritance = replace(inherited, preloaded=preloading.modules, environ=environ)
     if (spoiled := preloading.spoiled()) is not None:
         inherited.channel.tell(spoiled)
-        return _become_worker(ready, interrupt)
-    inherited.channel.tell(Preloaded(files_and_folders_of_imports(), preloading.rest))
-    return serve_forks(replace(ready, draw_anew=preloading.draw_anew), interrupt)
+        return _become_worker(fork_inheritance, interrupt_handler)
+    inherited.channel.tell(
+        Preloaded(files_and_folders_of_imports(), preloading.first_not_preloaded)
+    )
+    fork_inheritance = replace(fork_inheritance, reseed_generators=preloading.reseed_generators)
+    return serve_forks(fork_inheritance, interrupt_handler)
 
 
-def run_module_server(order: PreloadModules, inherited: Inheritance) -> Inheritance:
+def run_project_module_server(
+    preload_modules: PreloadModules, inherited: Inheritance
+) -> Inheritance:
     """In a fork: import the modules, too, then fork whenever the supervisor asks; returns in each
     forked worker."""
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupt_handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.alarm(PROJECT_IMPORT_SECONDS)
-    hidden = _import_projects(order, inherited)
+    hidden_modules = _import_project_modules(preload_modules, inherited)
     signal.alarm(0)
-    preloaded = replace(inherited.preloaded, hidden=hidden)
-    return serve_forks(replace(inherited, preloaded=preloaded), interrupt)
+    preloaded = replace(inherited.preloaded, hidden=hidden_modules)
+    return serve_forks(replace(inherited, preloaded=preloaded), interrupt_handler)
 
 
-def _import_projects(order: PreloadModules, inherited: Inheritance) -> HiddenModules:
+def _import_project_modules(
+    preload_modules: PreloadModules, inherited: Inheritance
+) -> HiddenModules:
     # What was seen is needed no more: each worker would have to free what is a local of a caller.
-    runs, snapshots = run_again(order.runs, inherited.preloaded.changes)
-    inherited.channel.tell(ModulesPreloaded(runs))
-    there = [run for run in order.runs if run.name in sys.modules]
-    return HiddenModules(there, snapshots)
+    recorded_runs, package_changes = preload_modules.module_runs, inherited.preloaded.changes
+    runs_again, snapshots = run_project_modules_again(recorded_runs, package_changes)
+    inherited.channel.tell(ModulesPreloaded(runs_again))
+    imported_runs = [run for run in recorded_runs if run.name in sys.modules]
+    return HiddenModules(imported_runs, snapshots)
 
 
-def serve_forks(ready: Inheritance, interrupt: Any) -> Inheritance:
-    """Fork whenever the supervisor asks; returns in each fork. interrupt: its handler of Ctrl-C."""
+def serve_forks(fork_inheritance: Inheritance, interrupt_handler: Any) -> Inheritance:
+    """Fork whenever the supervisor asks; returns in each fork. interrupt_handler: its own one of
+    Ctrl-C."""
     # What is there now is never garbage: left alone by the collector, it stays shared memory.
     gc.collect()
     if hasattr(gc, "freeze"):  # not in PyPy
         gc.freeze()
-    order = _fork_on_demand(ready.channel, partial(_warm_up, ready.preloaded.hidden))
-    held = None if ready.lifeline is None else tie_to(ready.lifeline)
-    ready.draw_anew()
-    return _become_worker(replace(ready, channel=order, lifeline=held), interrupt)
+    touch_memory = partial(_touch_shared_memory, fork_inheritance.preloaded.hidden)
+    channel = _fork_on_demand(fork_inheritance.channel, touch_memory)
+    lifeline = None if fork_inheritance.lifeline is None else tie_to(fork_inheritance.lifeline)
+    fork_inheritance.reseed_generators()
+    fork_inheritance = replace(fork_inheritance, channel=channel, lifeline=lifeline)
+    return _become_worker(fork_inheritance, interrupt_handler)
 
 
-def _warm_up(hidden: HiddenModules | None) -> None:
+def _touch_shared_memory(hidden_modules: HiddenModules | None) -> None:
     """What is slow when a fork does it first, because the kernel has to copy what is written to."""
     with contextlib.suppress(Exception):
         importlib.metadata.version("werkzeug")  # as Werkzeug's server does
-    if hidden is not None:
-        hidden.touch()
+    if hidden_modules is not None:
+        hidden_modules.touch()
 
 
-def _become_worker(ready: Inheritance, interrupt: Any) -> Inheritance:
+def _become_worker(fork_inheritance: Inheritance, interrupt_handler: Any) -> Inheritance:
     """Once one is asked for."""
-    channel = _channel_asked_for(ready.channel)
-    ready.channel.close()
-    signal.signal(signal.SIGINT, interrupt)
+    worker_channel = _receive_worker_channel(fork_inheritance.channel)
+    fork_inheritance.channel.close()
+    signal.signal(signal.SIGINT, interrupt_handler)
     importlib.invalidate_caches()
-    return replace(ready, channel=Channel(channel))
+    return replace(fork_inheritance, channel=Channel(worker_channel))
 
 
 # The installed packages
@@ -167,56 +179,65 @@ class Preloading:
 
     def __init__(self, preload: Preload) -> None:
         self._preload = preload
-        self._seen = ImportsSeen(0)
-        self._seen.new_files()  # what each interpreter begins with here: sitecustomize, .pth files
-        self._brought: dict[str, frozenset[str]] = {}
-        self._begun: dict[str, list[str]] = {}
+        self._imports_seen = ImportsSeen(0)
+        # What each interpreter begins with here: sitecustomize, .pth files.
+        self._imports_seen.new_files()
+        self._modules_brought: dict[str, frozenset[str]] = {}
+        self._imports_begun_by: dict[str, list[str]] = {}
         """The modules whose import began with that of each module."""
-        self._importers: Callable[[str], tuple[str, ...]] = lambda module: ()
-        self._reasons: dict[str, str] = {}
+        self._importers_of: Callable[[str], tuple[str, ...]] = lambda module: ()
+        self._spoil_reasons: dict[str, str] = {}
         """Why packages that were not left out should have been."""
-        self._changed: dict[str, set[str]] = {}
+        self._changed_by_package: dict[str, set[str]] = {}
         """What was changed while modules of each package were imported."""
-        self._has_projects = False
+        self._has_project_files = False
         """Was something of the project imported?"""
-        self._changes: Changes = ()
-        self._generators: list[random.Random] = []
-        changes_of_left_out = frozenset().union(*preload.left_out.values())
-        self._made_by_others = changes_of_left_out.union(CHANGES_OF_UNSAFE_SETTINGS)
-        self.rest: tuple[str, str] | None = None
+        self._state_changes: StateChanges = ()
+        self._random_generators: list[random.Random] = []
+        changes_of_left_out = frozenset().union(*preload.left_out_packages.values())
+        self._changes_of_others = changes_of_left_out.union(CHANGES_OF_UNSAFE_SETTINGS)
+        self.first_not_preloaded: tuple[str, str] | None = None
 
     @property
     def modules(self) -> PreloadedModules:
-        left_out = self._preload.left_out
-        return PreloadedModules(self._brought, self._changes, left_out, self._made_by_others)
+        return PreloadedModules(
+            self._modules_brought,
+            self._state_changes,
+            self._preload.left_out_packages,
+            self._changes_of_others,
+        )
 
-    def spoiled(self) -> Spoiled | None:
-        if not self._reasons:
+    def spoiled(self) -> SpoiledForkServer | None:
+        if not self._spoil_reasons:
             return None
-        all_left_out = frozenset({*self._preload.left_out, *self._reasons})
-        instead = {
-            module: tuple(self._of_others(begun, all_left_out))
-            for module, begun in self._begun.items()
+        all_left_out = frozenset({*self._preload.left_out_packages, *self._spoil_reasons})
+        imports_of_left_out = {
+            module: tuple(self._imports_of_other_packages(modules_begun, all_left_out))
+            for module, modules_begun in self._imports_begun_by.items()
             if package_of(module) in all_left_out
         }
-        has_all = not self._preload.left_out and not self._has_projects
-        files = files_and_folders_of_imports()
-        left_out = tuple(self._to_leave_out(*one) for one in self._reasons.items())
-        return Spoiled(left_out, instead, has_all, files)
+        has_all = not self._preload.left_out_packages and not self._has_project_files
+        package_files = files_and_folders_of_imports()
+        spoilers = tuple(starmap(self._left_out_package, self._spoil_reasons.items()))
+        return SpoiledForkServer(spoilers, imports_of_left_out, has_all, package_files)
 
-    def _to_leave_out(self, package: str, reason: str) -> LeftOut:
-        file = getattr(sys.modules.get(package), "__file__", None)
-        return LeftOut(package, reason, frozenset(self._changed.get(package, ())), file)
+    def _left_out_package(self, package: str, reason: str) -> LeftOutPackage:
+        package_file = getattr(sys.modules.get(package), "__file__", None)
+        changed_state = frozenset(self._changed_by_package.get(package, ()))
+        return LeftOutPackage(package, reason, changed_state, package_file)
 
-    def _of_others(self, begun: Sequence[str], left_out: frozenset[str]) -> Iterator[str]:
+    def _imports_of_other_packages(
+        self, modules_begun: Sequence[str], left_out: frozenset[str]
+    ) -> Iterator[str]:
         """Those that packages which are left out have asked for."""
-        asked_for = [
-            Import(one, ())
-            for one in begun
-            if package_of(one) not in left_out
-            and left_out.issuperset(map(package_of, self._importers(one)))
+        asked_by_left_out = [
+            AppImport(module, ())
+            for module in modules_begun
+            if package_of(module) not in left_out
+            and left_out.issuperset(map(package_of, self._importers_of(module)))
         ]
-        yield from (one.module for one in installed_imports(asked_for))
+        for installed_import in installed_imports(asked_by_left_out):
+            yield installed_import.module
 
     def run(self) -> None:
         """Raises CannotFork."""
@@ -225,67 +246,73 @@ class Preloading:
         let_run_simple_serve()  # a package may take hold of run_simple
         make_importable(find_target(self._preload.plan).path)
         with silenced_output(), fork_safe_settings():
-            self._import_own()
+            self._import_worker_modules()
             with ImportEffects() as effects:
-                self._importers = effects.importers_of
-                self._follow_app(effects)
-                self._generators = effects.generators()
+                self._importers_of = effects.importers_of
+                self._import_as_the_app(effects)
+                self._random_generators = effects.unseeded_generators()
 
-    def _import_own(self) -> None:
+    def _import_worker_modules(self) -> None:
         with ImportEffects() as effects:
             if self._preload.session is not None:
                 join_debug_session.preload(self._preload.session)
             importlib.import_module("flask_debuglaunch.serving.worker_main")
             with contextlib.suppress(LaunchError):  # the worker says so
                 require_flask()
-            for found in effects.found(""):
-                raise CannotFork("{} {} while it is imported".format(*found))
-        for file in self._seen.new_files():
+            for module_and_effect in effects.effects_since_last_call(""):
+                raise CannotFork("{} {} while it is imported".format(*module_and_effect))
+        for file in self._imports_seen.new_files():
             raise CannotFork(f"an installed package imports {shown_path(Path(file))}")
 
-    def _follow_app(self, effects: ImportEffects) -> None:
-        begun = look()
-        for one in self._preload.imports:
-            if package_of(one.module) in self._preload.left_out:
+    def _import_as_the_app(self, effects: ImportEffects) -> None:
+        state_before = look()
+        for app_import in self._preload.imports:
+            module = app_import.module
+            if package_of(module) in self._preload.left_out_packages:
                 continue
-            self._changes = look().changes_since(begun)
-            difference = dict(set(one.changes) ^ set(self._changes)).keys() - self._made_by_others
-            if difference and not one.by_us:
-                self.rest = self.rest or (one.module, min(difference))
-            elif self.rest is None or one.by_us:
-                self._import(one.module, effects)
-        self._changes = look().changes_since(begun)
+            self._state_changes = look().changes_since(state_before)
+            different_changes = dict(set(app_import.changes) ^ set(self._state_changes))
+            changes_of_app = different_changes.keys() - self._changes_of_others
+            if changes_of_app and not app_import.is_by_launcher:
+                self.first_not_preloaded = self.first_not_preloaded or (module, min(changes_of_app))
+            elif self.first_not_preloaded is None or app_import.is_by_launcher:
+                self._import_package_module(module, effects)
+        self._state_changes = look().changes_since(state_before)
 
-    def _import(self, module: str, effects: ImportEffects) -> None:
-        before, state = set(sys.modules), look()
+    def _import_package_module(self, module: str, effects: ImportEffects) -> None:
+        modules_before, state_before = set(sys.modules), look()
         # What fails here fails, or not, in the worker, where the app can handle it.
         with contextlib.suppress(Exception):
             importlib.import_module(module)
-        self._brought[module] = frozenset(sys.modules) - before
-        self._begun[module] = effects.imported_since()
-        changed = {name for name, _ in look().changes_since(state)}
-        for package in {package_of(one) for one in (module, *self._begun[module])}:
-            self._changed.setdefault(package, set()).update(changed)
+        self._modules_brought[module] = frozenset(sys.modules) - modules_before
+        self._imports_begun_by[module] = effects.imported_since()
+        changed_state = {name for name, _ in look().changes_since(state_before)}
+        for package in set(map(package_of, (module, *self._imports_begun_by[module]))):
+            self._changed_by_package.setdefault(package, set()).update(changed_state)
         for package, reason in self._spoilers(module, effects):
-            self._reasons.setdefault(package, reason)
+            self._spoil_reasons.setdefault(package, reason)
 
     def _spoilers(self, module: str, effects: ImportEffects) -> Iterator[tuple[str, str]]:
         """The package that has done what a fork must not share, and why it must be left out."""
-        left_out = [one for one in self._begun[module] if package_of(one) in self._preload.left_out]
-        for spoiler, effect in effects.found(module):
+        spoilers = [
+            imported
+            for imported in self._imports_begun_by[module]
+            if package_of(imported) in self._preload.left_out_packages
+        ]
+        for spoiler, effect in effects.effects_since_last_call(module):
             yield package_of(spoiler), f"{effect} while it is imported"
-            left_out.append(spoiler)
-        for one in left_out:
-            for importer in reversed(effects.importers_of(one)):
-                if package_of(importer) != package_of(one):
-                    yield package_of(importer), f"imports {package_of(one)}"
-        for file in self._seen.new_files():
-            self._has_projects = True
+            spoilers.append(spoiler)
+        for spoiler in spoilers:
+            for importer in reversed(effects.importers_of(spoiler)):
+                if package_of(importer) != package_of(spoiler):
+                    yield package_of(importer), f"imports {package_of(spoiler)}"
+        for file in self._imports_seen.new_files():
+            self._has_project_files = True
             yield package_of(module), f"imports {shown_path(Path(file))} of the project"
 
-    def draw_anew(self) -> None:
+    def reseed_generators(self) -> None:
         """In a fork: give the random generators new states. Python's own does so by itself."""
-        for generator in self._generators:
+        for generator in self._random_generators:
             generator.seed()
         if numpy_random := sys.modules.get("numpy.random"):
             numpy_random.seed()
@@ -297,51 +324,53 @@ class Preloading:
 # The modules of the project
 
 
-def run_again(
-    runs: Sequence[ModuleRun], changes: Changes
+def run_project_modules_again(
+    module_runs: Sequence[ModuleRun], package_changes: StateChanges
 ) -> tuple[tuple[ModuleRun, ...], Mapping[str, Snapshot]]:
-    """What was seen of the modules now, and how they are after that. changes: of the packages."""
-    recorder = ModuleRecorder(changes, _bytes_written)
-    found = reasons_to_run_anew(_sources(runs))
-    with silenced_output(), ImportEffects() as effects, recorder, _no_bytecode_written():
-        for run in runs:
+    """What was seen of the modules now, and how they are after that."""
+    recorder = ModuleRecorder(package_changes, _bytes_written)
+    effects_by_module = reasons_to_run_anew(_sources_of_modules(module_runs))
+    with silenced_output(), ImportEffects() as import_effects, recorder, _no_bytecode_written():
+        for run in module_runs:
             # What fails here has failed in the worker, or is found not to be as it was there.
             with contextlib.suppress(Exception):
                 importlib.import_module(run.name)
-            for _, effect in effects.found(run.name):
-                found.setdefault(run.name, effect)
-    seen = recorder.runs()
-    judged = tuple(replace(run, effect=run.effect or found.get(run.name)) for run in seen)
-    return judged, recorder.snapshots()
+            for _, effect in import_effects.effects_since_last_call(run.name):
+                effects_by_module.setdefault(run.name, effect)
+    runs_again = tuple(
+        replace(run, effect=run.effect or effects_by_module.get(run.name))
+        for run in recorder.runs()
+    )
+    return runs_again, recorder.snapshots()
 
 
-def _sources(runs: Sequence[ModuleRun]) -> dict[str, Source]:
-    projects = frozenset(run.name.partition(".")[0] for run in runs)
-    texts = {run.name: text for run in runs if (text := _text_of(run.file)) is not None}
-    return {name: parse(text, projects) for name, text in texts.items()}
+def _sources_of_modules(module_runs: Sequence[ModuleRun]) -> dict[str, Source]:
+    project_packages = frozenset(package_of(run.name) for run in module_runs)
+    texts = {run.name: text for run in module_runs if (text := _source_text(run.file)) is not None}
+    return {name: parse(text, project_packages) for name, text in texts.items()}
 
 
-def _text_of(file: str | None) -> str | None:
+def _source_text(module_file: str | None) -> str | None:
     """None for what can't be read or parsed: it shows when it is imported."""
-    if file is None:
+    if module_file is None:
         return None
     try:
-        with tokenize.open(file) as source:
-            text = source.read()
-        ast.parse(text)
+        with tokenize.open(module_file) as source_file:
+            source_text = source_file.read()
+        ast.parse(source_text)
     except (OSError, SyntaxError, ValueError):
         return None
-    return text
+    return source_text
 
 
 @contextlib.contextmanager
 def _no_bytecode_written() -> Iterator[None]:
     """It would look as if the modules wrote."""
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    setting_before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
     finally:
-        sys.dont_write_bytecode = before
+        sys.dont_write_bytecode = setting_before
 
 
 def _bytes_written() -> int:
@@ -349,104 +378,105 @@ def _bytes_written() -> int:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
-    with open("/proc/self/io", encoding="ascii") as file:
-        return int(re.findall(r"^wchar: (\d+)", file.read(), re.MULTILINE)[0])
+    with open("/proc/self/io", encoding="ascii") as process_io:
+        return int(re.findall(r"^wchar: (\d+)", process_io.read(), re.MULTILINE)[0])
 
 
 # The forks
 
 
-def _fork_on_demand(channel: Channel, warm_up: Callable[[], None]) -> Channel:
+def _fork_on_demand(channel: Channel, touch_shared_memory: Callable[[], None]) -> Channel:
     """Answer the supervisor; returns in each child, with a channel on which it is told its own.
 
-    warm_up: what one does that is there before it is asked for.
+    touch_shared_memory: what one does that is there before it is asked for.
     """
-    with _ChildExits() as exits, selectors.DefaultSelector() as selector:
-        for source in (channel, exits):
+    with _ChildExits() as child_exits, selectors.DefaultSelector() as selector:
+        for source in (channel, child_exits):
             selector.register(source, selectors.EVENT_READ)
-        forks = _Forks(channel)
+        children = _ForkedChildren(channel)
         while True:
-            ready = [one.fileobj for one, _ in selector.select(forks.seconds_until_spare)]
-            if exits in ready:
-                for pid, status in exits.reaped():
-                    channel.tell(Exited(pid, status))
-            if channel in ready:
-                its_end = forks.answer(exits)
+            events = selector.select(children.seconds_until_spare_child)
+            ready_sources = [key.fileobj for key, _ in events]
+            if child_exits in ready_sources:
+                for pid, exit_status in child_exits.reaped_children():
+                    channel.tell(Exited(pid, exit_status))
+            if channel in ready_sources:
+                child_end = children.answer_fork_request(child_exits)
             else:
-                its_end = None if ready else forks.fork_ahead()
-                if its_end is not None:
-                    warm_up()
-            if its_end is not None:
+                child_end = None if ready_sources else children.fork_spare_child()
+                if child_end is not None:
+                    touch_shared_memory()
+            if child_end is not None:
                 channel.close()
-                return its_end
+                return child_end
 
 
-class _Forks:
+class _ForkedChildren:
     """Children that wait to become workers: one is there before it is asked for."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._spare: tuple[int, Channel] | None = None
-        self.seconds_until_spare: float | None = SPARE_SECONDS
+        self._spare_child: tuple[int, Channel] | None = None
+        self.seconds_until_spare_child: float | None = SPARE_CHILD_SECONDS
 
-    def answer(self, exits: _ChildExits) -> Channel | None:
+    def answer_fork_request(self, child_exits: _ChildExits) -> Channel | None:
         """Give the supervisor a worker. In a child it returns that one's end of a channel to it."""
         pid = None
-        with contextlib.suppress(OSError), _channel_asked_for(self._channel) as of_worker:
-            pid = self._given_to_spare(of_worker)
+        with contextlib.suppress(OSError), _receive_worker_channel(self._channel) as worker_channel:
+            pid = self._hand_to_spare_child(worker_channel)
             if pid is None:  # there is none, or somebody has killed it
-                if (its_end := self._fork()) is not None:
-                    return its_end
-                pid = self._given_to_spare(of_worker)
+                if (child_end := self._fork_child()) is not None:
+                    return child_end
+                pid = self._hand_to_spare_child(worker_channel)
         if pid is not None:
-            exits.pids.add(pid)
+            child_exits.child_pids.add(pid)
         self._channel.tell(Forked(pid))
-        self.seconds_until_spare = SPARE_SECONDS
+        self.seconds_until_spare_child = SPARE_CHILD_SECONDS
         return None
 
-    def fork_ahead(self) -> Channel | None:
-        """Make the next one. Returns as `answer` does."""
-        self.seconds_until_spare = None
+    def fork_spare_child(self) -> Channel | None:
+        """Make the next one. Returns as `answer_fork_request` does."""
+        self.seconds_until_spare_child = None
         with contextlib.suppress(OSError):  # there may be enough when one is asked for
-            return self._fork()
+            return self._fork_child()
         return None
 
-    def _fork(self) -> Channel | None:
-        ours, theirs = socket.socketpair()
+    def _fork_child(self) -> Channel | None:
+        fork_server_end, child_end = socket.socketpair()
         try:
             pid = os.fork()
         except OSError:
-            ours.close()
-            theirs.close()
+            fork_server_end.close()
+            child_end.close()
             raise
         if pid == 0:
-            ours.close()
-            return Channel(theirs)
-        theirs.close()
-        self._spare = pid, Channel(ours)
+            fork_server_end.close()
+            return Channel(child_end)
+        child_end.close()
+        self._spare_child = pid, Channel(fork_server_end)
         return None
 
-    def _given_to_spare(self, of_worker: socket.socket) -> int | None:
+    def _hand_to_spare_child(self, worker_channel: socket.socket) -> int | None:
         """Its process; None if there is none that lives."""
-        if self._spare is None:
+        if self._spare_child is None:
             return None
-        (pid, channel), self._spare = self._spare, None
+        (pid, child_channel), self._spare_child = self._spare_child, None
         try:
-            channel.send(Fork())
-            socket.send_fds(channel.socket, [b"x"], [of_worker.fileno()])
+            child_channel.send(Fork())
+            socket.send_fds(child_channel.socket, [b"x"], [worker_channel.fileno()])
         except OSError:
             os.waitpid(pid, 0)
             return None
         finally:
-            channel.close()
+            child_channel.close()
         return pid
 
 
-def _channel_asked_for(channel: Channel) -> socket.socket:
+def _receive_worker_channel(channel: Channel) -> socket.socket:
     """The one of the next worker; ends this process if there is to be none. Raises OSError if we
     have no descriptor left for it."""
-    request = channel.receive()
-    if not isinstance(request, Fork):  # the supervisor is gone, or needs us no more
+    fork_request = channel.receive()
+    if not isinstance(fork_request, Fork):  # the supervisor is gone, or needs us no more
         os._exit(0)
     _, descriptors, _, _ = socket.recv_fds(channel.socket, 1, 1)
     if not descriptors:
@@ -463,20 +493,20 @@ class _ChildExits:
     """
 
     def __init__(self) -> None:
-        self.pids: set[int] = set()
+        self.child_pids: set[int] = set()
         self._pipe = SelfPipe()
 
     def fileno(self) -> int:
         return self._pipe.fileno()
 
-    def reaped(self) -> Iterator[tuple[int, int]]:
+    def reaped_children(self) -> Iterator[tuple[int, int]]:
         """Those that have ended since the last call: pid, and exit status as in subprocess."""
         self._pipe.clear()
-        for pid in [*self.pids]:
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                self.pids.remove(pid)
-                yield pid, os.waitstatus_to_exitcode(status)
+        for pid in [*self.child_pids]:
+            ended_pid, wait_status = os.waitpid(pid, os.WNOHANG)
+            if ended_pid:
+                self.child_pids.remove(pid)
+                yield pid, os.waitstatus_to_exitcode(wait_status)
 
     def __enter__(self) -> _ChildExits:
         self._handler = signal.signal(signal.SIGCHLD, lambda number, frame: self._pipe.set())

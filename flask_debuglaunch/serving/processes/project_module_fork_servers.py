@@ -23,7 +23,11 @@ from flask_debuglaunch.serving.ipc_protocol import (
     PreloadModules,
     channel_to_child,
 )
-from flask_debuglaunch.serving.preloading.project_module_graph import Selection, merged_runs, select
+from flask_debuglaunch.serving.preloading.project_module_graph import (
+    ColdAndHotModules,
+    cold_and_hot_modules,
+    merged_runs,
+)
 from flask_debuglaunch.serving.processes.worker_and_fork_server_handles import (
     ForkedWorker,
     ForkServerHandle,
@@ -35,144 +39,149 @@ from flask_debuglaunch.serving.watching.file_signature import (
     signatures,
 )
 
-MOST_TOLD = 3
+MOST_NAMED_MODULES = 3
 """So many modules are named that run anew."""
-MOST_TRIES = 5
+MOST_SERVERS_IN_A_ROW = 5
 """So often in a row may a look at the modules show what the one before has not."""
-MOST_AT_ONCE = 4
+MOST_FILES_SAVED_AT_ONCE = 4
 """Nobody edits more between two looks: it is a `git checkout`, or something that rewrites them."""
-LEFT_ALONE = 20
+RELOADS_UNTIL_LEFT_ALONE = 20
 """After so many reloads without a save of it a file is not being edited any more."""
 
 
 @dataclass(frozen=True)
-class Made:
+class FilesOfModules:
     """What modules were made from, as it was then."""
 
     files: Mapping[str, Signature | None]
-    asked: frozenset[tuple[str, bool]]
+    asked_paths: frozenset[tuple[str, bool]]
     """Paths, each with: was it there?"""
 
     @classmethod
-    def of(cls, runs: Iterable[ModuleRun]) -> Made:
+    def of(cls, module_runs: Iterable[ModuleRun]) -> FilesOfModules:
         """As it is now, and as it was when somebody asked."""
-        return cls(signatures(_files(runs)), _asked(runs))
+        return cls(signatures(_files_of_modules(module_runs)), _asked_paths_of_modules(module_runs))
 
-    def changed(self) -> frozenset[str]:
+    def changed_files(self) -> frozenset[str]:
         """The paths of what is another now."""
-        return changed_since(self.files) | _other_than(self.asked)
+        return changed_since(self.files) | _paths_that_came_or_went(self.asked_paths)
 
-    def covers(self, runs: Iterable[ModuleRun]) -> bool:
+    def covers(self, module_runs: Iterable[ModuleRun]) -> bool:
         """Are these modules made from nothing else?"""
-        return _files(runs) <= self.files.keys() and _asked(runs) <= self.asked
+        has_files = _files_of_modules(module_runs) <= self.files.keys()
+        return has_files and _asked_paths_of_modules(module_runs) <= self.asked_paths
 
 
-class ModuleServer(ForkServerHandle):
+class ProjectModuleServer(ForkServerHandle):
     """One that has the cold modules of a selection."""
 
     def __init__(
-        self, forked: ForkedWorker, connection: socket.socket, selection: Selection, made_from: Made
+        self,
+        forked_process: ForkedWorker,
+        connection: socket.socket,
+        selection: ColdAndHotModules,
+        made_from: FilesOfModules,
     ) -> None:
-        super().__init__(_ForkedProcess(forked), channel_to_child(connection), patience=0)
-        self.parent = forked.fork_server
-        self._forked = forked
+        super().__init__(_ForkedProcess(forked_process), channel_to_child(connection), patience=0)
+        self.parent = forked_process.fork_server
+        self._forked_process = forked_process
         self.selection = selection
         self.made_from = made_from
         self.was_paused = False
 
     def signal(self, number: signal.Signals) -> None:
-        self._forked.signal(number)
+        self._forked_process.signal(number)
 
 
 class _ForkedProcess:
     """A fork server whose parent is another one, which waits for its end."""
 
-    def __init__(self, forked: ForkedWorker) -> None:
-        self._forked = forked
+    def __init__(self, forked_process: ForkedWorker) -> None:
+        self._forked_process = forked_process
 
     def kill(self) -> None:
-        self._forked.kill()
+        self._forked_process.kill()
 
     def wait(self, timeout: float) -> None:
         """It is another process's child."""
 
 
-class ModuleServers:
+class ProjectModuleServers:
     """The server at hand, and what the next one must know."""
 
     def __init__(self, selector: selectors.BaseSelector, notes: LauncherNotes) -> None:
         self._selector, self._notes = selector, notes
-        self._recorded: tuple[ModuleRun, ...] = ()
-        self._is_worth_it = False
-        self._since = 0.0
-        self._unknown: frozenset[str] = frozenset()
+        self._recorded_runs: tuple[ModuleRun, ...] = ()
+        self._is_worth_a_server = False
+        self._read_since = 0.0
+        self._unrecorded_files: frozenset[str] = frozenset()
         """Files of modules that came later, of which nothing is recorded."""
-        self._edited = EditedFiles()
-        self._left_out: dict[str, str] = {}
+        self._edited_files = EditedFiles()
+        self._hot_modules: dict[str, str] = {}
         """Modules with effects that only a second look has shown."""
-        self._server: ModuleServer | None = None
-        self._tries = 0
+        self._module_server: ProjectModuleServer | None = None
+        self._servers_in_a_row = 0
 
-    def learn(self, learned: Preloadable, least_seconds: float | None) -> None:
+    def learn(self, preloadable: Preloadable, least_seconds: float | None) -> None:
         """Take over what a worker was seen to import. A server at hand stays: it has what has not
         changed. least_seconds: how long the modules must take to be worth a server; None: none is.
         """
-        if learned.modules is not None:
-            is_enough = least_seconds is not None and learned.own_seconds >= least_seconds
-            self._recorded, self._is_worth_it = learned.modules, is_enough
-            self._since = learned.since
-            self._tries = 0
-        self._unknown = learned.files - _files(self._recorded)
+        if preloadable.module_runs is not None:
+            is_enough = least_seconds is not None and preloadable.project_seconds >= least_seconds
+            self._recorded_runs, self._is_worth_a_server = preloadable.module_runs, is_enough
+            self._read_since = preloadable.since
+            self._servers_in_a_row = 0
+        self._unrecorded_files = preloadable.project_files - _files_of_modules(self._recorded_runs)
 
     @property
     def knows(self) -> bool:
         """Is it known what the modules import and do?"""
-        return bool(self._recorded)
+        return bool(self._recorded_runs)
 
     def forget(self, files: frozenset[str]) -> None:
         """The modules of these files must run in each worker; without any, nothing is known now."""
-        self._edited.add(files)
+        self._edited_files.add(files)
         if not files:
-            self._look_anew()
-        self.drop()
+            self._forget_recorded_runs()
+        self.drop_server()
 
-    def _look_anew(self) -> None:
-        """At all modules, when the next worker imports them."""
-        self._recorded, self._is_worth_it = (), False
-        self._unknown, self._left_out = frozenset(), {}
+    def _forget_recorded_runs(self) -> None:
+        """All modules are looked at when the next worker imports them."""
+        self._recorded_runs, self._is_worth_a_server = (), False
+        self._unrecorded_files, self._hot_modules = frozenset(), {}
 
-    def usable(self, parent: ForkServerHandle) -> ModuleServer | None:
+    def usable_server(self, parent: ForkServerHandle) -> ProjectModuleServer | None:
         """The server, if what it has is what an import would give now. To be asked once for each
         worker."""
-        self._edited.reload_begins()
-        server = self._server
-        if server is not None and server.is_ready:
-            changed = server.made_from.changed()
-            if not changed and server.parent is parent:
-                return server
-            self.drop()
-            self._note(changed)
+        self._edited_files.reload_begins()
+        module_server = self._module_server
+        if module_server is not None and module_server.is_ready_to_fork:
+            changed_files = module_server.made_from.changed_files()
+            if not changed_files and module_server.parent is parent:
+                return module_server
+            self.drop_server()
+            self._note_saved_files(changed_files)
         # All of the modules are imported now: the moment to take in what else is another since.
-        if self._unknown or self._edited.left_alone():
-            left_alone = self._edited.left_alone()
-            self._note(_saved_since(self._recorded, self._since))
-            self._edited.forget(left_alone)
-            self._look_anew()
-            self.drop()
+        if self._unrecorded_files or self._edited_files.left_alone():
+            left_alone = self._edited_files.left_alone()
+            self._note_saved_files(_files_saved_since(self._recorded_runs, self._read_since))
+            self._edited_files.forget(left_alone)
+            self._forget_recorded_runs()
+            self.drop_server()
         return None
 
-    def _note(self, changed: frozenset[str]) -> None:
+    def _note_saved_files(self, changed_files: frozenset[str]) -> None:
         """Files were saved: they are being edited, unless they are too many. Then their modules
         may do other things now, and what a look has shown was not of its own making."""
-        if changed:
-            self._tries = 0
-        if self._edited.are_too_many(changed):
-            self._look_anew()
+        if changed_files:
+            self._servers_in_a_row = 0
+        if self._edited_files.are_too_many(changed_files):
+            self._forget_recorded_runs()
         else:
-            self._edited.add(changed)
+            self._edited_files.add(changed_files)
 
-    def has(self, fork_server: ForkServerHandle) -> bool:
-        return fork_server is self._server
+    def is_current(self, fork_server: ForkServerHandle) -> bool:
+        return fork_server is self._module_server
 
     def pause(self) -> None:
         """A worker is on its way, and is to have the processor: a server that is not ready goes on
@@ -180,124 +189,140 @@ class ModuleServers:
 
         Not by a lower priority (nice), which its workers would inherit and could not get rid of.
         """
-        if self._server is not None and not self._server.is_ready and not self._server.was_paused:
-            self._server.was_paused = True
-            self._server.signal(signal.SIGSTOP)
+        if (
+            self._module_server is not None
+            and not self._module_server.is_ready_to_fork
+            and not self._module_server.was_paused
+        ):
+            self._module_server.was_paused = True
+            self._module_server.signal(signal.SIGSTOP)
 
-    def drop(self) -> None:
+    def drop_server(self) -> None:
         """Fork no more."""
-        if self._server is not None:
-            self._selector.unregister(self._server.channel)
-            self._server.retire()
-        self._server = None
+        if self._module_server is not None:
+            self._selector.unregister(self._module_server.channel)
+            self._module_server.retire()
+        self._module_server = None
 
     def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        if self._module_server is not None:
+            self._module_server.close()
 
-    def begin(self, parent: ForkServerHandle, left_out: Iterable[str]) -> None:
+    def start_or_resume(self, parent: ForkServerHandle, left_out: Iterable[str]) -> None:
         """Have a server start, or go on, unless one is ready. left_out: installed packages."""
-        if self._server is not None and self._server.parent is not parent:
-            self.drop()
-        if self._server is not None:
-            self._server.signal(signal.SIGCONT)
+        if self._module_server is not None and self._module_server.parent is not parent:
+            self.drop_server()
+        if self._module_server is not None:
+            self._module_server.signal(signal.SIGCONT)
             return
-        if self._tries >= MOST_TRIES or not self._is_worth_it:
+        if self._servers_in_a_row >= MOST_SERVERS_IN_A_ROW or not self._is_worth_a_server:
             return
-        self._note(_saved_since(self._recorded, self._since))
-        if not self._is_worth_it:
+        self._note_saved_files(_files_saved_since(self._recorded_runs, self._read_since))
+        if not self._is_worth_a_server:
             return
-        packages = {name: f"imports {name}" for name in left_out}
-        self._left_out |= packages
-        selection = select(self._recorded, self._edited.paths, self._left_out)
+        self._hot_modules |= {package: f"imports {package}" for package in left_out}
+        selection = self._select_cold_modules()
         if not selection.cold:
-            self._tell(selection)
+            self._say_kept_modules(selection)
             return
-        made_from = Made.of(selection.cold)
+        made_from = FilesOfModules.of(selection.cold)
         try:
-            forked, ours = _forked_from(parent)
+            forked, supervisor_end = _fork_module_server(parent)
         except OSError:  # the next save says what is wrong
             return
-        self._tries += 1
-        self._server = ModuleServer(forked, ours, selection, made_from)
-        self._server.channel.tell(PreloadModules(selection.cold))
-        heard = partial(self._said, self._server, list(left_out))
-        self._selector.register(self._server.channel, selectors.EVENT_READ, heard)
+        self._servers_in_a_row += 1
+        module_server = ProjectModuleServer(forked, supervisor_end, selection, made_from)
+        module_server.channel.tell(PreloadModules(selection.cold))
+        on_message = partial(self._on_server_message, module_server, list(left_out))
+        self._selector.register(module_server.channel, selectors.EVENT_READ, on_message)
+        self._module_server = module_server
 
-    def _said(self, server: ModuleServer, left_out: Iterable[str]) -> None:
-        if not server.channel.has_message():
-            return
-        server.hear()
-        if server is not self._server:
-            return
-        if server.is_gone:
-            self.drop()
-        elif server.seen_again is not None and not server.is_ready:
-            self._judge(server, server.seen_again, left_out)
+    def _select_cold_modules(self) -> ColdAndHotModules:
+        edited_paths = self._edited_files.paths
+        return cold_and_hot_modules(self._recorded_runs, edited_paths, self._hot_modules)
 
-    def _judge(
-        self, server: ModuleServer, seen: tuple[ModuleRun, ...], left_out: Iterable[str]
+    def _on_server_message(
+        self, module_server: ProjectModuleServer, left_out: Iterable[str]
+    ) -> None:
+        if not module_server.channel.has_message():
+            return
+        module_server.receive_message()
+        if module_server is not self._module_server:
+            return
+        if module_server.is_gone:
+            self.drop_server()
+        elif module_server.module_runs_again is not None and not module_server.is_ready_to_fork:
+            self._compare_with_recorded(module_server, module_server.module_runs_again, left_out)
+
+    def _compare_with_recorded(
+        self,
+        module_server: ProjectModuleServer,
+        runs_again: tuple[ModuleRun, ...],
+        left_out: Iterable[str],
     ) -> None:
         """Was it as the worker had seen it? Else once more, without what was not."""
-        self._recorded = merged_runs(self._recorded, seen)
-        for run in self._recorded:
+        self._recorded_runs = merged_runs(self._recorded_runs, runs_again)
+        for run in self._recorded_runs:
             if run.effect is not None:
-                self._left_out.setdefault(run.name, run.effect)
-        self._note(server.made_from.changed())
-        again = select(self._recorded, self._edited.paths, self._left_out)
-        is_same = [run.name for run in again.cold] == [run.name for run in server.selection.cold]
-        if is_same and server.made_from.covers(again.cold):
-            server.is_ready = True
-            self._tries = 0
-            self._tell(again)
+                self._hot_modules.setdefault(run.name, run.effect)
+        self._note_saved_files(module_server.made_from.changed_files())
+        selection = self._select_cold_modules()
+        cold_names = [run.name for run in selection.cold]
+        is_same = cold_names == [run.name for run in module_server.selection.cold]
+        if is_same and module_server.made_from.covers(selection.cold):
+            module_server.is_ready_to_fork = True
+            self._servers_in_a_row = 0
+            self._say_kept_modules(selection)
             return
-        self.drop()
-        self.begin(server.parent, left_out)
+        self.drop_server()
+        self.start_or_resume(module_server.parent, left_out)
 
-    def _tell(self, selection: Selection) -> None:
+    def _say_kept_modules(self, selection: ColdAndHotModules) -> None:
         """How many are kept, and which run anew each time though nobody has edited them."""
         reasons = [
             f"{name}, because it {reason}"
             for name, reason in selection.hot.items()
             if not reason.startswith("depends on") and not reason.endswith("was edited")
         ]
-        first = "; ".join(reasons[:MOST_TOLD]) or "those that were edited, and what imports them"
-        more = f"; and {len(reasons) - MOST_TOLD} more" if len(reasons) > MOST_TOLD else ""
-        kept, all_of_them = len(selection.cold), len(self._recorded)
+        named = "; ".join(reasons[:MOST_NAMED_MODULES])
+        if len(reasons) > MOST_NAMED_MODULES:
+            named = f"{named}; and {len(reasons) - MOST_NAMED_MODULES} more"
         text = (
-            f"Kept imported between reloads: {kept} of {all_of_them} modules of the project."
-            f" Imported anew: {first}{more}"
+            f"Kept imported between reloads: {len(selection.cold)} of {len(self._recorded_runs)}"
+            " modules of the project. Imported anew:"
+            f" {named or 'those that were edited, and what imports them'}"
         )
         self._notes.say_once(text, about=f"modules that are imported anew: {reasons}")
 
 
-def _forked_from(parent: ForkServerHandle) -> tuple[ForkedWorker, socket.socket]:
+def _fork_module_server(parent: ForkServerHandle) -> tuple[ForkedWorker, socket.socket]:
     """With our end of its channel. Raises OSError."""
-    ours, theirs = socket.socketpair()
+    supervisor_end, server_end = socket.socketpair()
     try:
-        with theirs:
-            return parent.fork(theirs, becomes_worker=False), ours
+        with server_end:
+            return parent.fork(server_end, becomes_worker=False), supervisor_end
     except OSError:
-        ours.close()
+        supervisor_end.close()
         raise
 
 
-def _saved_since(runs: Iterable[ModuleRun], since: float) -> frozenset[str]:
-    files = frozenset(one for one in _files(runs) if _changed_at(one) >= since)
-    return files | _other_than(_asked(runs))
+def _files_saved_since(module_runs: Iterable[ModuleRun], since: float) -> frozenset[str]:
+    module_files = _files_of_modules(module_runs)
+    saved_files = frozenset(path for path in module_files if _changed_at(path) >= since)
+    return saved_files | _paths_that_came_or_went(_asked_paths_of_modules(module_runs))
 
 
-def _files(runs: Iterable[ModuleRun]) -> frozenset[str]:
-    return frozenset().union(*(run.files for run in runs))
+def _files_of_modules(module_runs: Iterable[ModuleRun]) -> frozenset[str]:
+    return frozenset().union(*(run.files for run in module_runs))
 
 
-def _asked(runs: Iterable[ModuleRun]) -> frozenset[tuple[str, bool]]:
-    return frozenset().union(*(run.asked.items() for run in runs))
+def _asked_paths_of_modules(module_runs: Iterable[ModuleRun]) -> frozenset[tuple[str, bool]]:
+    return frozenset().union(*(run.asked_paths.items() for run in module_runs))
 
 
-def _other_than(asked: Iterable[tuple[str, bool]]) -> frozenset[str]:
-    now = are_there(path for path, _ in asked)
-    return frozenset(path for path, was_there in asked if now[path] != was_there)
+def _paths_that_came_or_went(asked_paths: Iterable[tuple[str, bool]]) -> frozenset[str]:
+    is_there_now = are_there(path for path, _ in asked_paths)
+    return frozenset(path for path, was_there in asked_paths if is_there_now[path] != was_there)
 
 
 def _changed_at(path: str) -> float:
@@ -315,33 +340,35 @@ class EditedFiles:
     last seen to be saved, and at which reload that was."""
 
     def __init__(self) -> None:
-        self._files: dict[str, tuple[Signature | None, int]] = {}
-        self._reloads = 0
+        self._edited_files: dict[str, tuple[Signature | None, int]] = {}
+        self._reload_count = 0
 
     @property
     def paths(self) -> Collection[str]:
-        return self._files.keys()
+        return self._edited_files.keys()
 
     def reload_begins(self) -> None:
         """Look at all of them again."""
-        self._reloads += 1
-        self.add([*self._files])
+        self._reload_count += 1
+        self.add([*self._edited_files])
 
     def add(self, files: Iterable[str]) -> None:
-        for one in files:
-            now = signature(one)
-            if one not in self._files or self._files[one][0] != now:
-                self._files[one] = (now, self._reloads)
+        for path in files:
+            signature_now = signature(path)
+            if path not in self._edited_files or self._edited_files[path][0] != signature_now:
+                self._edited_files[path] = (signature_now, self._reload_count)
 
     def are_too_many(self, files: Collection[str]) -> bool:
         """Were so many new ones saved at once that they are not being edited?"""
-        return len(files - self._files.keys()) > MOST_AT_ONCE
+        return len(files - self._edited_files.keys()) > MOST_FILES_SAVED_AT_ONCE
 
     def left_alone(self) -> frozenset[str]:
         return frozenset(
-            one for one, (_, saved) in self._files.items() if self._reloads - saved >= LEFT_ALONE
+            path
+            for path, (_, reload_of_save) in self._edited_files.items()
+            if self._reload_count - reload_of_save >= RELOADS_UNTIL_LEFT_ALONE
         )
 
     def forget(self, files: Iterable[str]) -> None:
-        for one in files:
-            self._files.pop(one, None)
+        for path in files:
+            self._edited_files.pop(path, None)

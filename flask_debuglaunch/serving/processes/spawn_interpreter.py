@@ -51,7 +51,7 @@ class Inheritance:
     preloaded: PreloadedModules = field(default_factory=PreloadedModules)
     environ: Mapping[str, str] = field(default_factory=dict)
     """What a fork server was started with."""
-    draw_anew: Callable[[], None] = lambda: None
+    reseed_generators: Callable[[], None] = lambda: None
     """In a fork: give the random generators new states."""
 
 
@@ -85,11 +85,11 @@ def spawn(
         return _spawn_on_windows(command, environ, listener)
     ours, theirs = socket.socketpair()
     with theirs:
-        process = spawn_with(command, environ, listener, theirs)
+        process = spawn_at_channel(command, environ, listener, theirs)
     return process, channel_to_child(ours)
 
 
-def spawn_with(
+def spawn_at_channel(
     command: list[str], environ: Mapping[str, str], listener: socket.socket, channel: socket.socket
 ) -> subprocess.Popen[bytes]:
     """The same with a channel that is there already (not on Windows)."""
@@ -155,7 +155,7 @@ def start_afresh(task: Task, inherited: Inheritance, reason: str) -> NoReturn:
     # The next worker must not come from the same fork server.
     if inherited.preloaded.hidden is not None:
         inherited.channel.tell(ModulesUnfit(frozenset()))
-        task = replace(task, look_at_modules=True)
+        task = replace(task, look_at_project_modules=True)
     else:
         inherited.channel.tell(Preloadable((), was_forked=False, unsafe=None))
     reading, writing = socket.socketpair()
@@ -223,7 +223,7 @@ def _inherit_on_windows(marker: str) -> Inheritance:
     port, secret = marker.split(",")
     channel = Channel(dial(int(port), bytes.fromhex(secret)))
     from_share: Any = getattr(socket, "fromshare")  # noqa: B009  (not on other platforms)
-    listener: socket.socket = from_share(channel.receive().content)
+    listener: socket.socket = from_share(channel.receive().shared_socket)
     listener.setblocking(False)
     return Inheritance(listener, channel)
 

@@ -21,6 +21,7 @@ from typing import Protocol
 
 from flask_debuglaunch.debuggers.subprocess_debugging import children_left_alone
 from flask_debuglaunch.serving.ipc_protocol import (
+    CannotPreload,
     Channel,
     Exited,
     Fork,
@@ -29,11 +30,10 @@ from flask_debuglaunch.serving.ipc_protocol import (
     ModulesPreloaded,
     Preload,
     Preloaded,
-    Spoiled,
-    Unsafe,
+    SpoiledForkServer,
     channel_to_child,
 )
-from flask_debuglaunch.serving.processes.spawn_interpreter import spawn, spawn_with
+from flask_debuglaunch.serving.processes.spawn_interpreter import spawn, spawn_at_channel
 from flask_debuglaunch.serving.watching.file_signature import Signature, changed_since, signatures
 
 END_SECONDS = 2.0
@@ -59,7 +59,7 @@ class WorkerProcess(Protocol):
 
 
 @dataclass
-class FreshWorker:
+class NewInterpreterWorker:
     """A worker in an interpreter of its own."""
 
     process: subprocess.Popen[bytes]
@@ -77,21 +77,21 @@ class FreshWorker:
         return None
 
 
-def start_fresh(
+def start_interpreter(
     command: list[str], environ: Mapping[str, str], listener: socket.socket
-) -> FreshWorker:
+) -> NewInterpreterWorker:
     """Start the program again, to become a worker."""
     with children_left_alone():
         process, channel = spawn(command, environ, listener)
-    return FreshWorker(process, channel)
+    return NewInterpreterWorker(process, channel)
 
 
-def start_fresh_with(
+def start_interpreter_at_channel(
     command: list[str], environ: Mapping[str, str], listener: socket.socket, channel: socket.socket
 ) -> subprocess.Popen[bytes]:
     """The same at the other end of a channel that is there already (not on Windows)."""
     with children_left_alone():
-        return spawn_with(command, environ, listener, channel)
+        return spawn_at_channel(command, environ, listener, channel)
 
 
 class ForkedWorker:
@@ -102,31 +102,31 @@ class ForkedWorker:
         self._pid = pid
 
     def kill(self) -> None:
-        _kill(self._pid)
+        kill_pid(self._pid)
 
     def signal(self, number: signal.Signals) -> None:
-        _send(self._pid, number)
+        signal_pid(self._pid, number)
 
     def exit_status(self) -> int | None:
-        return self.fork_server.status_of(self._pid)
+        return self.fork_server.exit_status_of(self._pid)
 
 
 class AwaitedWorker:
     """A worker whose process may yet have to be started: what it is told waits in its channel."""
 
     def __init__(self) -> None:
-        ours, self._theirs = socket.socketpair()
-        self.channel = channel_to_child(ours)
-        self.process: ForkedWorker | FreshWorker | None = None
+        supervisor_end, self._worker_end = socket.socketpair()
+        self.channel = channel_to_child(supervisor_end)
+        self.process: ForkedWorker | NewInterpreterWorker | None = None
 
-    def begin(self, start: Callable[[socket.socket], ForkedWorker | FreshWorker]) -> None:
+    def begin(self, start: Callable[[socket.socket], ForkedWorker | NewInterpreterWorker]) -> None:
         """Start it at the other end of the channel. Raises OSError."""
-        self.process = start(self._theirs)
-        self._theirs.close()
+        self.process = start(self._worker_end)
+        self._worker_end.close()
 
     def kill(self) -> None:
         """Also if it has not begun: then its channel closes, as if it had ended."""
-        self._theirs.close()
+        self._worker_end.close()
         if self.process is not None:
             self.process.kill()
 
@@ -134,11 +134,11 @@ class AwaitedWorker:
         return None if self.process is None else self.process.exit_status()
 
 
-def _kill(pid: int) -> None:
-    _send(pid, signal.SIGKILL)
+def kill_pid(pid: int) -> None:
+    signal_pid(pid, signal.SIGKILL)
 
 
-def _send(pid: int, number: signal.Signals) -> None:
+def signal_pid(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 
@@ -149,10 +149,10 @@ def how_it_ended(status: int | None) -> str:
         return "has ended"
     if status >= 0:
         return f"ended with exit status {status}"
-    known = {one.value: one.name for one in signal.Signals}
-    name = known.get(-status, f"signal {-status}")
-    hint = " (out of memory?)" if name == "SIGKILL" and sys.platform == "linux" else ""
-    return f"was ended by {name}{hint}"
+    signal_names = {number.value: number.name for number in signal.Signals}
+    signal_name = signal_names.get(-status, f"signal {-status}")
+    hint = " (out of memory?)" if signal_name == "SIGKILL" and sys.platform == "linux" else ""
+    return f"was ended by {signal_name}{hint}"
 
 
 # Fork servers
@@ -180,90 +180,90 @@ class ForkServerHandle:
         self.channel = channel
         self.preload = preload
         """The packages that it was told to have; None if it has modules of the project."""
-        self.due = time.monotonic() + patience
+        self.ready_by = time.monotonic() + patience
         """By then it should be ready; if it is not, no worker waits for it any more."""
-        self.is_ready = False
+        self.is_ready_to_fork = False
         self.is_gone = False
-        self.spoiled: Spoiled | Unsafe | None = None
-        self.rest: tuple[str, str] | None = None
-        self.seen_again: tuple[ModuleRun, ...] | None = None
+        self.why_not_fork: SpoiledForkServer | CannotPreload | None = None
+        self.first_not_preloaded: tuple[str, str] | None = None
+        self.module_runs_again: tuple[ModuleRun, ...] | None = None
         """What it has seen of the project's modules, if it was to have them."""
         self._has_living_worker = False
-        self._files: dict[str, Signature | None] = {}
-        self._pids: list[int | None] = []
+        self._package_signatures: dict[str, Signature | None] = {}
+        self._forked_pids: list[int | None] = []
         """Of workers that were forked just now."""
-        self._statuses: dict[int, int] = {}
+        self._exit_statuses: dict[int, int] = {}
 
-    def hear(self) -> None:
+    def receive_message(self) -> None:
         """Take in the next message."""
         match self.channel.receive():
-            case Preloaded(files, rest):
-                self._files = signatures(files)
-                self.rest = rest
-                self.is_ready = True
-            case ModulesPreloaded(runs):
-                self.seen_again = runs
-            case Spoiled() as spoiled:
-                self._files = signatures(spoiled.files)
-                self.spoiled = spoiled
-            case Unsafe() as unsafe:
-                self.spoiled = unsafe
+            case Preloaded(package_files, first_not_preloaded):
+                self._package_signatures = signatures(package_files)
+                self.first_not_preloaded = first_not_preloaded
+                self.is_ready_to_fork = True
+            case ModulesPreloaded(module_runs):
+                self.module_runs_again = module_runs
+            case SpoiledForkServer() as spoiled:
+                self._package_signatures = signatures(spoiled.package_files)
+                self.why_not_fork = spoiled
+            case CannotPreload() as unsafe:
+                self.why_not_fork = unsafe
             case Forked(pid):
-                self._pids.append(pid)
-            case Exited(pid, status):
-                self._statuses[pid] = status
+                self._forked_pids.append(pid)
+            case Exited(pid, exit_status):
+                self._exit_statuses[pid] = exit_status
             case _:
                 self.is_gone = True
-                self.is_ready = False
+                self.is_ready_to_fork = False
 
-    def is_fresh(self) -> bool:
+    def has_current_packages(self) -> bool:
         """Are the installed packages still what they were when they were preloaded?"""
-        return not changed_since(self._files)
+        return not changed_since(self._package_signatures)
 
-    def fork(self, channel: socket.socket, *, becomes_worker: bool = True) -> ForkedWorker:
+    def fork(self, worker_channel: socket.socket, *, becomes_worker: bool = True) -> ForkedWorker:
         """Have a worker forked, at the other end of the channel. Raises NoMoreProcesses, or another
         OSError if the fork server is gone, or hangs: then it is killed, and its channel says so."""
         self._has_living_worker |= becomes_worker
         self.channel.send(Fork())
-        socket.send_fds(self.channel.socket, [b"x"], [channel.fileno()])
-        if not self._heard(lambda: bool(self._pids), FORK_SECONDS):
-            self.is_ready = False
+        socket.send_fds(self.channel.socket, [b"x"], [worker_channel.fileno()])
+        if not self._hear_until(lambda: bool(self._forked_pids), FORK_SECONDS):
+            self.is_ready_to_fork = False
             self.process.kill()
             raise TimeoutError("the fork server does not answer")
-        pid = self._pids.pop()
+        pid = self._forked_pids.pop()
         if pid is None:
             raise NoMoreProcesses(errno.EAGAIN, os.strerror(errno.EAGAIN))
         return ForkedWorker(self, pid)
 
-    def become_worker(self, channel: socket.socket) -> FreshWorker:
+    def become_worker(self, worker_channel: socket.socket) -> NewInterpreterWorker:
         """Have a spoiled one become a worker itself, at the other end of the channel; that is its
         end as a fork server. Raises OSError if it is gone."""
         assert isinstance(self.process, subprocess.Popen)
         self.channel.send(Fork())
-        socket.send_fds(self.channel.socket, [b"x"], [channel.fileno()])
+        socket.send_fds(self.channel.socket, [b"x"], [worker_channel.fileno()])
         self.channel.close()
-        return FreshWorker(self.process, self.channel)
+        return NewInterpreterWorker(self.process, self.channel)
 
-    def status_of(self, pid: int) -> int | None:
+    def exit_status_of(self, pid: int) -> int | None:
         """The exit status of a worker that has ended or is about to; None if nobody knows it."""
-        if not self._heard(lambda: pid in self._statuses, END_SECONDS):
-            _kill(pid)  # it has closed its channel, and lives
-            self._heard(lambda: pid in self._statuses, END_SECONDS)
+        if not self._hear_until(lambda: pid in self._exit_statuses, END_SECONDS):
+            kill_pid(pid)  # it has closed its channel, and lives
+            self._hear_until(lambda: pid in self._exit_statuses, END_SECONDS)
         self._has_living_worker = False
-        return self._statuses.pop(pid, None)
+        return self._exit_statuses.pop(pid, None)
 
-    def _heard(self, enough: Callable[[], bool], seconds: float) -> bool:
+    def _hear_until(self, is_enough: Callable[[], bool], seconds: float) -> bool:
         """Take in messages until it is enough; False if it is not within the seconds."""
         deadline = time.monotonic() + seconds
-        while not enough() and not self.is_gone:
+        while not is_enough() and not self.is_gone:
             if not self.channel.has_message(within=max(0.0, deadline - time.monotonic())):
                 return False
-            self.hear()
-        return enough()
+            self.receive_message()
+        return is_enough()
 
     def retire(self) -> None:
         """Fork no more; the fork server stays to say how its last worker ends."""
-        self.is_ready = False
+        self.is_ready_to_fork = False
         if not self._has_living_worker:
             self.close()
 
@@ -286,6 +286,6 @@ def start_fork_server(
     """Start the program again as a fork server; it is ready when it says so. patience: the seconds
     that a worker may wait for that."""
     with children_left_alone():
-        process, channel = spawn(command, environ, listener)
+        fork_server_process, channel = spawn(command, environ, listener)
     channel.tell(preload)
-    return ForkServerHandle(process, channel, patience, preload)
+    return ForkServerHandle(fork_server_process, channel, patience, preload)
