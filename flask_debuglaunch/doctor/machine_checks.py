@@ -12,16 +12,16 @@ from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.doctor.source_tree import MOST_FILES
 from flask_debuglaunch.installed_packages import installed_version, written
 from flask_debuglaunch.plan import is_loopback
-from flask_debuglaunch.serving.watching.events_or_polling import (
-    LATEST_SECONDS,
-    POLL_SECONDS,
-    polled_from_the_start,
+from flask_debuglaunch.serving.watching.polling_backend import (
+    LONGEST_POLL_SECONDS,
+    SHORTEST_POLL_SECONDS,
+    folders_without_events,
 )
-from flask_debuglaunch.serving.watching.watched_files import MAX_DEPTH, MAX_FOLDERS
+from flask_debuglaunch.serving.watching.watched_files import MAX_FOLDER_DEPTH, MAX_WATCHED_FOLDERS
 from flask_debuglaunch.terminal_messages import shown_path
 
 _INOTIFY = Path("/proc/sys/fs/inotify")
-LOOKED_AT = f"every {POLL_SECONDS:g} to {LATEST_SECONDS:g} seconds"
+LOOKED_AT = f"every {SHORTEST_POLL_SECONDS:g} to {LONGEST_POLL_SECONDS:g} seconds"
 IN_DELETE_SELF = 0x400  # of inotify.h
 CLOCK_SECONDS = 2.0  # FAT and some network drives round a file's time up to so much
 
@@ -44,7 +44,7 @@ def _watches(evidence: Evidence) -> Iterator[Finding]:
 
 def _no_events(evidence: Evidence) -> Iterator[Finding]:
     """WSL's drvfs, 9p, NFS, Docker Desktop: what is saved on their other side comes unannounced."""
-    for polled in polled_from_the_start([str(evidence.app_folder.absolute())]):
+    for polled in folders_without_events([str(evidence.app_folder.absolute())]):
         yield Finding(
             Level.NOTE,
             f"{polled.reason}: changes are polled {LOOKED_AT}",
@@ -100,8 +100,8 @@ def _cut_off(evidence: Evidence) -> Iterator[Finding]:
     if evidence.project.is_cut_off:
         yield Finding(
             Level.NOTE,
-            f"there are more than {MOST_FILES:,} Python files or {MAX_FOLDERS:,} folders, or more"
-            f" than {MAX_DEPTH} of them one in the other: not all were looked at",
+            f"there are more than {MOST_FILES:,} Python files or {MAX_WATCHED_FOLDERS:,} folders,"
+            f" or more than {MAX_FOLDER_DEPTH} of them one in the other: not all were looked at",
             shown_path(evidence.app_folder),
             "Start it in the app's own folder",
         )
@@ -174,8 +174,9 @@ CHECKS = (
     Check("unreadable-files", "This user can't read the project's files", "`chown`", _unreadable),
     Check(
         "many-files",
-        f"The folder holds more than {MOST_FILES:,} Python files or {MAX_FOLDERS:,} folders, or"
-        f" more than {MAX_DEPTH} of them one in the other: the rest is not looked at",
+        f"The folder holds more than {MOST_FILES:,} Python files or {MAX_WATCHED_FOLDERS:,}"
+        f" folders, or more than {MAX_FOLDER_DEPTH} of them one in the other: the rest is"
+        " not looked at",
         "start it in the app's own folder",
         _cut_off,
     ),

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from flask_debuglaunch.regular_file import read_regular_file
-from flask_debuglaunch.serving.watching.watched_files import MAX_DEPTH, MAX_FOLDERS
+from flask_debuglaunch.serving.watching.watched_files import MAX_FOLDER_DEPTH, MAX_WATCHED_FOLDERS
 
 MOST_FILES = 3000
 # Folders of installed packages and of tools; hidden ones are left out as well.
@@ -86,8 +86,8 @@ class Walk:
         for number, (root, folders, files) in enumerate(walk, 1):
             yield from ((root, name) for name in sorted(files))
             inside = [one for one in folders if _is_the_projects(Path(root) / one)]
-            is_last = number == MAX_FOLDERS
-            if is_last or len(Path(root).parts) - depth_of_all == MAX_DEPTH:
+            is_last = number == MAX_WATCHED_FOLDERS
+            if is_last or len(Path(root).parts) - depth_of_all == MAX_FOLDER_DEPTH:
                 self.is_cut_off |= is_last or bool(inside)
                 inside = []
             folders[:] = sorted(inside)

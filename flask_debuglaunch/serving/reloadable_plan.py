@@ -12,7 +12,7 @@ from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.server.listening_socket import bind, say_address
 from flask_debuglaunch.serving.server.tls_certificate import certificate_of
-from flask_debuglaunch.serving.watching.watched_files import unmatched_patterns, watched_for
+from flask_debuglaunch.serving.watching.watched_files import unmatched_patterns, watch_rules_of
 from flask_debuglaunch.terminal_messages import say
 
 
@@ -28,7 +28,7 @@ class ReloadablePlan:
         self._folder = WorkingDirectory()
         self.listener = cleanup.enter_context(bind(plan))
         self.certificate = certificate_of(plan, cleanup)
-        self.watched = watched_for(plan)
+        self.watched = watch_rules_of(plan)
         self._say_unmatched_patterns()
 
     def say_address(self) -> None:
@@ -49,7 +49,7 @@ class ReloadablePlan:
             return
         try:
             new = self._resolve()
-            watched, certificate = watched_for(new), certificate_of(new, self._cleanup)
+            watched, certificate = watch_rules_of(new), certificate_of(new, self._cleanup)
             has_moved = _address(new) != _address(self.plan)
             listener = self._cleanup.enter_context(bind(new)) if has_moved else self.listener
         except LaunchError as error:

@@ -16,6 +16,7 @@ from functools import partial
 from flask_debuglaunch.debuggers.terminal_debuggers import TerminalModes
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
+from flask_debuglaunch.serving.app.files_written_by_app import FilesWrittenByApp
 from flask_debuglaunch.serving.attach_debugger import (
     attach_supervisor,
     current_session,
@@ -68,7 +69,6 @@ from flask_debuglaunch.serving.supervisor_states import (
 )
 from flask_debuglaunch.serving.time_limit import TIME_UP
 from flask_debuglaunch.serving.watching.file_signature import forget_bytecode
-from flask_debuglaunch.serving.watching.files_used_by_app import OwnWrites
 from flask_debuglaunch.serving.watching.watcher import Watcher
 from flask_debuglaunch.terminal_messages import say
 
@@ -92,7 +92,7 @@ class Supervisor:
         self._signals = cleanup.enter_context(TerminationSignals())
         self._terminal = TerminalModes()
         self._watcher = cleanup.enter_context(closing(Watcher(self._current.watched)))
-        self._own_writes = OwnWrites()
+        self._files_written_by_app = FilesWrittenByApp()
         self._workers: dict[int, WorkerProcess] = {}
         """By their numbers: the current one, and one that may be leaving."""
         self._ahead: WorkerProcess | None = None
@@ -170,7 +170,7 @@ class Supervisor:
         for number in [*self._workers]:
             while (worker := self._workers.get(number)) and worker.channel.has_message():
                 self._worker_said(number)
-        if files := self._own_writes.without(self._watcher.changed()):
+        if files := self._files_written_by_app.written_by_others(self._watcher.changed()):
             self._take(Saved(files, self._current.is_made_from(files)))
 
     def _worker_said(self, number: int) -> None:
@@ -186,9 +186,9 @@ class Supervisor:
             case ModulesUnfit(files):
                 self._starter.forget_modules(files)
             case Watch() as more:
-                self._watcher.add(more)
+                self._watcher.watch_more(more)
             case Writes(path):
-                self._own_writes.note(path)
+                self._files_written_by_app.note(path)
             case message:
                 self._take(Said(number, message))
 
@@ -215,7 +215,7 @@ class Supervisor:
                 self._discard_ahead()
             case FollowConfiguration():
                 self._current.resolve_anew()
-                self._watcher.follow(self._current.watched)
+                self._watcher.watch_instead(self._current.watched)
                 self._starter.follow(self._current.plan)
             case StartWorker():
                 self._start_worker(effect)

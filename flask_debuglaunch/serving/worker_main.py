@@ -30,6 +30,7 @@ from flask_debuglaunch.serving.app.compatibility_warnings import (
     is_patched_for_greenlets,
     warn_of_incompatibilities,
 )
+from flask_debuglaunch.serving.app.files_written_by_app import report_written_files
 from flask_debuglaunch.serving.app.middleware import with_middleware
 from flask_debuglaunch.serving.attach_debugger import (
     asks_ide,
@@ -70,9 +71,8 @@ from flask_debuglaunch.serving.processes.spawn_interpreter import Inheritance, s
 from flask_debuglaunch.serving.server.http_server import AppServer, make_server
 from flask_debuglaunch.serving.server.tls_certificate import ssl_context_of
 from flask_debuglaunch.serving.watching.files_used_by_app import (
-    ImportsSeen,
+    ImportedFiles,
     files_of_error,
-    tell_of_writes,
     template_folders,
 )
 from flask_debuglaunch.terminal_messages import say
@@ -117,7 +117,7 @@ def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int
     orders, recorder = ControlThread(task, channel), _recorder(task, inherited)
     modules = _module_recorder(task, inherited, app)
     _keep_from_children(inherited)
-    tell_of_writes(lambda path: channel.tell(Writes(path)))
+    report_written_files(lambda path: channel.tell(Writes(path)))
     try:
         _attach(task, channel, inherited.preloaded.hidden)
         if task.session is not None:
@@ -286,9 +286,12 @@ def _reports(
         channel.tell(_preloadable(loaded, recorder, modules, since))
 
     def tell_watched() -> None:
-        seen = ImportsSeen(since)
-        _send(channel, seen.news(_folders_to_watch(loaded.app), loaded.mended_by))
-        server.after_request = lambda: _send(channel, seen.news())
+        imported_files = ImportedFiles(since)
+        _send(
+            channel,
+            imported_files.watch_for_new_imports(_folders_to_watch(loaded.app), loaded.mended_by),
+        )
+        server.after_request = lambda: _send(channel, imported_files.watch_for_new_imports())
 
     # The first one first, for to have it ready takes long.
     return [tell_watched] if loaded.failed else [tell_preloadable, tell_watched]

@@ -20,27 +20,27 @@ import pytest
 from flask_debuglaunch.configuration.environment_and_env_files import env_file_lookups
 from flask_debuglaunch.serving.ipc_protocol import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
-from flask_debuglaunch.serving.watching import events_or_polling
-from flask_debuglaunch.serving.watching.events_or_polling import (
-    MOST_SHARE,
+from flask_debuglaunch.serving.watching import polling_backend
+from flask_debuglaunch.serving.watching.polling_backend import (
+    MOST_POLLING_CPU_SHARE,
     PollingEvents,
-    pause_after,
-    polled_from_the_start,
+    folders_without_events,
+    poll_pause_after,
 )
 from flask_debuglaunch.serving.watching.watched_files import (
-    MAX_DEPTH,
+    MAX_FOLDER_DEPTH,
     WatchedFiles,
     WatchRules,
-    scan,
+    scan_watched_files,
 )
-from flask_debuglaunch.serving.watching.watcher import REST_SECONDS, OpenEvents, Watcher
+from flask_debuglaunch.serving.watching.watcher import BURST_REST_SECONDS, OpenFileEvents, Watcher
 from flask_debuglaunch.serving.watching.watchfiles_backend import WatchfilesEvents
 
 from ..support.namespaces import in_namespace
 from ..support.processes import TIMEOUT
 from .project import HELLO, Project, launcher
 
-KINDS: dict[str, OpenEvents] = {"watchfiles": WatchfilesEvents, "polling": PollingEvents}
+KINDS: dict[str, OpenFileEvents] = {"watchfiles": WatchfilesEvents, "polling": PollingEvents}
 if sys.platform == "linux":
     from flask_debuglaunch.serving.watching.inotify_backend import InotifyEvents
 
@@ -50,7 +50,7 @@ if sys.platform == "linux":
 class Folder:
     """A folder of modules that is watched."""
 
-    def __init__(self, root: Path, open_events: OpenEvents) -> None:
+    def __init__(self, root: Path, open_events: OpenFileEvents) -> None:
         self.root = root
         for name in ("main.py", "shop/cart.py", "shop/catalog.py"):
             (root / name).parent.mkdir(exist_ok=True)
@@ -67,7 +67,9 @@ class Folder:
 
     def has_imported(self, *files: Path) -> None:
         """A worker says so."""
-        self.watcher.add(Watch(frozenset(map(str, files)), frozenset(), since=time.time() + 60))
+        self.watcher.watch_more(
+            Watch(frozenset(map(str, files)), frozenset(), since=time.time() + 60)
+        )
 
     def save(self, name: str, text: str) -> None:
         """In one step, so that polling does not see it half written."""
@@ -168,8 +170,10 @@ def test_folders_that_come_and_go(folder: Folder) -> None:
 
 def test_many_files_at_once_are_told_of_at_once(folder: Folder) -> None:
     names = {f"shop/module_{number}.py" for number in range(100)}
-    longest_pause = REST_SECONDS
-    while longest_pause > REST_SECONDS / 2:  # a busy machine: the files were not saved at once
+    longest_pause = BURST_REST_SECONDS
+    while (
+        longest_pause > BURST_REST_SECONDS / 2
+    ):  # a busy machine: the files were not saved at once
         text, saved = f"x = {os.urandom(4).hex()!r}\n", []
         for name in names:
             folder.save(name, text)
@@ -212,7 +216,7 @@ def test_more_is_watched_when_a_worker_says_so(folder: Folder, tmp_path: Path) -
     elsewhere.mkdir()
     (elsewhere / "lib.py").write_text("x = 1\n")
     os.utime(elsewhere / "lib.py", (1, 1))
-    folder.watcher.add(Watch(frozenset([str(elsewhere / "lib.py")]), frozenset(), since=2.0))
+    folder.watcher.watch_more(Watch(frozenset([str(elsewhere / "lib.py")]), frozenset(), since=2.0))
     folder.touch_until_told("main.py")
     name = os.path.relpath(elsewhere / "lib.py", folder.root)
     assert folder.told_besides(lambda: (elsewhere / "lib.py").write_text("x = 2\n")) == {name}
@@ -225,7 +229,7 @@ def test_a_file_that_changed_while_it_was_imported_is_told_of(
     elsewhere.mkdir()
     (elsewhere / "lib.py").write_text("x = 1\n")
     os.utime(elsewhere / "lib.py", (3, 3))
-    folder.watcher.add(Watch(frozenset([str(elsewhere / "lib.py")]), frozenset(), since=2.0))
+    folder.watcher.watch_more(Watch(frozenset([str(elsewhere / "lib.py")]), frozenset(), since=2.0))
     assert folder.told() == {os.path.relpath(elsewhere / "lib.py", folder.root)}
 
 
@@ -308,9 +312,9 @@ def test_a_mount_whose_path_has_a_blank(tmp_path: Path) -> None:
     mount = tmp_path / "my project"
     mount.mkdir()
     contain = in_namespace(f"mount -t tmpfs none '{mount}'")
-    ask = "import sys; from flask_debuglaunch.serving.watching import events_or_polling; "
+    ask = "import sys; from flask_debuglaunch.serving.watching import polling_backend; "
     ask += "folder = sys.argv[1]; "
-    ask += "print(events_or_polling._types_of([folder], events_or_polling._file_systems())[folder])"
+    ask += "print(polling_backend._file_system_types([folder], polling_backend._mounted_file_systems())[folder])"
     argv = [*contain, sys.executable, "-c", ask, str(mount / "shop")]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT)
     assert done.stdout.strip() == "tmpfs", done.stderr
@@ -321,8 +325,8 @@ def test_the_folder_of_a_file_that_is_mounted_by_itself_is_polled(tmp_path: Path
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     contain = in_namespace(f"mount --bind '{tmp_path}/project/shop.py' '{tmp_path}/app/shop.py'")
-    ask = "import sys; from flask_debuglaunch.serving.watching import events_or_polling; "
-    ask += "print(*map(tuple, [one.folders for one in events_or_polling.polled_from_the_start(sys.argv[1:])]))"
+    ask = "import sys; from flask_debuglaunch.serving.watching import polling_backend; "
+    ask += "print(*map(tuple, [one.folders for one in polling_backend.folders_without_events(sys.argv[1:])]))"
     folders = [str(tmp_path / name) for name in ("app", "app/lib", "project")]
     argv = [*contain, sys.executable, "-c", ask, *folders]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT)
@@ -346,21 +350,21 @@ def test_only_the_folders_without_events_are_polled(tmp_path: Path) -> None:
 def test_what_was_edited_is_seen_before_everything_is_looked_at_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events_or_polling, "LATEST_SECONDS", 4 * TIMEOUT)
+    monkeypatch.setattr(polling_backend, "LONGEST_POLL_SECONDS", 4 * TIMEOUT)
     edited, folder = tmp_path / "edited.py", str(tmp_path)
     edited.write_text("")
     watched = WatchRules(roots=frozenset([folder]), files=frozenset())
     files = WatchedFiles(watched)
     with closing(SelfPipe()) as ended:
-        events = PollingEvents([folder], ended, recent=files.recently_changed)
+        events = PollingEvents([folder], ended, recent_files=files.recently_changed)
         with closing(events):
             assert events.wait(TIMEOUT) == {folder: True}
             look_began = time.thread_time()
-            while pause_after(time.thread_time() - look_began) < TIMEOUT:
-                files.look_at_all()
+            while poll_pause_after(time.thread_time() - look_began) < TIMEOUT:
+                files.find_all_changes()
             edited.write_text("changed = 1")
             assert events.wait(TIMEOUT) == {str(edited): True}
-            assert files.look_at([str(edited)]) == {str(edited)}
+            assert files.find_changes_of([str(edited)]) == {str(edited)}
             assert events.wait(0.2) == {}
 
 
@@ -428,10 +432,10 @@ def test_folders_in_folders_cost_no_more_than_their_number(tmp_path: Path, where
         watched = WatchRules(roots=frozenset([root]), files=frozenset())
 
         def look() -> None:
-            folders = scan(watched).folders
+            folders = scan_watched_files(watched).folders
             assert root in folders
-            assert len(folders) <= MAX_DEPTH + 1
-            list(polled_from_the_start([*folders]))
+            assert len(folders) <= MAX_FOLDER_DEPTH + 1
+            list(folders_without_events([*folders]))
             env_file_lookups(None, Path(root), look_for_defaults=True)
 
         return calls_in(look)
@@ -441,7 +445,7 @@ def test_folders_in_folders_cost_no_more_than_their_number(tmp_path: Path, where
 
 
 def test_what_is_too_deep_is_said(project: Project) -> None:
-    os.makedirs(project.root.joinpath(*("d" * (MAX_DEPTH + 2))))
+    os.makedirs(project.root.joinpath(*("d" * (MAX_FOLDER_DEPTH + 2))))
     with project.served() as served:
         served.program.wait_for_line("than 64 one in the other: the others are watched only as far")
 
@@ -454,7 +458,7 @@ def test_links_that_lead_to_each_other_end(tmp_path: Path) -> None:
     watched = WatchRules(
         roots=frozenset([str(tmp_path)]), files=frozenset([str(tmp_path / "loop")])
     )
-    assert str(tmp_path / "0.py") in scan(watched).turns
+    assert str(tmp_path / "0.py") in scan_watched_files(watched).turning_points
 
 
 @pytest.mark.parametrize("look", [0.0, 0.001, 0.02, 0.1, 0.15, 1.0, 10.0])
@@ -462,7 +466,7 @@ def test_polling_is_at_most_a_second_behind_as_long_as_that_costs_no_more_than_i
     look: float,
 ) -> None:
     """A change comes just behind a look, and is seen by the next one: 0.15 s are 10,000 files."""
-    pause = pause_after(look)
+    pause = poll_pause_after(look)
     assert look <= 0.15 < 1 or look + pause > 1
     assert look > 0.15 or look + pause <= 1
-    assert look / (look + pause) <= MOST_SHARE
+    assert look / (look + pause) <= MOST_POLLING_CPU_SHARE

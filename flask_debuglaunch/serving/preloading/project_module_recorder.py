@@ -18,6 +18,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from flask_debuglaunch.debuggers.pydevd_internals import debugger_folders
+from flask_debuglaunch.serving.app.files_written_by_app import is_opened_for_writing
 from flask_debuglaunch.serving.app.module_origins import (
     IMPORTLIB,
     OUR_FOLDER,
@@ -477,7 +478,7 @@ class ModuleRecorder:
 
     def _opened(self, by: _Running, event: str, arguments: tuple[Any, ...]) -> None:
         path, mode, flags = (*arguments, None, None)[:3]
-        if event == "open" and _is_for_writing(mode, flags):
+        if event == "open" and is_opened_for_writing(mode, flags):
             if path != os.devnull:
                 by.effect = by.effect or "writes to a file"
         elif isinstance(path, (str, bytes, os.PathLike)):
@@ -495,12 +496,6 @@ class ModuleRecorder:
             by.read_paths.add(found)
         else:
             by.asked_paths.setdefault(found, os.path.lexists(found))
-
-
-def _is_for_writing(mode: object, flags: object) -> bool:
-    if isinstance(mode, str):
-        return any(letter in mode for letter in "wax+")
-    return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
 
 
 def _same_names(names: Mapping[str, Any], others: Mapping[str, Any]) -> bool:

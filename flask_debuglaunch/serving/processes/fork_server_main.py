@@ -76,7 +76,7 @@ from flask_debuglaunch.serving.processes.silenced_output import silenced_output
 from flask_debuglaunch.serving.processes.spawn_interpreter import Inheritance
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 from flask_debuglaunch.serving.watching.files_used_by_app import (
-    ImportsSeen,
+    ImportedFiles,
     files_and_folders_of_imports,
 )
 from flask_debuglaunch.terminal_messages import shown_path
@@ -179,9 +179,9 @@ class Preloading:
 
     def __init__(self, preload: Preload) -> None:
         self._preload = preload
-        self._imports_seen = ImportsSeen(0)
+        self._imported_files = ImportedFiles(0)
         # What each interpreter begins with here: sitecustomize, .pth files.
-        self._imports_seen.new_files()
+        self._imported_files.new_project_files()
         self._modules_brought: dict[str, frozenset[str]] = {}
         self._imports_begun_by: dict[str, list[str]] = {}
         """The modules whose import began with that of each module."""
@@ -261,7 +261,7 @@ class Preloading:
                 require_flask()
             for module_and_effect in effects.effects_since_last_call(""):
                 raise CannotFork("{} {} while it is imported".format(*module_and_effect))
-        for file in self._imports_seen.new_files():
+        for file in self._imported_files.new_project_files():
             raise CannotFork(f"an installed package imports {shown_path(Path(file))}")
 
     def _import_as_the_app(self, effects: ImportEffects) -> None:
@@ -306,7 +306,7 @@ class Preloading:
             for importer in reversed(effects.importers_of(spoiler)):
                 if package_of(importer) != package_of(spoiler):
                     yield package_of(importer), f"imports {package_of(spoiler)}"
-        for file in self._imports_seen.new_files():
+        for file in self._imported_files.new_project_files():
             self._has_project_files = True
             yield package_of(module), f"imports {shown_path(Path(file))} of the project"
 

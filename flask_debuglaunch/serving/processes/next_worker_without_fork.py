@@ -47,7 +47,7 @@ from flask_debuglaunch.serving.processes.worker_and_fork_server_handles import (
 )
 from flask_debuglaunch.serving.watching.file_signature import Signature, changed_since, signatures
 from flask_debuglaunch.serving.watching.files_used_by_app import (
-    ImportsSeen,
+    ImportedFiles,
     files_and_folders_of_imports,
 )
 
@@ -79,8 +79,8 @@ def _import_ahead(prepare: Prepare) -> PreloadedModules | None:
     set_for_app(prepare.plan, supervised=True)
     let_run_simple_serve()
     make_importable(find_target(prepare.plan).path)
-    imports_seen, modules_brought = ImportsSeen(0), {}
-    imports_seen.new_files()
+    imported_files, modules_brought = ImportedFiles(0), {}
+    imported_files.new_project_files()
     with silenced_output():
         if prepare.session is not None:
             join_debug_session.preload(prepare.session)
@@ -96,7 +96,9 @@ def _import_ahead(prepare: Prepare) -> PreloadedModules | None:
                 importlib.import_module(app_import.module)
             modules_brought[app_import.module] = frozenset(sys.modules) - modules_before
         changes = look().changes_since(interpreter_state_before)
-    return None if imports_seen.new_files() else PreloadedModules(modules_brought, changes)
+    return (
+        None if imported_files.new_project_files() else PreloadedModules(modules_brought, changes)
+    )
 
 
 # In the supervisor

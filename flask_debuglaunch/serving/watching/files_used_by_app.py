@@ -1,18 +1,13 @@
-"""Which files the app was made from, and which it writes itself: what a worker knows of them.
-
-The first are watched. The others must not restart the app, for ever at worst: code that it
-generates while it is imported, or in a request.
-"""
+"""Which files the app was made from, as its worker knows it: imported modules, templates, and the
+files that may mend an error."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import sys
-import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from flask_debuglaunch.debuggers.pydevd_internals import debugger_folders
@@ -23,61 +18,74 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-class ImportsSeen:
+class ImportedFiles:
     """The files imported so far; tells the new ones each time."""
 
-    def __init__(self, since: float) -> None:
-        self._since = since
-        self._seen: set[str] = set()
-        self._modules = 0
+    def __init__(self, worker_began: float) -> None:
+        self._worker_began = worker_began
+        self._told_files: set[str] = set()
+        self._module_count = 0
 
-    def news(
-        self, folders: frozenset[str] = frozenset(), more: frozenset[str] = frozenset()
+    def watch_for_new_imports(
+        self,
+        watched_folders: frozenset[str] = frozenset(),
+        other_files: frozenset[str] = frozenset(),
     ) -> Watch | None:
         """What the supervisor has to be told; quick when nothing was imported. Installed packages
         too: somebody may be looking for an error in one of them."""
-        not_the_app = (OUR_FOLDER, *debugger_folders())
-        files = more | {one for one in self._new_files() if not one.startswith(not_the_app)}
-        if not (files or folders):
+        not_the_apps_folders = (OUR_FOLDER, *debugger_folders())
+        files = other_files | {
+            file for file in self._new_module_files() if not file.startswith(not_the_apps_folders)
+        }
+        if not (files or watched_folders):
             return None
-        return Watch(files, folders, self._since, frozenset(_namespace_folders()))
+        return Watch(
+            files, watched_folders, self._worker_began, frozenset(_namespace_package_folders())
+        )
 
-    def new_files(self) -> frozenset[str]:
+    def new_project_files(self) -> frozenset[str]:
         """Files outside the installed packages since the last call."""
-        return frozenset(one for one in self._new_files() if not is_installed(one))
+        return frozenset(file for file in self._new_module_files() if not is_installed(file))
 
-    def _new_files(self) -> set[str]:
-        if len(sys.modules) == self._modules:
+    def _new_module_files(self) -> set[str]:
+        if len(sys.modules) == self._module_count:
             return set()
-        self._modules = len(sys.modules)
-        files = {file for module in list(sys.modules.values()) if (file := _file_of(module))}
-        new = files - self._seen
-        self._seen |= files
-        return new
+        self._module_count = len(sys.modules)
+        module_files = {
+            file for module in list(sys.modules.values()) if (file := _file_of_module(module))
+        }
+        new_files = module_files - self._told_files
+        self._told_files |= module_files
+        return new_files
 
 
 def files_and_folders_of_imports() -> frozenset[str]:
     """A package that was changed or newly installed shows in one of these."""
-    files = {namespace_of(m).get("__file__") for m in list(sys.modules.values())}
-    folders = {path for path in sys.path if os.path.isdir(path) and "-packages" in path}
-    return frozenset({one for one in files if one and not one.startswith(OUR_FOLDER)} | folders)
+    module_files = {namespace_of(module).get("__file__") for module in list(sys.modules.values())}
+    package_folders = {path for path in sys.path if os.path.isdir(path) and "-packages" in path}
+    return frozenset(
+        {file for file in module_files if file and not file.startswith(OUR_FOLDER)}
+        | package_folders
+    )
 
 
-def _file_of(module: object) -> str | None:
-    names = namespace_of(module)
+def _file_of_module(module: object) -> str | None:
+    module_namespace = namespace_of(module)
     # Of zipimport's loaders; others may be objects of any kind.
-    archive = namespace_of(names.get("__loader__")).get("archive")
-    file = archive or names.get("__file__")
+    zip_archive = namespace_of(module_namespace.get("__loader__")).get("archive")
+    file = zip_archive or module_namespace.get("__file__")
     return os.path.abspath(file) if isinstance(file, str) else None
 
 
-def _namespace_folders() -> Iterator[str]:
+def _namespace_package_folders() -> Iterator[str]:
     """Of the packages of the project that have no file."""
-    for names in map(namespace_of, list(sys.modules.values())):
-        if names.get("__file__") is None and "__path__" in names:
+    for module_namespace in map(namespace_of, list(sys.modules.values())):
+        if module_namespace.get("__file__") is None and "__path__" in module_namespace:
             with contextlib.suppress(Exception):  # a program may put anything there
-                folders = [os.path.abspath(one) for one in names["__path__"]]
-                yield from (one for one in folders if not is_installed(os.path.join(one, "")))
+                folders = [os.path.abspath(folder) for folder in module_namespace["__path__"]]
+                yield from (
+                    folder for folder in folders if not is_installed(os.path.join(folder, ""))
+                )
 
 
 def files_of_error(error: BaseException | None) -> frozenset[str]:
@@ -89,23 +97,26 @@ def files_of_error(error: BaseException | None) -> frozenset[str]:
         if isinstance(error, SyntaxError) and error.filename:
             files.add(error.filename)
         if isinstance(error, ImportError):
-            files |= set(_missing_files(error))
+            files |= set(_files_of_missing_module(error))
         error = error.__cause__ or error.__context__
-    return frozenset(os.path.abspath(one) for one in files if os.path.isabs(one))
+    return frozenset(os.path.abspath(file) for file in files if os.path.isabs(file))
 
 
-def _missing_files(error: ImportError) -> Iterator[str]:
+def _files_of_missing_module(error: ImportError) -> Iterator[str]:
     """Where Python has looked for the module. An error that has a path is about a name that the
     module there lacks, which may be a submodule."""
     if error.path is not None:
         yield error.path
-        folders, name = [os.path.dirname(error.path)], getattr(error, "name_from", None) or ""
+        folders, missing_module = (
+            [os.path.dirname(error.path)],
+            getattr(error, "name_from", None) or "",
+        )
     else:
-        package, _, name = (error.name or "").rpartition(".")
-        folders = [os.path.join(one, *package.split(".")) for one in sys.path]
-    for folder in folders if name else ():
-        yield os.path.join(folder, f"{name}.py")
-        yield os.path.join(folder, name, "__init__.py")
+        package, _, missing_module = (error.name or "").rpartition(".")
+        folders = [os.path.join(path, *package.split(".")) for path in sys.path]
+    for folder in folders if missing_module else ():
+        yield os.path.join(folder, f"{missing_module}.py")
+        yield os.path.join(folder, missing_module, "__init__.py")
 
 
 def template_folders(app: WSGIApplication) -> frozenset[str]:
@@ -117,60 +128,8 @@ def template_folders(app: WSGIApplication) -> frozenset[str]:
 
     if not isinstance(app, Flask) or app.config.get("TEMPLATES_AUTO_RELOAD") is not False:
         return frozenset()  # unset: they are reloaded in debug mode, and without it so is nothing
-    scaffolds = (app, *app.blueprints.values())
-    loaders = (one.jinja_loader for one in scaffolds)
-    return frozenset(folder for one in loaders if one for folder in getattr(one, "searchpath", ()))
-
-
-# Files that it writes
-
-WRITE_SECONDS = 3.0
-"""A write follows the opening of a file within this time, and its removal is noticed."""
-
-
-def tell_of_writes(tell: Callable[[str], None]) -> None:
-    """From now on, have each Python file told of that this process is about to write, or to remove:
-    absolute paths. An audit hook can't be taken back."""
-
-    def look_on(event: str, arguments: tuple[object, ...]) -> None:
-        if event in ("open", "os.rename", "os.remove"):
-            path = _written(event, arguments)
-            if isinstance(path, str) and path.endswith(".py"):
-                tell(os.path.abspath(path))
-
-    sys.addaudithook(look_on)
-
-
-def _written(event: str, arguments: tuple[object, ...]) -> object:
-    """The path that is written to or removed; None if it is only read."""
-    path = arguments[1] if event == "os.rename" else arguments[0]
-    if event == "open" and not _is_for_writing(*arguments[1:3]):
-        return None
-    return os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else None
-
-
-def _is_for_writing(mode: object, flags: object) -> bool:
-    if isinstance(mode, str):
-        return bool(set(mode) & set("wax+"))
-    return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR))
-
-
-class OwnWrites:
-    """What the workers have said that they write or remove."""
-
-    def __init__(self) -> None:
-        self._begun: dict[str, float] = {}
-
-    def note(self, path: str) -> None:
-        self._begun[path] = time.time()
-
-    def without(self, changed: Iterable[str]) -> frozenset[str]:
-        """Those of the changed files that somebody else has written or removed."""
-        return frozenset(path for path in changed if not self._is_own(path))
-
-    def _is_own(self, path: str) -> bool:
-        try:
-            changed_at = os.stat(path).st_mtime
-        except OSError:  # it has gone
-            changed_at = time.time()
-        return changed_at <= self._begun.get(path, -math.inf) + WRITE_SECONDS
+    app_and_blueprints = (app, *app.blueprints.values())
+    loaders = (loader.jinja_loader for loader in app_and_blueprints)
+    return frozenset(
+        folder for loader in loaders if loader for folder in getattr(loader, "searchpath", ())
+    )

@@ -30,13 +30,13 @@ from flask_debuglaunch.serving.watching.file_signature import (
 )
 from flask_debuglaunch.terminal_messages import shown_path
 
-SKIPPED_FOLDERS = {"__pycache__", "node_modules", "site-packages"}
+UNWATCHED_FOLDERS = {"__pycache__", "node_modules", "site-packages"}
 # What Python's environments have at their top: venv and virtualenv, conda.
-ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
+VIRTUAL_ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 # Modules that Emacs' checkers and `git mergetool` make beside the file that they are about.
 MOMENTARY_MODULE = re.compile(r"fly(check|make)_.*|.*_flymake|.*_(BACKUP|BASE|LOCAL|REMOTE)_\d+")
 # What programs write into a folder of EXTRA_FILES while the app runs, and editors beside a file.
-CLUTTER = re.compile(
+CLUTTER_FILE = re.compile(
     r"\..*|.*\.(py[cod]|log|log\..*|pid|lock|tmp|temp|bak|orig|sw[a-p]|db|sqlite3?)"
     r"|.*\.(db|sqlite3?)-(wal|shm|journal)|.*(~|___jb_(tmp|old)___)|#.*#|4913"
 )
@@ -62,10 +62,10 @@ class WatchRules:
 
     def is_skipped(self, folder: str) -> bool:
         """Is the folder, below a root, none of the project's?"""
-        name = os.path.basename(folder)
-        marks = (os.path.join(folder, mark) for mark in ENVIRONMENT_MARKS)
-        hidden = name.startswith(".") or name in SKIPPED_FOLDERS
-        return hidden or any(map(os.path.exists, marks)) or self.excludes(folder)
+        folder_name = os.path.basename(folder)
+        environment_marks = (os.path.join(folder, mark) for mark in VIRTUAL_ENVIRONMENT_MARKS)
+        is_hidden = folder_name.startswith(".") or folder_name in UNWATCHED_FOLDERS
+        return is_hidden or any(map(os.path.exists, environment_marks)) or self.excludes(folder)
 
     def counts_by_name(self, path: str) -> bool:
         """Does it count from the moment when it comes to the moment when it goes?
@@ -73,43 +73,47 @@ class WatchRules:
         Another module of the project counts when it changes; one that has just come may be there
         for a moment only, and nothing is made from one that goes without having been imported.
         """
-        is_clutter = CLUTTER.fullmatch(os.path.basename(path)) is not None
+        is_clutter = CLUTTER_FILE.fullmatch(os.path.basename(path)) is not None
         is_named = path in self.files or path in self.namespaces
-        counts = is_named or (self.is_in_folders(path) and not is_clutter)
-        return counts and not self.excludes(path)
+        is_watched = is_named or (self.is_in_folders(path) and not is_clutter)
+        return is_watched and not self.excludes(path)
 
     def is_in_folders(self, path: str) -> bool:
-        return path.startswith(tuple(one + os.sep for one in self.folders))
+        return path.startswith(tuple(folder + os.sep for folder in self.folders))
 
 
-def is_module(name: str) -> bool:
+def is_module_name(name: str) -> bool:
     """Is a file of this name one that Python imports, and not one of an editor or a checker?"""
-    stem, dot, suffix = name.rpartition(".")
+    module_name, dot, suffix = name.rpartition(".")
     is_python = dot + suffix == ".py" and not name.startswith(".")
-    return is_python and MOMENTARY_MODULE.fullmatch(stem) is None
+    return is_python and MOMENTARY_MODULE.fullmatch(module_name) is None
 
 
-def watched_for(plan: Plan) -> WatchRules:
+def watch_rules_of(plan: Plan) -> WatchRules:
     """What is known before the app is imported; the worker tells the rest."""
     settings = plan.settings
-    extra = frozenset(map(os.path.abspath, settings.extra_files.value))
-    config = [plan.config_file] if plan.config_file else []
+    extra_files = frozenset(map(os.path.abspath, settings.extra_files.value))
+    config_files = [plan.config_file] if plan.config_file else []
     # Also a .env that is not there yet.
-    named = [*config, *settings.env_files, *(one.path for one in settings.lookups)]
+    configuration_files = [
+        *config_files,
+        *settings.env_files,
+        *(path.path for path in settings.lookups),
+    ]
     roots = (plan.app_directory.value, source_folder(plan))
     return WatchRules(
-        roots=frozenset(os.path.abspath(one) for one in roots),
-        files=extra.union(map(os.path.abspath, named)),
-        folders=extra,
+        roots=frozenset(os.path.abspath(path) for path in roots),
+        files=extra_files.union(map(os.path.abspath, configuration_files)),
+        folders=extra_files,
         excluded=settings.exclude_patterns.value,
     )
 
 
 # Where they are
 
-MAX_FOLDERS = 5_000
+MAX_WATCHED_FOLDERS = 5_000
 """So many folders below the app's are watched: enough for any project, not for a whole disk."""
-MAX_DEPTH = 64
+MAX_FOLDER_DEPTH = 64
 """And so many one in the other: each step down makes every look at what is there dearer."""
 
 FolderIdentity = tuple[int, int]
@@ -133,87 +137,93 @@ class FolderScan:
     the order in which they were found: looked at in another one, they take a tenth longer."""
     module_folders: set[str] = field(default_factory=set)
     """The roots and the folders below them."""
-    ends: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    links_to: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """Of a file that a link leads to: the links, by which it counts."""
-    turns: set[str] = field(default_factory=set)
+    turning_points: set[str] = field(default_factory=set)
     """Where a change may lead elsewhere: links, and what is missing on the way to a folder."""
-    cut_off: set[str] = field(default_factory=set)
+    cut_off_roots: set[str] = field(default_factory=set)
     """Of the roots: those that have more folders than are watched, or deeper ones."""
 
 
-def scan(watched: WatchRules) -> FolderScan:
+def scan_watched_files(watch_rules: WatchRules) -> FolderScan:
     """Look for everything."""
-    found, trails = FolderScan(), Trails()
-    for root in sorted(watched.roots):
-        _scan_root(root, watched, found, trails)
-    for folder in sorted(watched.folders):
-        _scan_extra_folder(folder, watched, found, trails)
-    for folder in watched.namespaces:
-        _need(os.path.dirname(folder), found, trails)
+    folder_scan, link_trails = FolderScan(), LinkTrails()
+    for root in sorted(watch_rules.roots):
+        _scan_module_root(root, watch_rules, folder_scan, link_trails)
+    for folder in sorted(watch_rules.folders):
+        _scan_extra_folder(folder, watch_rules, folder_scan, link_trails)
+    for folder in watch_rules.namespaces:
+        _watch_folder(os.path.dirname(folder), folder_scan, link_trails)
         if os.path.isdir(folder):
-            found.files[folder] = IS_FOLDER
-    for file in watched.files:
-        if file not in found.files and not watched.excludes(file):
-            _take(file, os.path.islink(file), found, trails)
-    return found
+            folder_scan.files[folder] = IS_FOLDER
+    for file in watch_rules.files:
+        if file not in folder_scan.files and not watch_rules.excludes(file):
+            _watch_file(file, os.path.islink(file), folder_scan, link_trails)
+    return folder_scan
 
 
-def _scan_root(root: str, watched: WatchRules, found: FolderScan, trails: Trails) -> None:
-    _need(root, found, trails)
-    for folder, entries in _below(root, watched.is_skipped, found):
-        _need(folder, found, trails)
-        found.module_folders.add(folder)
+def _scan_module_root(
+    root: str, watch_rules: WatchRules, folder_scan: FolderScan, link_trails: LinkTrails
+) -> None:
+    _watch_folder(root, folder_scan, link_trails)
+    for folder, entries in _walk_down(root, watch_rules.is_skipped, folder_scan):
+        _watch_folder(folder, folder_scan, link_trails)
+        folder_scan.module_folders.add(folder)
         for entry in entries:
-            if is_module(entry.name) and not watched.excludes(entry.path):
-                _take(entry.path, entry.is_symlink(), found, trails)
+            if is_module_name(entry.name) and not watch_rules.excludes(entry.path):
+                _watch_file(entry.path, entry.is_symlink(), folder_scan, link_trails)
 
 
-def _scan_extra_folder(root: str, watched: WatchRules, found: FolderScan, trails: Trails) -> None:
-    _need(root if os.path.isdir(root) else os.path.dirname(root), found, trails)
-    found.turns.add(root)  # a file may become a folder
-    for folder, entries in _below(root, watched.is_skipped, found):
-        _need(folder, found, trails)
+def _scan_extra_folder(
+    root: str, watch_rules: WatchRules, folder_scan: FolderScan, link_trails: LinkTrails
+) -> None:
+    _watch_folder(root if os.path.isdir(root) else os.path.dirname(root), folder_scan, link_trails)
+    folder_scan.turning_points.add(root)  # a file may become a folder
+    for folder, entries in _walk_down(root, watch_rules.is_skipped, folder_scan):
+        _watch_folder(folder, folder_scan, link_trails)
         for entry in entries:
-            if watched.counts_by_name(entry.path):
-                _take(entry.path, entry.is_symlink(), found, trails)
+            if watch_rules.counts_by_name(entry.path):
+                _watch_file(entry.path, entry.is_symlink(), folder_scan, link_trails)
 
 
-def _take(path: str, is_link: bool, found: FolderScan, trails: Trails) -> None:
+def _watch_file(path: str, is_link: bool, folder_scan: FolderScan, link_trails: LinkTrails) -> None:
     """Have a file watched."""
     folder = os.path.dirname(path)
-    _need(folder, found, trails)
-    found.files_in[folder][path] = None
-    if (now := signature_of_file(path)) is not None:
-        found.files[path] = now
+    _watch_folder(folder, folder_scan, link_trails)
+    folder_scan.files_in[folder][path] = None
+    if (file_signature := signature_of_file(path)) is not None:
+        folder_scan.files[path] = file_signature
     if is_link:
-        *links, end = trail(path, trails)
-        _turn_at(links, found, trails)
-        found.turns.add(path)
-        found.ends[end].add(path)
-        _need(os.path.dirname(end), found, trails)
-        found.files_in[os.path.dirname(end)][path] = None
+        *links, link_target = link_trail(path, link_trails)
+        _watch_links(links, folder_scan, link_trails)
+        folder_scan.turning_points.add(path)
+        folder_scan.links_to[link_target].add(path)
+        _watch_folder(os.path.dirname(link_target), folder_scan, link_trails)
+        folder_scan.files_in[os.path.dirname(link_target)][path] = None
 
 
-def _need(folder: str, found: FolderScan, trails: Trails) -> None:
+def _watch_folder(folder: str, folder_scan: FolderScan, link_trails: LinkTrails) -> None:
     """Have events from a folder, and from where it would show that it becomes another one."""
-    while folder not in found.folders:
-        if (identity := _identity(folder)) is not None:
-            found.folders[folder] = identity
-            _turn_at(trail(folder, trails)[:-1], found, trails)
+    while folder not in folder_scan.folders:
+        if (identity := _folder_identity(folder)) is not None:
+            folder_scan.folders[folder] = identity
+            _watch_links(link_trail(folder, link_trails)[:-1], folder_scan, link_trails)
         elif (parent := os.path.dirname(folder)) != folder:
-            found.turns.add(folder)
+            folder_scan.turning_points.add(folder)
             folder = parent
         else:
             return
 
 
-def _turn_at(links: tuple[str, ...] | list[str], found: FolderScan, trails: Trails) -> None:
+def _watch_links(
+    links: tuple[str, ...] | list[str], folder_scan: FolderScan, link_trails: LinkTrails
+) -> None:
     for link in links:
-        found.turns.add(link)
-        _need(os.path.dirname(link), found, trails)
+        folder_scan.turning_points.add(link)
+        _watch_folder(os.path.dirname(link), folder_scan, link_trails)
 
 
-def _identity(folder: str) -> FolderIdentity | None:
+def _folder_identity(folder: str) -> FolderIdentity | None:
     try:
         status = os.stat(folder)
     except (OSError, ValueError):
@@ -221,24 +231,24 @@ def _identity(folder: str) -> FolderIdentity | None:
     return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
 
 
-def _below(
-    root: str, skip: Callable[[str], bool], found: FolderScan
+def _walk_down(
+    root: str, is_skipped: Callable[[str], bool], folder_scan: FolderScan
 ) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
     """The folder and those below it, the near ones first, each with what is in it."""
-    waiting = deque([(root, 0)] if os.path.isdir(root) else [])
-    for _ in range(MAX_FOLDERS):
-        if not waiting or waiting[0][1] > MAX_DEPTH:
+    waiting_folders = deque([(root, 0)] if os.path.isdir(root) else [])
+    for _ in range(MAX_WATCHED_FOLDERS):
+        if not waiting_folders or waiting_folders[0][1] > MAX_FOLDER_DEPTH:
             break
-        folder, depth = waiting.popleft()
-        entries = _entries(folder)
+        folder, depth = waiting_folders.popleft()
+        entries = _folder_entries(folder)
         yield folder, entries
-        folders = (one.path for one in entries if one.is_dir(follow_symlinks=False))
-        waiting.extend((path, depth + 1) for path in folders if not skip(path))
-    if waiting:
-        found.cut_off.add(root)
+        subfolders = (entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+        waiting_folders.extend((path, depth + 1) for path in subfolders if not is_skipped(path))
+    if waiting_folders:
+        folder_scan.cut_off_roots.add(root)
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
+def _folder_entries(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)
@@ -246,73 +256,76 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
         return []
 
 
-def unmatched_patterns(patterns: Value[tuple[str, ...]], watched: WatchRules) -> Iterator[str]:
+def unmatched_patterns(patterns: Value[tuple[str, ...]], watch_rules: WatchRules) -> Iterator[str]:
     """A line for each of EXCLUDE_PATTERNS that excludes nothing: mostly a slip of the pen. It may
     still be right, for a file that comes later."""
     if not patterns.value:
         return
-    everything = scan(replace(watched, excluded=()))
-    paths = [*everything.files, *everything.module_folders]
+    unfiltered_scan = scan_watched_files(replace(watch_rules, excluded=()))
+    watched_paths = [*unfiltered_scan.files, *unfiltered_scan.module_folders]
     for pattern in patterns.value:
-        if not any(Patterns.matches(pattern, path) for path in paths):
-            where = shown_path(Path(pattern))
-            yield f"{patterns.origin}: EXCLUDE_PATTERNS {where} matches no watched file yet"
+        if not any(Patterns.matches(pattern, path) for path in watched_paths):
+            shown_pattern = shown_path(Path(pattern))
+            yield f"{patterns.origin}: EXCLUDE_PATTERNS {shown_pattern} matches no watched file yet"
 
 
 # The links on the way to a file
 
-Trails = dict[str, tuple[str, ...]]
+LinkTrails = dict[str, tuple[str, ...]]
 
-MOST_LINKS = 40
+MOST_LINKS_FOLLOWED = 40
 """So many the kernel follows, one to the next (path_resolution(7))."""
 
 
-def trail(path: str, known: Trails, followed: int = 0) -> tuple[str, ...]:
+def link_trail(path: str, known_trails: LinkTrails, links_followed: int = 0) -> tuple[str, ...]:
     """Every link on the way along an absolute path, each where it really is, then the end of the
-    way, which need not be there. `known` keeps what is asked again and again: the folders' trails.
+    way, which need not be there. known_trails keeps what is asked again and again: the folders'.
     """
-    for step in _unknown_part(path, known):
-        if step not in known:  # a link of this very way may have led to it
-            known[step] = (step,)  # for links that lead to themselves
-            known[step] = _found_trail(step, known, followed)
-    return known[path]
+    for unknown_path in _paths_without_trail(path, known_trails):
+        if unknown_path not in known_trails:  # a link of this very way may have led to it
+            known_trails[unknown_path] = (unknown_path,)  # for links that lead to themselves
+            known_trails[unknown_path] = _follow_one_step(
+                unknown_path, known_trails, links_followed
+            )
+    return known_trails[path]
 
 
-def _unknown_part(path: str, known: Trails) -> list[str]:
+def _paths_without_trail(path: str, known_trails: LinkTrails) -> list[str]:
     """The path and the folders above it, the highest first. In a loop: there may be thousands."""
-    steps: list[str] = []
-    while path not in known and (not steps or path != steps[-1]):
-        steps.append(path)
+    unknown_paths: list[str] = []
+    while path not in known_trails and (not unknown_paths or path != unknown_paths[-1]):
+        unknown_paths.append(path)
         path = os.path.dirname(path)
-    return steps[::-1]
+    return unknown_paths[::-1]
 
 
-def _found_trail(path: str, known: Trails, followed: int) -> tuple[str, ...]:
+def _follow_one_step(path: str, known_trails: LinkTrails, links_followed: int) -> tuple[str, ...]:
     """That of the folder it is in is known."""
     parent, name = os.path.split(path)
     if parent == path:
         return (path,)
-    *links, folder = known[parent]
+    *links, folder = known_trails[parent]
     if name in ("", os.curdir):
         return (*links, folder)
     if name == os.pardir:
         return (*links, os.path.dirname(folder))
-    entry = os.path.join(folder, name)
+    real_path = os.path.join(folder, name)
     try:
-        target = os.readlink(entry)
+        link_target = os.readlink(real_path)
     except OSError:  # no link, or not there
-        return (*links, entry)
-    if followed == MOST_LINKS:
-        return (*links, entry)
-    return (*links, entry, *trail(os.path.join(folder, target), known, followed + 1))
+        return (*links, real_path)
+    if links_followed == MOST_LINKS_FOLLOWED:
+        return (*links, real_path)
+    target_trail = link_trail(os.path.join(folder, link_target), known_trails, links_followed + 1)
+    return (*links, real_path, *target_trail)
 
 
 # Which have changed
 
-COARSE_SECONDS = 3.0
+COARSE_FOLDER_TIME_SECONDS = 3.0
 """A folder's time may be as coarse as 2 seconds (FAT): so long another file may come into it and
 leave it as it is."""
-MOST_GONE = 1000
+MOST_GONE_FILES = 1000
 """So much of what has gone is remembered, for as long as a worker starts."""
 RECENT_FILES = 10
 """So many files are taken to be those that a person edits."""
@@ -321,17 +334,17 @@ RECENT_FILES = 10
 class WatchedFiles:
     """Each look returns the files that a worker is to be replaced for."""
 
-    def __init__(self, watched: WatchRules) -> None:
-        self.watched = watched
-        self.newcomers: set[str] = set()
+    def __init__(self, watch_rules: WatchRules) -> None:
+        self.watch_rules = watch_rules
+        self.new_modules: set[str] = set()
         """Modules that have just come: for a moment, or to stay."""
-        self._scan: FolderScan = scan(watched)
-        self._known: dict[str, Signature] = dict(self._scan.files)
-        self._known_folders: dict[str, Signature | None] = {}
-        self._unsettled: dict[str, float] = {}
+        self._scan: FolderScan = scan_watched_files(watch_rules)
+        self._known_signatures: dict[str, Signature] = dict(self._scan.files)
+        self._known_folder_signatures: dict[str, Signature | None] = {}
+        self._unsettled_folders: dict[str, float] = {}
         """Folders that have just changed, and until when they may change once more unnoticed."""
-        self._names: dict[str, frozenset[str]] = {}
-        self._gone: deque[tuple[str, float]] = deque(maxlen=MOST_GONE)
+        self._known_file_names: dict[str, frozenset[str]] = {}
+        self._gone_files: deque[tuple[str, float]] = deque(maxlen=MOST_GONE_FILES)
         """What went lately and counted for nothing, and when (seconds since the epoch): a worker
         may have imported it just before."""
 
@@ -341,149 +354,180 @@ class WatchedFiles:
         return self._scan.folders
 
     @property
-    def cut_off(self) -> set[str]:
+    def cut_off_roots(self) -> set[str]:
         """The roots that have more folders than are watched."""
-        return self._scan.cut_off
+        return self._scan.cut_off_roots
 
-    def add(self, more: Watch) -> set[str]:
+    def watch_more(self, watch: Watch) -> set[str]:
         """What a worker says that the app was made from, as it was when the worker began: a file
         that is older has not changed, one that is younger has."""
-        old, since = self.watched, more.since
-        self.watched = replace(
-            old,
-            files=old.files | more.files,
-            folders=old.folders | more.folders,
-            namespaces=old.namespaces | more.namespaces,
+        old_rules, worker_began = self.watch_rules, watch.since
+        self.watch_rules = replace(
+            old_rules,
+            files=old_rules.files | watch.files,
+            folders=old_rules.folders | watch.folders,
+            namespaces=old_rules.namespaces | watch.namespaces,
         )
         changed: set[str] = set()
-        if self.watched != old:
-            found = scan(self.watched)
-            for path, now in found.files.items():
-                if path not in self._known and now[0] < since * 1e9:
-                    self._known[path] = now
-            changed = self._take_over(found)
-        imported = more.files | more.namespaces
-        return changed | {one for one, when in self._gone if when > since and one in imported}
+        if self.watch_rules != old_rules:
+            folder_scan = scan_watched_files(self.watch_rules)
+            for path, file_signature in folder_scan.files.items():
+                if path not in self._known_signatures and file_signature[0] < worker_began * 1e9:
+                    self._known_signatures[path] = file_signature
+            changed = self._use_scan(folder_scan)
+        imported_paths = watch.files | watch.namespaces
+        return changed | {
+            gone_file
+            for gone_file, gone_at in self._gone_files
+            if gone_at > worker_began and gone_file in imported_paths
+        }
 
-    def follow(self, watched: WatchRules) -> None:
+    def watch_instead(self, watch_rules: WatchRules) -> None:
         """Watch this instead; what was not watched before is taken as it is now."""
-        self.watched = watched
-        found = scan(watched)
-        self._known = {path: self._known.get(path, now) for path, now in found.files.items()}
-        self._take_over(found)
+        self.watch_rules = watch_rules
+        folder_scan = scan_watched_files(watch_rules)
+        self._known_signatures = {
+            path: self._known_signatures.get(path, file_signature)
+            for path, file_signature in folder_scan.files.items()
+        }
+        self._use_scan(folder_scan)
 
-    def admit_newcomers(self) -> set[str]:
+    def admit_new_modules(self) -> set[str]:
         """From now on they count as any other."""
-        admitted, self.newcomers = self.newcomers, set()
-        return admitted
+        admitted_modules, self.new_modules = self.new_modules, set()
+        return admitted_modules
 
-    def knows(self, path: str) -> bool:
+    def is_known(self, path: str) -> bool:
         """Was it there at the last look?"""
-        return path in self._known or path in self.folders
+        return path in self._known_signatures or path in self.folders
 
-    def concerns(self, path: str) -> bool:
+    def is_watched_path(self, path: str) -> bool:
         """May there be something to look at? A folder that came, or went, is one too."""
-        return self._is_turn(path) or bool(self._named_by(path))
+        return self._is_turning_point(path) or bool(self._watched_files_at(path))
 
     def recently_changed(self) -> dict[str, Signature]:
         """The few that were changed last, as they were at the last look."""
-        return dict(heapq.nlargest(RECENT_FILES, self._known.items(), key=itemgetter(1)))
+        return dict(heapq.nlargest(RECENT_FILES, self._known_signatures.items(), key=itemgetter(1)))
 
-    def look_at_all(self) -> set[str]:
-        return self._take_over(scan(self.watched))
+    def find_all_changes(self) -> set[str]:
+        return self._use_scan(scan_watched_files(self.watch_rules))
 
-    def look_at(self, paths: Iterable[str]) -> set[str]:
+    def find_changes_of(self, paths: Iterable[str]) -> set[str]:
         """Look at what events have named."""
         paths = set(paths)
-        if any(map(self._is_turn, paths)):
-            return self.look_at_all()
-        files = set().union(*map(self._named_by, paths))
-        return self._changed({path: signature_of_file(path) for path in files})
+        if any(map(self._is_turning_point, paths)):
+            return self.find_all_changes()
+        files = set().union(*map(self._watched_files_at, paths))
+        return self._note_changes({path: signature_of_file(path) for path in files})
 
-    def look_into(self, folders: Collection[str]) -> set[str]:
+    def find_changes_in(self, folders: Collection[str]) -> set[str]:
         """Look at everything in some of the folders."""
-        namespaces = self.watched.namespaces.intersection(folders)
-        if self._hold_others(folders) or not all(map(os.path.isdir, namespaces)):
-            return self.look_at_all()
+        namespace_folders = self.watch_rules.namespaces.intersection(folders)
+        if self._have_other_files(folders) or not all(map(os.path.isdir, namespace_folders)):
+            return self.find_all_changes()
         files_in = self._scan.files_in
-        of_folders = (files_in[folder] for folder in folders if folder in files_in)
-        others = (path for files in of_folders for path in _different(files, self._known))
-        return self._changed({path: signature_of_file(path) for path in others})
+        files_of_folders = (files_in[folder] for folder in folders if folder in files_in)
+        changed_files: set[str] = set()
+        for files in files_of_folders:
+            changed_files |= _changed_signatures(files, self._known_signatures).keys()
+        return self._note_changes({path: signature_of_file(path) for path in changed_files})
 
-    def _hold_others(self, folders: Collection[str]) -> bool:
+    def _have_other_files(self, folders: Collection[str]) -> bool:
         """Have files come into one of the folders, or left it, since the last time?"""
-        now = time.monotonic()
-        for folder, found in _different(folders, self._known_folders).items():
-            self._known_folders[folder] = found
-            self._unsettled[folder] = now + COARSE_SECONDS
-        self._unsettled = {one: until for one, until in self._unsettled.items() if now < until}
-        hold_others = [self._holds_others(one) for one in folders if one in self._unsettled]
-        return any(hold_others)
+        time_now = time.monotonic()
+        changed_folders = _changed_signatures(folders, self._known_folder_signatures)
+        self._known_folder_signatures |= changed_folders
+        for folder in changed_folders:
+            self._unsettled_folders[folder] = time_now + COARSE_FOLDER_TIME_SECONDS
+        self._unsettled_folders = {
+            folder: unsettled_until
+            for folder, unsettled_until in self._unsettled_folders.items()
+            if time_now < unsettled_until
+        }
+        unsettled_folders = [folder for folder in folders if folder in self._unsettled_folders]
+        # Each of them, not only up to the first: the names in it are noted.
+        return bool(set(filter(self._has_other_files, unsettled_folders)))
 
-    def _holds_others(self, folder: str) -> bool:
-        names, known = _names_in(folder), self._names.get(folder)
-        self._names[folder] = names
-        return names != known
+    def _has_other_files(self, folder: str) -> bool:
+        file_names, known_file_names = _file_names_in(folder), self._known_file_names.get(folder)
+        self._known_file_names[folder] = file_names
+        return file_names != known_file_names
 
-    def _is_turn(self, path: str) -> bool:
-        is_link_or_folder = path in self._scan.turns or path in self.folders
+    def _is_turning_point(self, path: str) -> bool:
+        is_link_or_folder = path in self._scan.turning_points or path in self.folders
         return is_link_or_folder or self._is_new_folder(path)
 
     def _is_new_folder(self, path: str) -> bool:
-        is_here = os.path.dirname(path) in self._scan.module_folders
-        is_inside = is_here or self.watched.is_in_folders(path)
-        return is_inside and os.path.isdir(path) and not self.watched.is_skipped(path)
+        is_below_root = os.path.dirname(path) in self._scan.module_folders
+        is_watched = is_below_root or self.watch_rules.is_in_folders(path)
+        return is_watched and os.path.isdir(path) and not self.watch_rules.is_skipped(path)
 
-    def _named_by(self, path: str) -> set[str]:
+    def _watched_files_at(self, path: str) -> set[str]:
         """The files that a change of this path is one of."""
-        is_here = os.path.dirname(path) in self._scan.module_folders
-        is_one = is_here and is_module(os.path.basename(path)) and not self.watched.excludes(path)
-        named = {path} if is_one or self.watched.counts_by_name(path) else set()
-        return named | self._scan.ends.get(path, set())
+        watched_files = set(self._scan.links_to.get(path, ()))
+        if self._is_watched_module(path) or self.watch_rules.counts_by_name(path):
+            watched_files.add(path)
+        return watched_files
 
-    def _take_over(self, found: FolderScan) -> set[str]:
-        self._note_gone(self._scan.folders.keys() - found.folders.keys())
-        self._scan = found
-        return self._changed({path: found.files.get(path) for path in {*found.files, *self._known}})
+    def _is_watched_module(self, path: str) -> bool:
+        folder, name = os.path.split(path)
+        is_module = folder in self._scan.module_folders and is_module_name(name)
+        return is_module and not self.watch_rules.excludes(path)
 
-    def _changed(self, found: Mapping[str, Signature | None]) -> set[str]:
-        changed = {path for path, now in found.items() if now != self._known.get(path)}
-        counting = {path for path in changed if self._counts(path, found[path])}
+    def _use_scan(self, folder_scan: FolderScan) -> set[str]:
+        self._note_gone_files(self._scan.folders.keys() - folder_scan.folders.keys())
+        self._scan = folder_scan
+        paths = {*folder_scan.files, *self._known_signatures}
+        return self._note_changes({path: folder_scan.files.get(path) for path in paths})
+
+    def _note_changes(self, signatures: Mapping[str, Signature | None]) -> set[str]:
+        changed_paths = {
+            path
+            for path, file_signature in signatures.items()
+            if file_signature != self._known_signatures.get(path)
+        }
+        counting_paths = {
+            path for path in changed_paths if self._counts_already(path, signatures[path])
+        }
         # Not what came and went while a worker was imported: that one has made it itself.
-        uncounted = changed - counting - self.newcomers
-        self._note_gone(path for path in uncounted if found[path] is None)
-        for path in changed:
-            if (now := found[path]) is None:
-                del self._known[path]
-                self.newcomers.discard(path)
+        uncounted_paths = changed_paths - counting_paths - self.new_modules
+        self._note_gone_files(path for path in uncounted_paths if signatures[path] is None)
+        for path in changed_paths:
+            if (file_signature := signatures[path]) is None:
+                del self._known_signatures[path]
+                self.new_modules.discard(path)
             else:
-                self._known[path] = now
-        return counting
+                self._known_signatures[path] = file_signature
+        return counting_paths
 
-    def _note_gone(self, paths: Iterable[str]) -> None:
-        now = time.time()
-        self._gone.extend((path, now) for path in paths)
+    def _note_gone_files(self, paths: Iterable[str]) -> None:
+        gone_at = time.time()
+        self._gone_files.extend((path, gone_at) for path in paths)
 
-    def _counts(self, path: str, now: Signature | None) -> bool:
+    def _counts_already(self, path: str, file_signature: Signature | None) -> bool:
         """Does this change of it count already?"""
-        if self.watched.counts_by_name(path):
+        if self.watch_rules.counts_by_name(path):
             return True
-        if path not in self._known:
-            self.newcomers.add(path)
-        return now is not None and path not in self.newcomers
+        if path not in self._known_signatures:
+            self.new_modules.add(path)
+        return file_signature is not None and path not in self.new_modules
 
 
-def _different(
-    paths: Collection[str], known: Mapping[str, Signature | None]
+def _changed_signatures(
+    paths: Collection[str], known_signatures: Mapping[str, Signature | None]
 ) -> dict[str, Signature | None]:
     """Those that are not as known, as they are now."""
-    now = signatures_in_turn(paths)
-    if now == list(map(known.get, paths)):
+    signatures = signatures_in_turn(paths)
+    if signatures == list(map(known_signatures.get, paths)):
         return {}
-    return {path: one for path, one in zip(paths, now, strict=True) if one != known.get(path)}
+    return {
+        path: signature
+        for path, signature in zip(paths, signatures, strict=True)
+        if signature != known_signatures.get(path)
+    }
 
 
-def _names_in(folder: str) -> frozenset[str]:
+def _file_names_in(folder: str) -> frozenset[str]:
     try:
         return frozenset(os.listdir(folder))
     except OSError:  # gone, or not ours to read

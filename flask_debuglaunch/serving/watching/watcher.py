@@ -7,6 +7,7 @@ late, twice or for nothing restarts no worker.
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,188 +16,286 @@ from pathlib import Path
 
 from flask_debuglaunch.serving.ipc_protocol import Watch
 from flask_debuglaunch.serving.self_pipe import SelfPipe
-from flask_debuglaunch.serving.watching.events_or_polling import BestEvents, Events
+from flask_debuglaunch.serving.watching.polling_backend import (
+    FileEvents,
+    PolledFolders,
+    PollingEvents,
+    RecentFiles,
+    folders_without_events,
+)
 from flask_debuglaunch.serving.watching.watched_files import (
-    MAX_DEPTH,
-    MAX_FOLDERS,
+    MAX_FOLDER_DEPTH,
+    MAX_WATCHED_FOLDERS,
     WatchedFiles,
     WatchRules,
 )
 from flask_debuglaunch.terminal_messages import say, shown_path
 
-SETTLE_SECONDS = 0.005
+SAVE_SETTLE_SECONDS = 0.005
 """After the save of a file, see for so long whether there is more to come ("Save All")."""
-REST_SECONDS = 0.1
+BURST_REST_SECONDS = 0.1
 """After several (a checkout, a formatter), or one that came or went (an editor may be about to
 replace a file by it): wait until nothing has happened for so long."""
 BURST_LIMIT_SECONDS = 3.0
-NEWCOMER_SECONDS = 1.0
+NEW_MODULE_SECONDS = 1.0
 """A module that has just come and that nothing has asked for counts when it has stayed so long:
 checkers and merge tools make some for a moment."""
 
-OpenEvents = Callable[[Iterable[str], SelfPipe], Events]
+OpenFileEvents = Callable[[Iterable[str], SelfPipe], FileEvents]
 
 
 class Watcher:
     """A thread that watches. Readable, for a selector, when `changed` has something to say."""
 
-    def __init__(self, watched: WatchRules, open_events: OpenEvents | None = None) -> None:
-        self._files = WatchedFiles(watched)
-        self._open_events = open_events or BestEvents(self._files.recently_changed)
-        self._found: set[str] = set()
+    def __init__(self, watch_rules: WatchRules, open_events: OpenFileEvents | None = None) -> None:
+        self._files = WatchedFiles(watch_rules)
+        self._open_events = open_events or BestFileEvents(self._files.recently_changed)
+        self._untold_changes: set[str] = set()
         """What has changed and is not told of yet."""
-        self._said_cut_off: set[str] = set()
-        self._newcomers_count_at: float | None = None
-        self._changes: queue.SimpleQueue[set[str]] = queue.SimpleQueue()
-        self._has_changes = SelfPipe()
-        self._more: queue.SimpleQueue[Watch | WatchRules] = queue.SimpleQueue()
-        self._has_more = SelfPipe()
-        self._is_over = False
+        self._said_cut_off_roots: set[str] = set()
+        self._new_modules_count_at: float | None = None
+        self._told_changes: queue.SimpleQueue[set[str]] = queue.SimpleQueue()
+        self._has_told_changes = SelfPipe()
+        self._watch_requests: queue.SimpleQueue[Watch | WatchRules] = queue.SimpleQueue()
+        self._has_watch_requests = SelfPipe()
+        self._is_closed = False
         self.thread = threading.Thread(target=self._run, name="debuglaunch-watch", daemon=True)
 
     def fileno(self) -> int:
-        return self._has_changes.fileno()
+        return self._has_told_changes.fileno()
 
     def start(self) -> None:
         self.thread.start()
 
     def close(self) -> None:
         """End it, unless it has never been started."""
-        self._is_over = True
-        self._has_more.set()
+        self._is_closed = True
+        self._has_watch_requests.set()
         if self.thread.ident is not None:
             self.thread.join()
-        self._has_more.close()
-        self._has_changes.close()
+        self._has_watch_requests.close()
+        self._has_told_changes.close()
 
-    def add(self, more: Watch) -> None:
+    def watch_more(self, watched_files: Watch) -> None:
         """Watch more: what a worker says that the app was made from."""
-        self._more.put(more)
-        self._has_more.set()
+        self._watch_requests.put(watched_files)
+        self._has_watch_requests.set()
 
-    def follow(self, watched: WatchRules) -> None:
+    def watch_instead(self, watch_rules: WatchRules) -> None:
         """Watch this instead, until workers say more."""
-        self._more.put(watched)
-        self._has_more.set()
+        self._watch_requests.put(watch_rules)
+        self._has_watch_requests.set()
 
     def changed(self) -> set[str]:
         """The files that have changed since the last call."""
-        self._has_changes.clear()
+        self._has_told_changes.clear()
         changed: set[str] = set()
-        while not self._changes.empty():
-            changed |= self._changes.get()
+        while not self._told_changes.empty():
+            changed |= self._told_changes.get()
         return changed
 
     def _run(self) -> None:
-        while not self._is_over:
-            events = self._open_events(self._files.folders, self._has_more)
+        while not self._is_closed:
+            events = self._open_events(self._files.folders, self._has_watch_requests)
             with closing(events), suppress(OSError):  # no more events: begin anew
-                self._follow(events)
+                self._follow_events(events)
 
-    def _follow(self, events: Events) -> None:
+    def _follow_events(self, events: FileEvents) -> None:
         """Until the folders to watch are others."""
-        followed, are_others = dict(self._files.folders), False
+        followed_folders, have_folders_moved = dict(self._files.folders), False
         self._say_limits()
         # Only now, with the events on their way, nothing can change unnoticed.
-        self._look_at_all()
-        while not (are_others or self._is_over) and self._files.folders == followed:
-            are_others = self._wait_for_rest(events)
-            self._tell()
-            self._take_in_more()
+        self._find_all_changes()
+        while (
+            not (have_folders_moved or self._is_closed) and self._files.folders == followed_folders
+        ):
+            have_folders_moved = self._wait_for_burst_end(events)
+            self._tell_changes()
+            self._take_watch_requests()
 
-    def _wait_for_rest(self, events: Events) -> bool:
+    def _wait_for_burst_end(self, events: FileEvents) -> bool:
         """Take in what has changed or changes next, with all that changes at about the same time.
         Returns whether a watched folder may have become another one, which has other events."""
-        burst = Burst(self._files, self._found)
+        burst = ChangeBurst(self._files, self._untold_changes)
         while not burst.has_begun:
-            if self._newcomers_have_stayed():
-                self._found |= self._files.admit_newcomers()
+            if self._new_modules_have_stayed():
+                self._untold_changes |= self._files.admit_new_modules()
                 break
-            named = events.wait(self._patience_with_newcomers())
-            if has_more := self._has_more.is_set():
-                self._take_in_more()  # first: it says which of the files count
-            burst.take_in(named)
-            if has_more and not burst.has_begun:
+            changed_paths = events.wait(self._seconds_until_new_modules_count())
+            if has_watch_requests := self._has_watch_requests.is_set():
+                self._take_watch_requests()  # first: it says which of the files count
+            burst.take_in(changed_paths)
+            if has_watch_requests and not burst.has_begun:
                 return False
         deadline = time.monotonic() + BURST_LIMIT_SECONDS
         while time.monotonic() < deadline:
-            named = events.wait(SETTLE_SECONDS if burst.is_one_save else REST_SECONDS)
-            if self._has_more.is_set():
-                self._take_in_more()
-            elif not named and (burst.is_one_save or not self._look_at_all()):
+            changed_paths = events.wait(
+                SAVE_SETTLE_SECONDS if burst.is_one_save else BURST_REST_SECONDS
+            )
+            if self._has_watch_requests.is_set():
+                self._take_watch_requests()
+            elif not changed_paths and (burst.is_one_save or not self._find_all_changes()):
                 break
-            burst.take_in(named)
+            burst.take_in(changed_paths)
         return burst.has_moved_folders
 
     def _say_limits(self) -> None:
-        for root in sorted(self._files.cut_off - self._said_cut_off):
+        for root in sorted(self._files.cut_off_roots - self._said_cut_off_roots):
             say(
-                f"Below {shown_path(Path(root))} there are more than {MAX_FOLDERS:,} folders, or"
-                f" more than {MAX_DEPTH} one in the other: the others are watched only as far as"
-                " the app imports from them. Exclude what is not the app's with EXCLUDE_PATTERNS"
+                f"Below {shown_path(Path(root))} there are more than {MAX_WATCHED_FOLDERS:,}"
+                f" folders, or more than {MAX_FOLDER_DEPTH} one in the other: the others are"
+                " watched only as far as the app imports from them."
+                " Exclude what is not the app's with EXCLUDE_PATTERNS"
             )
-        self._said_cut_off |= self._files.cut_off
+        self._said_cut_off_roots |= self._files.cut_off_roots
 
-    def _look_at_all(self) -> set[str]:
+    def _find_all_changes(self) -> set[str]:
         """Returns what is found beyond what has been found already."""
-        changed = self._files.look_at_all()
-        self._found |= changed
+        changed = self._files.find_all_changes()
+        self._untold_changes |= changed
         return changed
 
-    def _newcomers_have_stayed(self) -> bool:
-        if not self._files.newcomers:
-            self._newcomers_count_at = None
+    def _new_modules_have_stayed(self) -> bool:
+        if not self._files.new_modules:
+            self._new_modules_count_at = None
             return False
-        if self._newcomers_count_at is None:
-            self._newcomers_count_at = time.monotonic() + NEWCOMER_SECONDS
-        return time.monotonic() >= self._newcomers_count_at
+        if self._new_modules_count_at is None:
+            self._new_modules_count_at = time.monotonic() + NEW_MODULE_SECONDS
+        return time.monotonic() >= self._new_modules_count_at
 
-    def _patience_with_newcomers(self) -> float | None:
-        at = self._newcomers_count_at
-        return None if at is None else max(0.0, at - time.monotonic())
+    def _seconds_until_new_modules_count(self) -> float | None:
+        count_at = self._new_modules_count_at
+        return None if count_at is None else max(0.0, count_at - time.monotonic())
 
-    def _take_in_more(self) -> None:
-        self._has_more.clear()
-        while not self._more.empty():
-            more = self._more.get()
-            if isinstance(more, WatchRules):
-                self._files.follow(more)
+    def _take_watch_requests(self) -> None:
+        self._has_watch_requests.clear()
+        while not self._watch_requests.empty():
+            watch_request = self._watch_requests.get()
+            if isinstance(watch_request, WatchRules):
+                self._files.watch_instead(watch_request)
             else:
-                self._found |= self._files.add(more)
+                self._untold_changes |= self._files.watch_more(watch_request)
 
-    def _tell(self) -> None:
-        if self._found:
-            # The worker that comes is made from the newcomers too.
-            self._changes.put(self._found | self._files.admit_newcomers())
-            self._found = set()
-            self._has_changes.set()
+    def _tell_changes(self) -> None:
+        if self._untold_changes:
+            # The worker that comes is made from the new modules too.
+            self._told_changes.put(self._untold_changes | self._files.admit_new_modules())
+            self._untold_changes = set()
+            self._has_told_changes.set()
 
 
-class Burst:
+class ChangeBurst:
     """Changes at about the same time."""
 
-    def __init__(self, files: WatchedFiles, found: set[str]) -> None:
+    def __init__(self, files: WatchedFiles, untold_changes: set[str]) -> None:
         self._files = files
-        self._found = found
-        self._under_way: set[str] = set()
+        self._untold_changes = untold_changes
+        self._unfinished_paths: set[str] = set()
         self.has_moved_folders = False
 
     @property
     def has_begun(self) -> bool:
-        return bool(self._found or self._under_way)
+        return bool(self._untold_changes or self._unfinished_paths)
 
     @property
     def is_one_save(self) -> bool:
-        return len(self._found) == 1 and not self._under_way
+        return len(self._untold_changes) == 1 and not self._unfinished_paths
 
-    def take_in(self, named: Mapping[str, bool]) -> None:
+    def take_in(self, changed_paths: Mapping[str, bool]) -> None:
         """Look at what events have named."""
         # A file that is new may be about to replace another.
-        at_rest = {path for path, rests in named.items() if rests and self._files.knows(path)}
-        self.has_moved_folders |= any(one in self._files.folders for one in named.keys() - at_rest)
-        concerned = filter(self._files.concerns, self._under_way | named.keys())
-        self._under_way = set(concerned) - at_rest
-        folders = at_rest & self._files.folders.keys()
-        self._found |= self._files.look_at(at_rest - folders)
-        if folders:
-            self._found |= self._files.look_into(folders)
+        finished_paths = {
+            path
+            for path, is_finished in changed_paths.items()
+            if is_finished and self._files.is_known(path)
+        }
+        self.has_moved_folders |= any(
+            path in self._files.folders for path in changed_paths.keys() - finished_paths
+        )
+        watched_paths = filter(
+            self._files.is_watched_path, self._unfinished_paths | changed_paths.keys()
+        )
+        self._unfinished_paths = set(watched_paths) - finished_paths
+        finished_folders = finished_paths & self._files.folders.keys()
+        self._untold_changes |= self._files.find_changes_of(finished_paths - finished_folders)
+        if finished_folders:
+            self._untold_changes |= self._files.find_changes_in(finished_folders)
+
+
+# Where the events come from
+
+
+class BestFileEvents:
+    """Opens the best events there are, and says once why some folders have to be polled.
+
+    recent_files: those that were changed last, for PollingEvents.
+    """
+
+    def __init__(self, recent_files: RecentFiles) -> None:
+        self._recent_files = recent_files
+        self._said_reasons: set[str] = set()
+
+    def __call__(self, folders: Iterable[str], wait_ended: SelfPipe) -> FileEvents:
+        """Events of these folders, the most important first; wait_ended ends a wait."""
+        folders = list(folders)
+        polled = list(folders_without_events(folders))
+        has_events = frozenset(folders).difference(*(some.folders for some in polled))
+        event_folders = [folder for folder in folders if folder in has_events]
+        kernel_events, unwatched_folders = _kernel_events(event_folders, wait_ended)
+        polled += [unwatched_folders] if unwatched_folders else []
+        for polled_folders in polled:
+            self._say_why_polled(polled_folders)
+        if kernel_events is not None and not polled:
+            return kernel_events
+        all_polled_folders = frozenset().union(*(some.folders for some in polled))
+        return PollingEvents(all_polled_folders, wait_ended, kernel_events, self._recent_files)
+
+    def _say_why_polled(self, polled_folders: PolledFolders) -> None:
+        if polled_folders.reason not in self._said_reasons:
+            self._said_reasons.add(polled_folders.reason)
+            say(f"Changed files are looked for several times a second: {polled_folders.reason}")
+
+
+def _kernel_events(
+    folders: list[str], ended: SelfPipe
+) -> tuple[FileEvents | None, PolledFolders | None]:
+    """The kernel's events, and what it gives none of."""
+    if not folders:
+        return None, None
+    is_linux = sys.platform == "linux"
+    try:
+        return (_inotify_events if is_linux else _watchfiles_events)(folders, ended)
+    except ImportError as error:
+        library = "inotify-simple" if is_linux else "watchfiles"
+        reason = f"{error}. What tells of changes at once: pip install --force-reinstall {library}"
+        return None, PolledFolders(frozenset(folders), reason)
+
+
+def _inotify_events(
+    folders: list[str], ended: SelfPipe
+) -> tuple[FileEvents | None, PolledFolders | None]:
+    from flask_debuglaunch.serving.watching.inotify_backend import (
+        InotifyEvents,
+        why_no_inotify_events,
+    )
+
+    try:
+        events = InotifyEvents(folders, ended)
+    except OSError as error:
+        return None, PolledFolders(frozenset(folders), why_no_inotify_events(error))
+    if events.last_refusal is None:
+        return events, None
+    return events, PolledFolders(
+        frozenset(events.unwatched_folders), why_no_inotify_events(events.last_refusal)
+    )
+
+
+def _watchfiles_events(
+    folders: list[str], ended: SelfPipe
+) -> tuple[FileEvents | None, PolledFolders | None]:
+    from flask_debuglaunch.serving.watching.watchfiles_backend import WatchfilesEvents
+
+    try:
+        return WatchfilesEvents(folders, ended), None
+    except OSError as error:
+        return None, PolledFolders(frozenset(folders), f"the system gives no events ({error})")

@@ -13,34 +13,39 @@ from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
 from flask_debuglaunch.serving.self_pipe import SelfPipe
 
-STEP_MILLISECONDS = 15
+WATCHFILES_STEP_MILLISECONDS = 15
 """watchfiles looks this often; a single save is told of after one or two of it."""
-DEBOUNCE_MILLISECONDS = 1_600
+WATCHFILES_DEBOUNCE_MILLISECONDS = 1_600
 
 
 class WatchfilesEvents:
     """Raises OSError if the system gives no events."""
 
-    def __init__(self, folders: Iterable[str], ended: SelfPipe) -> None:
-        self._ended, self._folders = ended, list(folders)
+    def __init__(self, folders: Iterable[str], wait_ended: SelfPipe) -> None:
+        self._ended, self._folders = wait_ended, list(folders)
         try:
-            self._notify = RustNotify(self._folders, False, False, 0, False, True)
+            self._rust_notify = RustNotify(self._folders, False, False, 0, False, True)
         except WatchfilesRustInternalError as error:
             raise OSError(*error.args) from error
 
     def wait(self, seconds: float | None) -> dict[str, bool]:
-        timeout = 0 if seconds is None else max(1, round(seconds * 1000))  # 0 is for ever
+        timeout_milliseconds = (
+            0 if seconds is None else max(1, round(seconds * 1000))
+        )  # 0 is for ever
         try:
-            told = self._notify.watch(
-                DEBOUNCE_MILLISECONDS, STEP_MILLISECONDS, timeout, self._ended
+            rust_changes = self._rust_notify.watch(
+                WATCHFILES_DEBOUNCE_MILLISECONDS,
+                WATCHFILES_STEP_MILLISECONDS,
+                timeout_milliseconds,
+                self._ended,
             )
         except WatchfilesRustInternalError as error:
             raise OSError(*error.args) from error
-        if told == "stop":  # it forgets what has changed in the meantime
+        if rust_changes == "stop":  # it forgets what has changed in the meantime
             return dict.fromkeys(self._folders, True)
-        if isinstance(told, str):  # "timeout" or "signal"
+        if isinstance(rust_changes, str):  # "timeout" or "signal"
             return {}
-        return {path: change != Change.deleted for change, path in told}
+        return {path: change != Change.deleted for change, path in rust_changes}
 
     def close(self) -> None:
-        self._notify.close()
+        self._rust_notify.close()
