@@ -91,7 +91,7 @@ def explain(config: str | os.PathLike[str] | None = None, **options: Any) -> dic
     from flask_debuglaunch.explain_report import as_json
     from flask_debuglaunch.launcher_notes import notes_of_launchers
 
-    return as_json(_plan(config, options), running=notes_of_launchers(Path.cwd()))
+    return as_json(_plan(config, options), launcher_notes=notes_of_launchers(Path.cwd()))
 
 
 def _plan(config: str | os.PathLike[str] | None, options: dict[str, Any]) -> Plan:

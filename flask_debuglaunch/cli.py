@@ -41,9 +41,9 @@ def _complete_keys(
     param: click.Parameter,
     typed: str,
 ) -> list[CompletionItem]:
-    from flask_debuglaunch.explain_report import KEYS
+    from flask_debuglaunch.explain_report import EXPLAINED_KEYS
 
-    return completed_with(*KEYS)(ctx, param, typed)
+    return completed_with(*EXPLAINED_KEYS)(ctx, param, typed)
 
 
 def _complete_ides(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:

@@ -22,7 +22,7 @@ from flask_debuglaunch.errors import LaunchError
 
 T_co = TypeVar("T_co", covariant=True)
 
-EXTERNAL = tuple(name for name, one in DEBUGGERS.items() if one.connections)
+EXTERNAL_DEBUGGERS = tuple(name for name, debugger in DEBUGGERS.items() if debugger.connections)
 # As the docs say for Aptana and Eclipse; and an old IDE takes one connection only, no worker's.
 RELOAD_ONLY_IF_ASKED = ("pydevd", "pydevd-pycharm")
 
@@ -83,59 +83,61 @@ class Plan:
     @property
     def is_external(self) -> bool:
         """Is the debugger one that interferes with Werkzeug's?"""
-        return self.debugger.value in EXTERNAL
+        return self.debugger.value in EXTERNAL_DEBUGGERS
 
 
 def resolve(settings: Settings, facts: Facts, deployed: DeployedApp | None = None) -> Plan:
     """Decide every value. Raises LaunchError for what would conflict or be unsafe."""
-    debug = _debug(settings, facts)
-    production = _production(settings, facts) if debug.value else None
-    debugger = _debugger(settings, facts, production)
-    connection = _connection(settings, facts, debugger)
-    use_debugger = _use_debugger(settings, debug, debugger, production)
-    reload = _reload(settings, facts, debug, debugger, connection)
+    debug = _decide_debug(settings, facts)
+    production = _sign_of_production(settings, facts) if debug.value else None
+    debugger = _decide_debugger(settings, facts, production)
+    connection = _decide_connection(settings, facts, debugger)
+    use_debugger = _decide_use_debugger(settings, debug, debugger, production)
+    reload = _decide_reload(settings, facts, debug, debugger, connection)
     plan = Plan(
         debug=debug,
         debugger=debugger,
         connection=connection,
         use_debugger=use_debugger,
-        use_reloader=_use_reloader(settings, debug, debugger),
+        use_reloader=_decide_use_reloader(settings, debug, debugger),
         reload=reload,
-        preload=_preload(settings, facts, reload),
-        stop_on_errors=_stop_on_errors(settings, debugger),
-        app=_app(settings, facts, deployed),
-        app_directory=_app_directory(settings, facts, deployed),
-        host=_as_given(settings.host),
-        port=_as_given(settings.port),
-        debug_host=_as_given(settings.debug_host),
-        debug_port=_as_given(settings.debug_port),
-        local_clients=_local_clients(settings, facts),
-        announce=_announce(settings, facts, connection),
-        wait=_wait(settings, connection),
-        required=_required(settings),
-        editor=_as_given(settings.editor),
-        run_for=_as_given(settings.run_for),
-        tunnel_to=_tunnel_to(settings, facts),
+        preload=_decide_preload(settings, facts, reload),
+        stop_on_errors=_decide_stop_on_errors(settings, debugger),
+        app=_decide_app(settings, facts, deployed),
+        app_directory=_decide_app_directory(settings, facts, deployed),
+        host=_decision_as_given(settings.host),
+        port=_decision_as_given(settings.port),
+        debug_host=_decision_as_given(settings.debug_host),
+        debug_port=_decision_as_given(settings.debug_port),
+        local_clients=_decide_local_clients(settings, facts),
+        announce=_decide_announce(settings, facts, connection),
+        wait=_decide_wait(settings, connection),
+        required=_decide_required(settings),
+        editor=_decision_as_given(settings.editor),
+        run_for=_decision_as_given(settings.run_for),
+        tunnel_to=_decide_tunnel_to(settings, facts),
         settings=settings,
         deployed=deployed,
         app_is_given=facts.program_folder is not None,
         can_fork=facts.can_fork,
     )
-    _refuse_unsafe(plan)
+    _refuse_reachable_debugger(plan)
     if production:
-        _refuse_reachable(plan, production)
-    return replace(plan, notes=tuple(_notes(plan, facts)))
+        _refuse_reachable_in_production(plan, production)
+    return replace(plan, notes=tuple(_notes_on_plan(plan, facts)))
 
 
-DECISIONS = tuple(one.name for one in fields(Plan) if str(one.type).startswith("Decision"))
+DECISIONS = tuple(
+    plan_field.name for plan_field in fields(Plan) if str(plan_field.type).startswith("Decision")
+)
 
 
 def decisions_of(plan: Plan) -> Iterator[tuple[str, Decision[Any]]]:
     """Every decision by its name, in the order of the declaration."""
-    for one in fields(Plan):
-        decision = getattr(plan, one.name)
+    for plan_field in fields(Plan):
+        decision = getattr(plan, plan_field.name)
         if isinstance(decision, Decision):
-            yield one.name, decision
+            yield plan_field.name, decision
 
 
 def is_loopback(host: str) -> bool:
@@ -150,79 +152,81 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _debug(settings: Settings, facts: Facts) -> Decision[bool]:
-    production = _production(settings, facts)
+def _decide_debug(settings: Settings, facts: Facts) -> Decision[bool]:
+    production = _sign_of_production(settings, facts)
     if settings.debug.value and production and settings.run_for.value is None:
         raise LaunchError(
             f"{settings.debug.origin}: debug mode is on, but this is production"
             f" ({production}): anyone could run code through it. Turn one of the two off, or debug"
             " for a while only, reached by yourself alone: --for 15m on the command line"
         )
-    return _as_given(settings.debug)
+    return _decision_as_given(settings.debug)
 
 
-def _production(settings: Settings, facts: Facts) -> str | None:
+def _sign_of_production(settings: Settings, facts: Facts) -> str | None:
     """What says that this is production; None if nothing does."""
     flask_env = settings.flask_env
     is_production = (flask_env.value or "").strip().lower() == "production"
     return facts.production or (f"{flask_env.origin}=production" if is_production else None)
 
 
-def _debugger(settings: Settings, facts: Facts, production: str | None) -> Decision[str]:
-    asked = settings.debug_with
-    name = debugger_of(asked.value).name if asked.value != "auto" else None
+def _decide_debugger(settings: Settings, facts: Facts, production: str | None) -> Decision[str]:
+    debug_with = settings.debug_with
+    asked_debugger = debugger_of(debug_with.value).name if debug_with.value != "auto" else None
     if facts.present is not None:
-        beats = (
-            f", it wins over {name} ({asked.origin})" if name not in (None, facts.present) else ""
+        wins_over = (
+            f", it wins over {asked_debugger} ({debug_with.origin})"
+            if asked_debugger not in (None, facts.present)
+            else ""
         )
-        return Decision(facts.present, f"{facts.present} is in this process already{beats}")
-    if production and name in (None, "werkzeug"):
+        return Decision(facts.present, f"{facts.present} is in this process already{wins_over}")
+    if production and asked_debugger in (None, "werkzeug"):
         return Decision("none", f"Werkzeug's is not for production ({production})")
-    if name is not None:
-        return Decision(name, f"asked for ({asked.origin})")
+    if asked_debugger is not None:
+        return Decision(asked_debugger, f"asked for ({debug_with.origin})")
     if settings.use_debugger.value is False:
         return Decision("none", f"Werkzeug's is turned off ({settings.use_debugger.origin})")
     return Decision("werkzeug", "no other debugger is asked for or present")
 
 
-def _connection(settings: Settings, facts: Facts, debugger: Decision[str]) -> Decision[str]:
-    possible = DEBUGGERS[debugger.value].connections
-    asked = settings.debug_connection
-    if not possible:
+def _decide_connection(settings: Settings, facts: Facts, debugger: Decision[str]) -> Decision[str]:
+    possible_connections = DEBUGGERS[debugger.value].connections
+    debug_connection = settings.debug_connection
+    if not possible_connections:
         return Decision("none", f"{debugger.value} needs no connection")
     if facts.present is not None:
         return Decision("present", "the IDE started this process under its debugger")
-    if asked.value == "auto":
-        return Decision(possible[0], f"the usual way for {debugger.value}")
-    if asked.value not in possible:
+    if debug_connection.value == "auto":
+        return Decision(possible_connections[0], f"the usual way for {debugger.value}")
+    if debug_connection.value not in possible_connections:
         raise LaunchError(
-            f"{asked.origin}: {debugger.value} can't {asked.value}: it dials the IDE's debug"
-            f" server. Set DEBUG_CONNECTION to {' or '.join(possible)}"
+            f"{debug_connection.origin}: {debugger.value} can't {debug_connection.value}: it dials"
+            f" the IDE's debug server. Set DEBUG_CONNECTION to {' or '.join(possible_connections)}"
         )
-    return Decision(asked.value, f"asked for ({asked.origin})")
+    return Decision(debug_connection.value, f"asked for ({debug_connection.origin})")
 
 
-def _use_debugger(
+def _decide_use_debugger(
     settings: Settings, debug: Decision[bool], debugger: Decision[str], production: str | None
 ) -> Decision[bool]:
-    asked = settings.use_debugger
+    use_debugger_setting = settings.use_debugger
     if production:
-        if asked.value:
+        if use_debugger_setting.value:
             raise LaunchError(
-                f"{asked.origin}: Werkzeug's debugger runs code for whoever reaches it, and this is"
-                f" production ({production}). Use an external debugger (DEBUG_WITH)"
+                f"{use_debugger_setting.origin}: Werkzeug's debugger runs code for whoever reaches"
+                f" it, and this is production ({production}). Use an external debugger (DEBUG_WITH)"
             )
         return Decision(False, f"it runs code for whoever reaches it: production ({production})")
-    if asked.value and debugger.value != "werkzeug":
+    if use_debugger_setting.value and debugger.value != "werkzeug":
         raise LaunchError(
-            f"{asked.origin}: Werkzeug's debugger can't run beside {debugger.value}"
+            f"{use_debugger_setting.origin}: Werkzeug's debugger can't run beside {debugger.value}"
             f" ({debugger.reason}): it would catch the error first. Remove one of the two"
         )
     if not debug.value:
         return Decision(False, "debug must be True for it to have any value")
-    if debugger.value in EXTERNAL:
+    if debugger.value in EXTERNAL_DEBUGGERS:
         return Decision(False, f"it would catch errors before {debugger.value} can")
-    if debugger.value == "none" or asked.value is False:
+    if debugger.value == "none" or use_debugger_setting.value is False:
         return Decision(False, _turned_off_by(settings))
     return Decision(True, "debug is on, and no other debugger would be disturbed")
 
@@ -232,53 +236,53 @@ def _turned_off_by(settings: Settings) -> str:
     return f"turned off ({off.origin})"
 
 
-def _use_reloader(
+def _decide_use_reloader(
     settings: Settings, debug: Decision[bool], debugger: Decision[str]
 ) -> Decision[bool]:
     if not debug.value:
         return Decision(False, "debug must be True for it to have any value")
-    if debugger.value in EXTERNAL:
+    if debugger.value in EXTERNAL_DEBUGGERS:
         return Decision(False, f"it would fork a process that {debugger.value} may never see")
     if settings.reload.value is False:
         return Decision(False, f"turned off ({settings.reload.origin})")
     return Decision(True, "debug is on, and no other debugger would be disturbed")
 
 
-def _reload(
+def _decide_reload(
     settings: Settings,
     facts: Facts,
     debug: Decision[bool],
     debugger: Decision[str],
     connection: Decision[str],
 ) -> Decision[bool]:
-    asked = settings.reload
+    reload_setting = settings.reload
     if not debug.value:
         return Decision(False, "debug must be True for it to have any value")
-    if asked.value is False:
-        return Decision(False, f"turned off ({asked.origin})")
+    if reload_setting.value is False:
+        return Decision(False, f"turned off ({reload_setting.origin})")
     if not facts.is_main_thread:
-        return _no_reload_in_thread(asked)
+        return _decide_no_reload_in_thread(reload_setting)
     if connection.value == "present" and not (facts.presence and facts.presence.follows_children):
         return Decision(False, f"{debugger.value} would not follow a restarted process")
-    if debugger.value in RELOAD_ONLY_IF_ASKED and not asked.value:
+    if debugger.value in RELOAD_ONLY_IF_ASKED and not reload_setting.value:
         return Decision(
             False, f"as Flask's docs say for {debugger.value}; RELOAD: true turns it on"
         )
-    if asked.value:
-        return Decision(True, f"asked for ({asked.origin})")
+    if reload_setting.value:
+        return Decision(True, f"asked for ({reload_setting.origin})")
     return Decision(True, "debug is on")
 
 
-def _no_reload_in_thread(asked: Value[bool | None]) -> Decision[bool]:
-    if asked.value:
+def _decide_no_reload_in_thread(reload_setting: Value[bool | None]) -> Decision[bool]:
+    if reload_setting.value:
         raise LaunchError(
-            f"{asked.origin}: there is no reload outside of the main thread, which alone gets the"
-            " signals. Call run() there, or leave RELOAD out"
+            f"{reload_setting.origin}: there is no reload outside of the main thread, which alone"
+            " gets the signals. Call run() there, or leave RELOAD out"
         )
     return Decision(False, "run() was called outside of the main thread, which gets the signals")
 
 
-def _preload(settings: Settings, facts: Facts, reload: Decision[bool]) -> Decision[bool]:
+def _decide_preload(settings: Settings, facts: Facts, reload: Decision[bool]) -> Decision[bool]:
     if not reload.value:
         return Decision(False, "there is no reload")
     if settings.preload.value == "off":
@@ -289,17 +293,17 @@ def _preload(settings: Settings, facts: Facts, reload: Decision[bool]) -> Decisi
             "a process that has the installed packages imported waits for the next reload:"
             f" none can be forked safely on {facts.platform}",
         )
-    kept = "the installed packages stay imported between reloads"
+    kept_modules = "the installed packages stay imported between reloads"
     if settings.preload.value == "packages":
-        return Decision(True, kept)
-    kept = f"{kept}, and the project's modules that depend on no edited file"
+        return Decision(True, kept_modules)
+    kept_modules = f"{kept_modules}, and the project's modules that depend on no edited file"
     if settings.preload.value == "modules":
-        return Decision(True, f"{kept} ({settings.preload.origin})")
-    seconds = f"where they take longer than {OWN_SECONDS} s"
-    return Decision(True, f"{kept} {seconds} ({settings.preload.origin})")
+        return Decision(True, f"{kept_modules} ({settings.preload.origin})")
+    where_slow = f"where they take longer than {MODULE_SECONDS_WORTH_KEEPING} s"
+    return Decision(True, f"{kept_modules} {where_slow} ({settings.preload.origin})")
 
 
-OWN_SECONDS = 0.25
+MODULE_SECONDS_WORTH_KEEPING = 0.25
 """Of processor time; what takes less is not worth the difference from a new interpreter."""
 
 
@@ -308,33 +312,37 @@ def seconds_worth_keeping(plan: Plan) -> float | None:
     do."""
     if not plan.preload.value or not plan.can_fork:
         return None
-    return {"auto": OWN_SECONDS, "modules": 0.0}.get(plan.settings.preload.value)
+    return {"auto": MODULE_SECONDS_WORTH_KEEPING, "modules": 0.0}.get(plan.settings.preload.value)
 
 
-def _stop_on_errors(settings: Settings, debugger: Decision[str]) -> Decision[str]:
-    if debugger.value not in EXTERNAL:
+def _decide_stop_on_errors(settings: Settings, debugger: Decision[str]) -> Decision[str]:
+    if debugger.value not in EXTERNAL_DEBUGGERS:
         return Decision("off", "there is no external debugger to stop in")
-    return _as_given(settings.stop_on_errors)
+    return _decision_as_given(settings.stop_on_errors)
 
 
-def _app(settings: Settings, facts: Facts, deployed: DeployedApp | None) -> Decision[str | None]:
+def _decide_app(
+    settings: Settings, facts: Facts, deployed: DeployedApp | None
+) -> Decision[str | None]:
     if facts.program_folder is not None:
         return Decision(None, "handed over by the program: run(app)")
     if settings.app.value is None and deployed and deployed.app.value:
         return Decision(deployed.app.value, f"what the service serves ({deployed.app.origin})")
     if settings.app.value is None:
         return Decision(None, "searched as Flask does: wsgi.py, app.py, then main.py")
-    return _as_given(settings.app)
+    return _decision_as_given(settings.app)
 
 
-def _app_directory(
+def _decide_app_directory(
     settings: Settings, facts: Facts, deployed: DeployedApp | None
 ) -> Decision[Path]:
     if facts.program_folder is not None:
         return Decision(facts.program_folder, "the folder of the program that hands the app over")
-    named_in = settings.app.origin.file
-    if named_in is not None:
-        return Decision(named_in.parent, f"the folder of {named_in.name}, which names the app")
+    file_naming_app = settings.app.origin.file
+    if file_naming_app is not None:
+        return Decision(
+            file_naming_app.parent, f"the folder of {file_naming_app.name}, which names the app"
+        )
     if deployed and deployed.working_directory.value:
         return Decision(facts.folder, f"the service's ({deployed.working_directory.origin})")
     if settings.app.is_default and settings.config_file is not None:
@@ -342,41 +350,47 @@ def _app_directory(
     return Decision(facts.folder, "the working directory")
 
 
-def _local_clients(settings: Settings, facts: Facts) -> Decision[tuple[str, ...]]:
+def _decide_local_clients(settings: Settings, facts: Facts) -> Decision[tuple[str, ...]]:
     """The addresses, besides loopback, of which the person at this machine is behind."""
-    published, container = settings.published_on, facts.container
-    if published.value is None:
+    published_on, container = settings.published_on, facts.container
+    if published_on.value is None:
         return Decision((), "this machine alone")
-    if not is_loopback(split_address(published.value)[0]):
-        return Decision((), f"other machines reach {published.value} too ({published.origin})")
+    if not is_loopback(split_address(published_on.value)[0]):
+        return Decision(
+            (), f"other machines reach {published_on.value} too ({published_on.origin})"
+        )
     if container is None or not container.gateways:
-        return Decision((), f"no container with a network of its own ({published.origin})")
+        return Decision((), f"no container with a network of its own ({published_on.origin})")
     return Decision(
         container.gateways,
-        f"ports of this container are published on {published.value} alone ({published.origin}):"
-        " what comes through its gateway comes from there",
+        f"ports of this container are published on {published_on.value} alone"
+        f" ({published_on.origin}): what comes through its gateway comes from there",
     )
 
 
-def _announce(settings: Settings, facts: Facts, connection: Decision[str]) -> Decision[Path | None]:
+def _decide_announce(
+    settings: Settings, facts: Facts, connection: Decision[str]
+) -> Decision[Path | None]:
     """The file through which the IDE of this terminal learns of the debug port and attaches."""
-    asked = settings.debug_connection
+    debug_connection = settings.debug_connection
     if connection.value != "listen":
         return Decision(None, "nothing listens")
     if facts.endpoints_file is None:
         return Decision(None, "this is no terminal of an IDE that attaches by itself")
-    if asked.value != "listen":
+    if debug_connection.value != "listen":
         return Decision(None, "DEBUG_CONNECTION: listen has the IDE of this terminal attach")
-    return Decision(facts.endpoints_file, f"the IDE of this terminal attaches ({asked.origin})")
+    return Decision(
+        facts.endpoints_file, f"the IDE of this terminal attaches ({debug_connection.origin})"
+    )
 
 
-def _wait(settings: Settings, connection: Decision[str]) -> Decision[float | None]:
+def _decide_wait(settings: Settings, connection: Decision[str]) -> Decision[float | None]:
     if connection.value in ("none", "present"):
         return Decision(None, "there is no IDE to wait for")
-    return _as_given(settings.wait)
+    return _decision_as_given(settings.wait)
 
 
-def _tunnel_to(settings: Settings, facts: Facts) -> Decision[str | None]:
+def _decide_tunnel_to(settings: Settings, facts: Facts) -> Decision[str | None]:
     """Where ssh leads from the person's own machine to this one."""
     if settings.run_for.value is None:
         return Decision(None, "said with --for")
@@ -385,20 +399,20 @@ def _tunnel_to(settings: Settings, facts: Facts) -> Decision[str | None]:
     return Decision(facts.login, "who has logged in here, and where")
 
 
-def _required(settings: Settings) -> Decision[bool]:
+def _decide_required(settings: Settings) -> Decision[bool]:
     """Must the launch fail where the debugger can't be had?"""
-    for asked in (settings.debug_connection, settings.wait):
-        if not asked.is_default:
-            return Decision(True, f"asked for ({asked.origin})")
+    for debug_setting in (settings.debug_connection, settings.wait):
+        if not debug_setting.is_default:
+            return Decision(True, f"asked for ({debug_setting.origin})")
     return Decision(False, "the app is served without the debugger if that can't be had")
 
 
-def _notes(plan: Plan, facts: Facts) -> Iterator[str]:
+def _notes_on_plan(plan: Plan, facts: Facts) -> Iterator[str]:
     settings = plan.settings
     yield from settings.notes
     yield from plan.deployed.notes if plan.deployed else ()
-    for name in facts.stale_variables:
-        yield f"env:{name}: left by another server, dropped"
+    for variable in facts.stale_variables:
+        yield f"env:{variable}: left by another server, dropped"
     if not (is_loopback(settings.host.value) or plan.local_clients.value):
         yield (
             f"{settings.host.origin}: HOST {settings.host.value}: other machines can reach the app"
@@ -409,15 +423,15 @@ def _notes(plan: Plan, facts: Facts) -> Iterator[str]:
         yield f"{settings.wait.origin}: nothing waits: {plan.connection.reason}"
 
 
-def _refuse_unsafe(plan: Plan) -> None:
+def _refuse_reachable_debugger(plan: Plan) -> None:
     """What other machines could run code through needs the explicit switch."""
     settings = plan.settings
     if settings.allow_remote_debug.value:
         return
     is_published_here = bool(plan.local_clients.value)
-    listens_here = plan.connection.value == "listen" and is_published_here
-    external = plan.connection.value in ("listen", "connect") and not listens_here
-    if external and not is_loopback(plan.debug_host.value):
+    listens_on_published_port = plan.connection.value == "listen" and is_published_here
+    has_connection = plan.connection.value in ("listen", "connect")
+    if has_connection and not listens_on_published_port and not is_loopback(plan.debug_host.value):
         raise LaunchError(
             f"{settings.debug_host.origin}: DEBUG_HOST {plan.debug_host.value} lets other machines"
             " reach the debugger: whoever does can run code here. Use an SSH tunnel"
@@ -434,20 +448,20 @@ def _refuse_unsafe(plan: Plan) -> None:
         )
 
 
-def _refuse_reachable(plan: Plan, production: str) -> None:
+def _refuse_reachable_in_production(plan: Plan, production: str) -> None:
     """In production no switch and no container makes debug mode reachable by others."""
     settings = plan.settings
-    addresses = {"HOST": settings.host}
+    reachable_settings = {"HOST": settings.host}
     if plan.connection.value in ("listen", "connect"):
-        addresses["DEBUG_HOST"] = settings.debug_host
-    for name, address in addresses.items():
-        if not is_loopback(address.value):
+        reachable_settings["DEBUG_HOST"] = settings.debug_host
+    for host_key, host_setting in reachable_settings.items():
+        if not is_loopback(host_setting.value):
             raise LaunchError(
-                f"{address.origin}: {name} {address.value} lets other machines reach what is"
-                f" debugged, and this is production ({production}). Use {name} 127.0.0.1 and the"
-                " SSH tunnel that is shown at the start"
+                f"{host_setting.origin}: {host_key} {host_setting.value} lets other machines reach"
+                f" what is debugged, and this is production ({production}). Use {host_key}"
+                " 127.0.0.1 and the SSH tunnel that is shown at the start"
             )
 
 
-def _as_given(value: Value[Any]) -> Decision[Any]:
+def _decision_as_given(value: Value[Any]) -> Decision[Any]:
     return Decision(value.value, "default" if value.is_default else f"given ({value.origin})")

@@ -17,36 +17,38 @@ def say(text: str, **style: Any) -> None:
 
     style: as `click.style` has it.
     """
-    _print(f" * {_styled(redact(text), style)}")
+    _print_to_stderr(f" * {_styled_for_terminal(redact(text), style)}")
 
 
 def show_error(text: str) -> None:
     """What has ended the program."""
-    _print(f"{_styled('Error:', {'fg': 'red', 'bold': True})} {redact(text)}")
+    _print_to_stderr(
+        f"{_styled_for_terminal('Error:', {'fg': 'red', 'bold': True})} {redact(text)}"
+    )
 
 
 def show_note(text: str) -> None:
     """What the person has to know, besides what the command prints."""
-    _print(f"{_styled('note:', {'fg': 'yellow'})} {redact(text)}")
+    _print_to_stderr(f"{_styled_for_terminal('note:', {'fg': 'yellow'})} {redact(text)}")
 
 
 def shown_path(file: Path) -> str:
     """As a person would type it here: relative where it lies below this folder."""
     try:
-        relative = os.path.relpath(file) if file.anchor == Path.cwd().anchor else str(file)
+        path_from_here = os.path.relpath(file) if file.anchor == Path.cwd().anchor else str(file)
     except FileNotFoundError:  # this folder has been removed
         return str(file)
-    return str(file) if relative.startswith(os.pardir) else relative
+    return str(file) if path_from_here.startswith(os.pardir) else path_from_here
 
 
-def _print(line: str) -> None:
+def _print_to_stderr(line: str) -> None:
     with contextlib.suppress(OSError):  # nobody reads it any more
         # In one write, also where Python does not buffer (PYTHONUNBUFFERED): a worker's log must
         # not come in between.
         print(f"{line}\n", end="", file=sys.stderr, flush=True)
 
 
-def _styled(text: str, style: Mapping[str, Any]) -> str:
+def _styled_for_terminal(text: str, style: Mapping[str, Any]) -> str:
     if not style or not _shows_colours(sys.stderr):
         return text
     import click

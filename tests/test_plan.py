@@ -16,7 +16,7 @@ from flask_debuglaunch.debuggers.debugger_interface import Presence
 from flask_debuglaunch.detect_environment import Container, Facts, observe
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import (
-    OWN_SECONDS,
+    MODULE_SECONDS_WORTH_KEEPING,
     Plan,
     decisions_of,
     is_loopback,
@@ -257,7 +257,7 @@ def test_stale_variables_are_noted() -> None:
 
 @pytest.mark.parametrize(
     ("preload", "seconds"),
-    [("auto", OWN_SECONDS), ("modules", 0.0), ("packages", None), ("off", None)],
+    [("auto", MODULE_SECONDS_WORTH_KEEPING), ("modules", 0.0), ("packages", None), ("off", None)],
 )
 def test_how_long_the_projects_modules_take_that_stay_imported(
     preload: str, seconds: float | None

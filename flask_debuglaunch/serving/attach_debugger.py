@@ -14,7 +14,7 @@ from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS, present_debug
 from flask_debuglaunch.errors import DebuggerUnavailable, LaunchError
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.ipc_protocol import Task
-from flask_debuglaunch.startup_banner import listening
+from flask_debuglaunch.startup_banner import debugger_listens_line
 from flask_debuglaunch.terminal_messages import say
 
 ATTACH_SECONDS = 300.0
@@ -163,7 +163,7 @@ def _meet_ide(plan: Plan, run_is_over: RunIsOver, *, may_fail: bool = True) -> b
         debugger.map_paths(plan.settings.path_mappings.value)
         if plan.connection.value == "listen":
             _listen(debugger, endpoint, run_is_over)
-            say(listening(plan))
+            say(debugger_listens_line(plan))
         else:
             _say_wait(plan, endpoint)
             debugger.connect(endpoint, plan.wait.value or 0)

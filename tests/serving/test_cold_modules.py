@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flask_debuglaunch.plan import OWN_SECONDS
+from flask_debuglaunch.plan import MODULE_SECONDS_WORTH_KEEPING
 from flask_debuglaunch.serving.ipc_protocol import ModuleRun
 from flask_debuglaunch.serving.preloading.project_module_graph import (
     ImportOrderDiffers,
@@ -420,7 +420,7 @@ def test_a_file_that_is_left_alone_is_not_being_edited_any_more(tmp_path: Path) 
 SLOW = f"""\
 import time as clocks
 clock = getattr(clocks, "thread" + "_time")
-end = clock() + {OWN_SECONDS} + 0.05
+end = clock() + {MODULE_SECONDS_WORTH_KEEPING} + 0.05
 while clock() < end:
     pass
 """
