@@ -22,7 +22,7 @@ from flask_debuglaunch.configuration.value_origins import Origin, Value
 from flask_debuglaunch.deployment.deployed_app import DEFAULT_UMASK, NOT_GIVEN, DeployedApp
 from flask_debuglaunch.errors import LaunchError, did_you_mean
 from flask_debuglaunch.regular_file import read_regular_file
-from flask_debuglaunch.wsgi_server_commands import Served, read_command
+from flask_debuglaunch.wsgi_server_commands import ServerCommand, read_command
 
 SYSTEMD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Of services (systemd.exec(5), $PATH)."""
@@ -148,7 +148,7 @@ def _umask(section: _ServiceSection) -> Value[int]:
 
 
 def _working_directory(
-    section: _ServiceSection, exec_start_app: Served | None, exec_start: _ServiceLine | None
+    section: _ServiceSection, exec_start_app: ServerCommand | None, exec_start: _ServiceLine | None
 ) -> Value[Path | None]:
     """/ where nothing is said; and where the server itself goes to (gunicorn --chdir)."""
     directory_line = section.last_line("WorkingDirectory")
@@ -215,7 +215,9 @@ def _read_environment_file(
     return list(systemd_environment_file(text))
 
 
-def _exec_start_app(exec_start: _ServiceLine | None, variables: Mapping[str, str]) -> Served | None:
+def _exec_start_app(
+    exec_start: _ServiceLine | None, variables: Mapping[str, str]
+) -> ServerCommand | None:
     """What ExecStart= serves, if that is a server which is known."""
     if exec_start is None:
         return None
@@ -223,7 +225,7 @@ def _exec_start_app(exec_start: _ServiceLine | None, variables: Mapping[str, str
 
 
 def _notes_on_service(
-    section: _ServiceSection, unit: UnitName, exec_start_app: Served | None
+    section: _ServiceSection, unit: UnitName, exec_start_app: ServerCommand | None
 ) -> Iterator[str]:
     for key in IGNORED_UNIT_KEYS:
         ignored_line = section.last_line(key)

@@ -34,7 +34,7 @@ from flask_debuglaunch.ides.containers.dockerfile import Copied, is_below, text_
 from flask_debuglaunch.ides.containers.launcher_bundle import HOST_FOLDER, IN_CONTAINER
 from flask_debuglaunch.ides.ide_interface import ContainerFileEdits, EditRefused, FileEdit
 from flask_debuglaunch.ides.opened_project import Project
-from flask_debuglaunch.wsgi_server_commands import PORTS, Served, read_command
+from flask_debuglaunch.wsgi_server_commands import DEFAULT_SERVER_PORTS, ServerCommand, read_command
 
 MARK = "# Written by `python -m flask_debuglaunch ide compose"
 PUBLISHED_ON = "127.0.0.1"
@@ -47,7 +47,7 @@ class Debugged:
     """A service under the launcher."""
 
     service: Service
-    served: Served
+    served: ServerCommand
     mounts: tuple[Copied, ...]
     """What is mounted besides what the Compose file mounts itself."""
     sources: tuple[Copied, ...]
@@ -149,7 +149,7 @@ def _debugged_service(service: Service, project: Project) -> Debugged:
     )  # fmt: skip
 
 
-def _served(service: Service, project: Project) -> tuple[Served, bool]:
+def _served(service: Service, project: Project) -> tuple[ServerCommand, bool]:
     """What the service serves, and whether its entrypoint is what serves it."""
     copied = (*service.mounted, *reversed(service.built))
     read = partial(text_in_container, workdir=service.workdir, copied=copied, folder=project.folder)
@@ -161,7 +161,7 @@ def _served(service: Service, project: Project) -> tuple[Served, bool]:
     if served is not None:
         return served, True
     if not project.settings.app.is_default:
-        return Served("unknown", None), bool(service.entrypoint)
+        return ServerCommand("unknown", None), bool(service.entrypoint)
     raise _no_server(service)
 
 
@@ -174,7 +174,7 @@ def _no_server(service: Service) -> LaunchError:
     )
 
 
-def _has_module(served: Served, sources: Collection[Copied], folder: Path) -> bool:
+def _has_module(served: ServerCommand, sources: Collection[Copied], folder: Path) -> bool:
     """Is what `python -m` starts a module of the project? Others serve something else (celery)."""
     if served.server != "python" or served.app is None or served.app.endswith(".py"):
         return True
@@ -248,7 +248,7 @@ def _imports_flask(path: Path) -> bool:
 
 
 def _kept(
-    service: Service, served: Served, sources: Collection[Copied], folder: Path
+    service: Service, served: ServerCommand, sources: Collection[Copied], folder: Path
 ) -> Iterator[str]:
     """The virtual environment that the image has in the project's own folder."""
     programs = [*service.environment.get("PATH", "").split(":"), posixpath.dirname(served.python)]
@@ -271,7 +271,7 @@ def _is_projects_own(path: Path) -> bool:
     return path.is_dir() and any(path.iterdir()) and not (path / "pyvenv.cfg").exists()
 
 
-def _port(service: Service, served: Served, project: Project) -> int:
+def _port(service: Service, served: ServerCommand, project: Project) -> int:
     """The port inside the container: what other containers use stays."""
     given = project.settings.port
     targets = [one.target for one in service.ports]
@@ -281,7 +281,7 @@ def _port(service: Service, served: Served, project: Project) -> int:
         *targets,
         *service.image.ports,
     ]
-    return next((one for one in candidates if one), PORTS.get(served.server, 5000))
+    return next((one for one in candidates if one), DEFAULT_SERVER_PORTS.get(served.server, 5000))
 
 
 def _published(service: Service, port: int, debug_port: int) -> int:
@@ -420,7 +420,7 @@ def _command(debugged: Debugged, project: Project) -> list[str]:
     return debugged.served.replaced_by([IN_CONTAINER, *flags, *mappings, *project.flags])
 
 
-def _app(served: Served) -> str | None:
+def _app(served: ServerCommand) -> str | None:
     if served.app is None or served.folder is None:
         return served.app
     return posixpath.join(served.folder, served.app)

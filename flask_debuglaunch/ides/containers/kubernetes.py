@@ -22,7 +22,7 @@ from flask_debuglaunch.ides.containers.dockerfile import Image, read_image, text
 from flask_debuglaunch.ides.containers.launcher_bundle import IN_CONTAINER, packed
 from flask_debuglaunch.ides.ide_interface import ContainerFileEdits, EditRefused, FileEdit
 from flask_debuglaunch.ides.opened_project import Project
-from flask_debuglaunch.wsgi_server_commands import PORTS, Served, read_command
+from flask_debuglaunch.wsgi_server_commands import DEFAULT_SERVER_PORTS, ServerCommand, read_command
 
 MARK = "# Written by `python -m flask_debuglaunch ide kubernetes"
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -39,7 +39,7 @@ class Workload:
     where: str
     document: Mapping[str, Any]
     container: Mapping[str, Any]
-    served: Served
+    served: ServerCommand
     replaces: str
     """What of the container the launcher takes the place of: its `command`, or its `args`."""
     workdir: str
@@ -212,7 +212,7 @@ def _served_by(
         replaces = "command"
         served = read_command([*entrypoint, *arguments], environment, read)
     if served is None and not project.settings.app.is_default:
-        served = Served("unknown", None)
+        served = ServerCommand("unknown", None)
     if served is None:
         words = " ".join([*entrypoint, *arguments]) or "what its image says (no Dockerfile is here)"
         return f"{where}: container {container['name']} starts {words}"
@@ -222,7 +222,7 @@ def _served_by(
     ports = [int(port) for port in named if port.isdigit()]
     given = project.settings.port
     candidates = [None if given.is_default else given.value, served.port, *ports, *image.ports]
-    port = next((one for one in candidates if one), PORTS.get(served.server, 5000))
+    port = next((one for one in candidates if one), DEFAULT_SERVER_PORTS.get(served.server, 5000))
     return Workload(where, document, container, served, replaces, workdir, port)
 
 
