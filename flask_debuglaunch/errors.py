@@ -43,3 +43,11 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
 def another_port(flag: str, taken: int) -> str:
     """The flag with a port beside the one that is taken."""
     return f"{flag} {taken + 1 if taken < 65535 else taken - 1}"
+
+
+def not_valid_yaml(file_name: str, error: Exception) -> LaunchError:
+    """What the parser has found, at its line and column where it names them."""
+    mark = getattr(error, "problem_mark", None)
+    place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+    problem = getattr(error, "problem", None) or error
+    return LaunchError(f"{file_name}{place}: not valid YAML: {problem}")

@@ -50,6 +50,13 @@ class ServerCommand:
     folder: str | None = None
     """Where the server changes to (gunicorn's --chdir)."""
 
+    @property
+    def app_from_workdir(self) -> str | None:
+        """The app, as it is named where the command is started."""
+        if self.app is None or self.folder is None:
+            return self.app
+        return posixpath.join(self.folder, self.app)
+
     def replaced_by(self, replacing_words: Sequence[str]) -> list[str]:
         """The command with these words in the server's place."""
         replacing_words = [*self.words_before, self.python, *replacing_words]

@@ -238,15 +238,15 @@ def _generate_for_container(name: str, argument: str | None, project: Project) -
 
 
 def _generate_for_compose(project: Project, service: str | None) -> ContainerFileEdits:
-    from flask_debuglaunch.ides.containers.compose_debug_file import compose_files
+    from flask_debuglaunch.ides.containers.compose_debug_file import compose_file_edits
 
-    return compose_files(project, service)
+    return compose_file_edits(project, service)
 
 
 def _generate_for_kubernetes(project: Project, manifest: str | None) -> ContainerFileEdits:
-    from flask_debuglaunch.ides.containers.kubernetes import kubernetes_files
+    from flask_debuglaunch.ides.containers.kubernetes import kubernetes_file_edits
 
-    return kubernetes_files(project, manifest)
+    return kubernetes_file_edits(project, manifest)
 
 
 GenerateForContainer: TypeAlias = Callable[[Project, "str | None"], ContainerFileEdits]

@@ -47,6 +47,17 @@ def shareable_flags(given: Mapping[str, FlagValue], folder: Path) -> tuple[str, 
     return flags
 
 
+def flags_with_defaults(
+    default_flags: Mapping[str, str | None], flags: Iterable[str]
+) -> Iterator[str]:
+    """The default flags that are not among those given, in a container's command: a flag with its
+    value, "" where it needs none; None leaves it out."""
+    spellings = {flag.partition("=")[0] for flag in flags}
+    for spelling, value in default_flags.items():
+        if value is not None and spelling not in spellings:
+            yield spelling + (f"={value}" if value else "")
+
+
 def _refuse_secrets(flags: Iterable[str]) -> None:
     """The files are shared, and *** in them would start nothing."""
     for flag in flags:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import pytest
 
-from flask_debuglaunch.ides.containers.launcher_bundle import provide
+from flask_debuglaunch.ides.containers.launcher_bundle import provide_bundle
 
 from ..support.processes import Program, wait_until
 from .compose_shop import ENGINE, START_SECONDS, Shop, engine, stops_before_and_after_a_save
@@ -46,7 +46,7 @@ def test_the_editor_attaches_by_itself_and_reloads(shop: Shop) -> None:
 def in_terminal(shop: Shop, *flags: str) -> Iterator[Program]:
     """The launcher, as `pip install` would have put it there, with the project's folder mounted."""
     launcher = shop.home / ".cache" / "flask-debuglaunch" / "container"
-    provide(launcher)
+    provide_bundle(launcher)
     name = f"devcontainer{shop.port}"
     argv = [
         str(ENGINE), "podman", "run", f"--name={name}", f"--workdir={WORKSPACE}",

@@ -17,16 +17,21 @@ from typing import Any, Final
 
 import yaml
 
-from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.errors import LaunchError, not_valid_yaml
 from flask_debuglaunch.ides.containers.dockerfile import Image, read_image, text_in_container
-from flask_debuglaunch.ides.containers.launcher_bundle import IN_CONTAINER, packed
-from flask_debuglaunch.ides.ide_interface import ContainerFileEdits, EditRefused, FileEdit
+from flask_debuglaunch.ides.containers.launcher_bundle import BUNDLE_IN_CONTAINER, packed_bundle
+from flask_debuglaunch.ides.ide_interface import (
+    ContainerFileEdits,
+    FileEdit,
+    unless_another_wrote_it,
+)
+from flask_debuglaunch.ides.launch_arguments import flags_with_defaults
 from flask_debuglaunch.ides.opened_project import Project
 from flask_debuglaunch.wsgi_server_commands import DEFAULT_SERVER_PORTS, ServerCommand, read_command
 
 MARK = "# Written by `python -m flask_debuglaunch ide kubernetes"
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
-KINDS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod")
+WORKLOAD_KINDS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod")
 NAME: Final = "flask-debuglaunch"
 ARCHIVE_FOLDER: Final = "/opt/flask-debuglaunch-archive"
 SOURCE_FOLDER: Final = "/opt/flask-debuglaunch-source"
@@ -36,200 +41,207 @@ SOURCE_FOLDER: Final = "/opt/flask-debuglaunch-source"
 class Workload:
     """A workload of the manifest, and the one of its containers that serves the app."""
 
-    where: str
-    document: Mapping[str, Any]
+    manifest: Mapping[str, Any]
     container: Mapping[str, Any]
-    served: ServerCommand
-    replaces: str
+    server_command: ServerCommand
+    replaced_key: str
     """What of the container the launcher takes the place of: its `command`, or its `args`."""
     workdir: str
     port: int
 
     @property
     def name(self) -> str:
-        return str(self.document["metadata"]["name"])
+        return str(self.manifest["metadata"]["name"])
 
     @property
     def reference(self) -> str:
         """As kubectl takes it."""
-        kind = str(self.document["kind"]).lower()
+        kind = str(self.manifest["kind"]).lower()
         return f"{kind}/{self.name}"
 
 
 @dataclass(frozen=True)
-class Overlay:
-    """folder: of the kustomization, relative to the project. resource: what it is put over."""
+class KustomizeOverlay:
+    """folder: of the kustomization, relative to the project. base_resource: what it is put over."""
 
     folder: str
-    resource: str
+    base_resource: str
 
-    def path(self, name: str) -> str:
-        return posixpath.normpath(posixpath.join(self.folder, name))
+    def path(self, file_name: str) -> str:
+        return posixpath.normpath(posixpath.join(self.folder, file_name))
 
 
-def kubernetes_files(project: Project, manifest: str | None) -> ContainerFileEdits:
+def kubernetes_file_edits(project: Project, manifest_path: str | None) -> ContainerFileEdits:
     """The overlay for the workload of a manifest. Raises LaunchError."""
-    if manifest is None:
+    if manifest_path is None:
         raise LaunchError("argv:kubernetes: which manifest? Name the file of the Deployment")
-    overlay = _overlay_of(manifest, project)
-    workload = _workload(manifest, project)
+    overlay = _overlay_of(manifest_path, project)
+    workload = _flask_workload(manifest_path, project)
     flags = "".join(f" {flag}" for flag in project.flags)
-    mark = f"{MARK} {manifest}{flags}`, which writes it anew.\n"
-    texts = {
-        "kustomization.yaml": mark + _dump(_kustomization(overlay, workload, project)),
-        f"{NAME}.yaml": mark + _config_map(),
+    mark = f"{MARK} {manifest_path}{flags}`, which writes it anew.\n"
+    overlay_texts = {
+        "kustomization.yaml": mark + _yaml_text(_kustomization(overlay, workload, project)),
+        f"{NAME}.yaml": mark + _config_map_text(),
     }
     files = [
-        FileEdit(overlay.path(name), partial(_unless_theirs, text)) for name, text in texts.items()
+        FileEdit(overlay.path(name), unless_another_wrote_it(text, MARK))
+        for name, text in overlay_texts.items()
     ]
     return ContainerFileEdits(files, list(_notes(overlay, workload, project)))
 
 
-def _unless_theirs(text: str, present: str | None) -> str:
-    if present is not None and not present.startswith(MARK):
-        raise EditRefused(1, 1, f"it is not of `ide kubernetes`, which begins with {MARK!r}")
-    return text
-
-
-def _overlay_of(manifest: str, project: Project) -> Overlay:
+def _overlay_of(manifest_path: str, project: Project) -> KustomizeOverlay:
     """Kustomize takes files from inside its folder only, and folders that have a kustomization."""
-    folder = posixpath.dirname(posixpath.normpath(manifest))
-    if posixpath.isabs(manifest) or folder.startswith(".."):
+    folder = posixpath.dirname(posixpath.normpath(manifest_path))
+    if posixpath.isabs(manifest_path) or folder.startswith(".."):
         raise LaunchError(
-            f"argv:{manifest}: is not in this folder. Give the command in its project"
+            f"argv:{manifest_path}: is not in this folder. Give the command in its project"
         )
     parent = posixpath.dirname(folder)
-    has_own = any((project.folder / folder / one).exists() for one in KUSTOMIZATIONS)
-    if not has_own or _is_ours(project, posixpath.join(folder, KUSTOMIZATIONS[0])):
-        return Overlay(parent, posixpath.relpath(manifest, parent or "."))
+    if not _has_own_kustomization(folder, project):
+        return KustomizeOverlay(parent, posixpath.relpath(manifest_path, parent or "."))
     if not folder:
         raise LaunchError(
-            f"{manifest}: its kustomization is in the project's own folder, and an overlay can't be"
-            " inside of what it is put over. Move both into a folder, such as kubernetes/"
+            f"{manifest_path}: its kustomization is in the project's own folder, and an overlay"
+            " can't be inside of what it is put over. Move both into a folder, such as kubernetes/"
         )
-    base = posixpath.basename(folder)
-    return Overlay(posixpath.join(parent, f"{base}-debug"), f"../{base}")
+    base_name = posixpath.basename(folder)
+    return KustomizeOverlay(posixpath.join(parent, f"{base_name}-debug"), f"../{base_name}")
 
 
-def _is_ours(project: Project, path: str) -> bool:
-    return (project.read_text(path) or "").startswith(MARK)
+def _has_own_kustomization(folder: str, project: Project) -> bool:
+    """One that we have not written ourselves."""
+    if not any((project.folder / folder / name).exists() for name in KUSTOMIZATIONS):
+        return False
+    kustomization = project.read_text(posixpath.join(folder, KUSTOMIZATIONS[0])) or ""
+    return not kustomization.startswith(MARK)
 
 
 # The workload
 
 
-def _workload(manifest: str, project: Project) -> Workload:
+def _flask_workload(manifest_path: str, project: Project) -> Workload:
     """The one that serves a Flask app. Raises LaunchError if there is none, or more than one."""
-    image = _image(project)
+    image = _image_of_project(project)
     workloads: list[Workload] = []
-    refused: list[str] = []
-    for document in _documents(manifest, project):
-        where = f"{document['kind']} {document['metadata']['name']}"
-        for container in _named(_pod(document), "containers", f"{manifest}: {where}"):
-            _named(container, "env", f"{manifest}: {where}: container {container['name']}")
-            one = _served_by(where, document, container, image, project)
-            if isinstance(one, Workload):
-                workloads.append(one)
+    refusals: list[str] = []
+    for manifest in _workload_manifests(manifest_path, project):
+        label = f"{manifest_path}: {manifest['kind']} {manifest['metadata']['name']}"
+        for container in _named_items(_pod_spec(manifest), "containers", label):
+            _named_items(container, "env", f"{label}: container {container['name']}")
+            workload = _workload_of_container(manifest, container, image, project)
+            if isinstance(workload, Workload):
+                workloads.append(workload)
             else:
-                refused.append(one)
+                refusals.append(workload)
     if len(workloads) == 1:
         return workloads[0]
     if workloads:
-        names = ", ".join(one.reference for one in workloads)
-        raise LaunchError(f"{manifest}: several serve an app: {names}. Give each a file of its own")
-    said = "; ".join(refused) or f"it has no {', '.join(KINDS)}"
-    hint = "" if not refused else ". If that serves one, name it, as in --app shop:app"
-    raise LaunchError(f"{manifest}: has no Flask app: {said}{hint}")
+        references = ", ".join(workload.reference for workload in workloads)
+        raise LaunchError(
+            f"{manifest_path}: several serve an app: {references}. Give each a file of its own"
+        )
+    reason = "; ".join(refusals) or f"it has no {', '.join(WORKLOAD_KINDS)}"
+    hint = ". If that serves one, name it, as in --app shop:app" if refusals else ""
+    raise LaunchError(f"{manifest_path}: has no Flask app: {reason}{hint}")
 
 
-def _documents(manifest: str, project: Project) -> Iterator[Mapping[str, Any]]:
-    text = project.read_text(manifest)
+def _workload_manifests(manifest_path: str, project: Project) -> Iterator[Mapping[str, Any]]:
+    text = project.read_text(manifest_path)
     if text is None:
-        raise LaunchError(f"argv:{manifest}: there is no such file")
+        raise LaunchError(f"argv:{manifest_path}: there is no such file")
     try:
-        documents = list(yaml.safe_load_all(text))
+        manifests = list(yaml.safe_load_all(text))
     except yaml.YAMLError as error:
         if "{{" in text:
             raise LaunchError(
-                f"{manifest}: is a template of Helm's, and no manifest. Write one from it by"
+                f"{manifest_path}: is a template of Helm's, and no manifest. Write one from it by"
                 " `helm template`, and name that"
             ) from None
-        mark = getattr(error, "problem_mark", None)
-        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or error
-        raise LaunchError(f"{manifest}{place}: not valid YAML: {problem}") from None
-    for one in documents:
-        is_one = isinstance(one, dict) and one.get("kind") in KINDS
-        if is_one and isinstance(one.get("metadata"), dict) and one["metadata"].get("name"):
-            yield one
+        raise not_valid_yaml(manifest_path, error) from None
+    for manifest in manifests:
+        is_workload = isinstance(manifest, dict) and manifest.get("kind") in WORKLOAD_KINDS
+        metadata = manifest.get("metadata") if is_workload else None
+        if isinstance(metadata, dict) and metadata.get("name"):
+            yield manifest
 
 
-def _pod(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    spec: Any = document
-    for name in ("spec",) if document["kind"] == "Pod" else ("spec", "template", "spec"):
-        spec = spec.get(name) if isinstance(spec, Mapping) else None
+def _pod_spec(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    spec: Any = manifest
+    for key in ("spec",) if manifest["kind"] == "Pod" else ("spec", "template", "spec"):
+        spec = spec.get(key) if isinstance(spec, Mapping) else None
     return spec if isinstance(spec, Mapping) else {}
 
 
-def _named(owner: Mapping[str, Any], key: str, where: str) -> list[Mapping[str, Any]]:
+def _named_items(owner: Mapping[str, Any], key: str, label: str) -> list[Mapping[str, Any]]:
     """A list in which each has a name, as of containers and variables."""
-    found = owner.get(key) or []
-    if isinstance(found, list) and all(isinstance(one, dict) and "name" in one for one in found):
-        return found
-    raise LaunchError(f"{where}: its `{key}` are expected as a list, each with its `name`")
+    items = owner.get(key) or []
+    if isinstance(items, list) and all(isinstance(item, dict) and "name" in item for item in items):
+        return items
+    raise LaunchError(f"{label}: its `{key}` are expected as a list, each with its `name`")
 
 
-def _image(project: Project) -> Image:
+def _image_of_project(project: Project) -> Image:
     """By the project's own Dockerfile, if there is one: a manifest may leave to it what is
     started, and where."""
-    for name in ("Dockerfile", "Containerfile"):
-        text = project.read_text(name)
+    for dockerfile_name in ("Dockerfile", "Containerfile"):
+        text = project.read_text(dockerfile_name)
         if text is not None:
-            return read_image(text, name, project.folder, target=None, arguments={})
+            return read_image(text, dockerfile_name, project.folder, target=None, arguments={})
     return Image()
 
 
-def _served_by(
-    where: str,
-    document: Mapping[str, Any],
+def _workload_of_container(
+    manifest: Mapping[str, Any],
     container: Mapping[str, Any],
     image: Image,
     project: Project,
 ) -> Workload | str:
     """The workload, or why the container is none."""
-    own = {one["name"]: str(one.get("value", "")) for one in container.get("env") or ()}
-    environment = {**image.environment, **own}
+    variables = {item["name"]: str(item.get("value", "")) for item in container.get("env") or ()}
+    environment = {**image.environment, **variables}
     command = [str(word) for word in container.get("command") or ()]
     args = [str(word) for word in container.get("args") or ()]
     entrypoint = command or list(image.entrypoint)
     arguments = args or ([] if command else list(image.command))
     workdir = str(container.get("workingDir") or image.workdir)
-    read = partial(
-        text_in_container, workdir=workdir, copied=image.copied[::-1], folder=project.folder
+    read_text = partial(
+        text_in_container, workdir=workdir, copied_paths=image.copied[::-1], folder=project.folder
     )
-    replaces, served = "args", read_command(arguments, environment, read)
-    if served is None:
-        replaces = "command"
-        served = read_command([*entrypoint, *arguments], environment, read)
-    if served is None and not project.settings.app.is_default:
-        served = ServerCommand("unknown", None)
-    if served is None:
+    replaced_key, server_command = "args", read_command(arguments, environment, read_text)
+    if server_command is None:
+        replaced_key = "command"
+        server_command = read_command([*entrypoint, *arguments], environment, read_text)
+    if server_command is None and not project.settings.app.is_default:
+        server_command = ServerCommand("unknown", None)
+    if server_command is None:
         words = " ".join([*entrypoint, *arguments]) or "what its image says (no Dockerfile is here)"
-        return f"{where}: container {container['name']} starts {words}"
-    if replaces == "args" and not entrypoint:
-        replaces = "command"
-    named = (str(one.get("containerPort")) for one in container.get("ports") or ())
-    ports = [int(port) for port in named if port.isdigit()]
-    given = project.settings.port
-    candidates = [None if given.is_default else given.value, served.port, *ports, *image.ports]
-    port = next((one for one in candidates if one), DEFAULT_SERVER_PORTS.get(served.server, 5000))
-    return Workload(where, document, container, served, replaces, workdir, port)
+        label = f"{manifest['kind']} {manifest['metadata']['name']}"
+        return f"{label}: container {container['name']} starts {words}"
+    if replaced_key == "args" and not entrypoint:
+        replaced_key = "command"
+    port = _container_port(container, image, server_command, project)
+    return Workload(manifest, container, server_command, replaced_key, workdir, port)
+
+
+def _container_port(
+    container: Mapping[str, Any], image: Image, server_command: ServerCommand, project: Project
+) -> int:
+    port = project.settings.port
+    container_ports = (str(item.get("containerPort")) for item in container.get("ports") or ())
+    candidates = [
+        None if port.is_default else port.value,
+        server_command.port,
+        *(int(number) for number in container_ports if number.isdigit()),
+        *image.ports,
+    ]
+    return next(filter(None, candidates), DEFAULT_SERVER_PORTS.get(server_command.server, 5000))
 
 
 # What is written
 
 
-class _Dumper(yaml.SafeDumper):
+class _BlockTextDumper(yaml.SafeDumper):
     """Scripts and patches as blocks, as a person writes them."""
 
 
@@ -239,63 +251,68 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
     )
 
 
-_Dumper.add_representer(str, _represent_text)
+_BlockTextDumper.add_representer(str, _represent_text)
 
 
-def _dump(value: Any) -> str:
-    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+def _yaml_text(document: Any) -> str:
+    text: str = yaml.dump(
+        document, Dumper=_BlockTextDumper, sort_keys=False, allow_unicode=True, width=1000
+    )
     return text
 
 
-def _kustomization(overlay: Overlay, workload: Workload, project: Project) -> dict[str, Any]:
+def _kustomization(
+    overlay: KustomizeOverlay, workload: Workload, project: Project
+) -> dict[str, Any]:
     return {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "resources": [overlay.resource, f"{NAME}.yaml"],
-        "patches": [{"patch": _dump(_patch(workload, project))}],
-        "replacements": [_same_image(workload)],
+        "resources": [overlay.base_resource, f"{NAME}.yaml"],
+        "patches": [{"patch": _yaml_text(_workload_patch(workload, project))}],
+        "replacements": [_image_replacement(workload)],
     }
 
 
-def _same_image(workload: Workload) -> dict[str, Any]:
+def _image_replacement(workload: Workload) -> dict[str, Any]:
     """The init container's image is the container's, also where a kustomization has set that."""
-    chosen = {"kind": workload.document["kind"], "name": workload.name}
-    pod = "spec" if workload.document["kind"] == "Pod" else "spec.template.spec"
-    source = f"{pod}.containers.[name={workload.container['name']}].image"
-    target = f"{pod}.initContainers.[name={NAME}].image"
+    selected_workload = {"kind": workload.manifest["kind"], "name": workload.name}
+    pod_path = "spec" if workload.manifest["kind"] == "Pod" else "spec.template.spec"
+    source_path = f"{pod_path}.containers.[name={workload.container['name']}].image"
+    target_path = f"{pod_path}.initContainers.[name={NAME}].image"
     return {
-        "source": {**chosen, "fieldPath": source},
-        "targets": [{"select": chosen, "fieldPaths": [target]}],
+        "source": {**selected_workload, "fieldPath": source_path},
+        "targets": [{"select": selected_workload, "fieldPaths": [target_path]}],
     }
 
 
-def _config_map() -> str:
+def _config_map_text() -> str:
     """With its only long text as it is: YAML's emitter would look at each of a million characters
     several times, for seconds, and base64 needs no quotes."""
-    head = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}}
-    return f"{_dump(head)}binaryData:\n  launcher.tar.xz: {packed()}\n"
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}}
+    return f"{_yaml_text(config_map)}binaryData:\n  launcher.tar.xz: {packed_bundle()}\n"
 
 
-def _patch(workload: Workload, project: Project) -> dict[str, Any]:
+def _workload_patch(workload: Workload, project: Project) -> dict[str, Any]:
     """A strategic merge: lists of containers and volumes are merged by their names."""
-    document = workload.document
     metadata = {"name": workload.name}
-    if document["metadata"].get("namespace"):
-        metadata["namespace"] = document["metadata"]["namespace"]
-    pod = {
+    if workload.manifest["metadata"].get("namespace"):
+        metadata["namespace"] = workload.manifest["metadata"]["namespace"]
+    pod_spec = {
         "initContainers": [_init_container(workload)],
-        "containers": [_container(workload, project)],
+        "containers": [_container_patch(workload, project)],
         "volumes": [
             {"name": NAME, "emptyDir": {}},
             {"name": f"{NAME}-archive", "configMap": {"name": NAME}},
             *([{"name": f"{NAME}-source", "emptyDir": {}}] if _copies_source(workload) else ()),
         ],
     }
-    spec: dict[str, Any] = pod if document["kind"] == "Pod" else {"template": {"spec": pod}}
-    if document["kind"] in ("Deployment", "StatefulSet", "ReplicaSet"):
+    spec: dict[str, Any] = (
+        pod_spec if workload.manifest["kind"] == "Pod" else {"template": {"spec": pod_spec}}
+    )
+    if workload.manifest["kind"] in ("Deployment", "StatefulSet", "ReplicaSet"):
         spec = {"replicas": 1, **spec}
     return {
-        "apiVersion": document["apiVersion"], "kind": document["kind"],
+        "apiVersion": workload.manifest["apiVersion"], "kind": workload.manifest["kind"],
         "metadata": metadata, "spec": spec,
     }  # fmt: skip
 
@@ -306,18 +323,19 @@ def _has_source(workload: Workload) -> bool:
 
 def _copies_source(workload: Workload) -> bool:
     """Not where the workload itself mounts the source."""
-    mounted = {one.get("mountPath") for one in workload.container.get("volumeMounts") or ()}
-    return _has_source(workload) and workload.workdir not in mounted
+    volume_mounts = workload.container.get("volumeMounts") or ()
+    mount_paths = {mount.get("mountPath") for mount in volume_mounts}
+    return _has_source(workload) and workload.workdir not in mount_paths
 
 
 def _init_container(workload: Workload) -> dict[str, Any]:
     """Of the same image and with the same rights."""
     script = (
         "import os, shutil\n"
-        f"shutil.unpack_archive({ARCHIVE_FOLDER + '/launcher.tar.xz'!r}, {IN_CONTAINER!r})\n"
+        f"shutil.unpack_archive({ARCHIVE_FOLDER + '/launcher.tar.xz'!r}, {BUNDLE_IN_CONTAINER!r})\n"
     )
-    mounts = [
-        {"name": NAME, "mountPath": IN_CONTAINER},
+    volume_mounts = [
+        {"name": NAME, "mountPath": BUNDLE_IN_CONTAINER},
         {"name": f"{NAME}-archive", "mountPath": ARCHIVE_FOLDER},
     ]
     if _copies_source(workload):
@@ -329,80 +347,73 @@ def _init_container(workload: Workload) -> dict[str, Any]:
             "    else:\n"
             "        shutil.copy2(one.path, target, follow_symlinks=False)\n"
         )
-        mounts.append({"name": f"{NAME}-source", "mountPath": SOURCE_FOLDER})
-    same = ("image", "imagePullPolicy", "securityContext", "resources")
-    kept = {name: workload.container[name] for name in same if name in workload.container}
-    command = [workload.served.python, "-c", script]
-    return {"name": NAME, **kept, "command": command, "volumeMounts": mounts}
+        volume_mounts.append({"name": f"{NAME}-source", "mountPath": SOURCE_FOLDER})
+    same_keys = ("image", "imagePullPolicy", "securityContext", "resources")
+    same_values = {key: workload.container[key] for key in same_keys if key in workload.container}
+    command = [workload.server_command.python, "-c", script]
+    return {"name": NAME, **same_values, "command": command, "volumeMounts": volume_mounts}
 
 
-def _container(workload: Workload, project: Project) -> dict[str, Any]:
+def _container_patch(workload: Workload, project: Project) -> dict[str, Any]:
     container = workload.container
-    words = workload.served.replaced_by([IN_CONTAINER, *_flags(workload, project)])
+    words = workload.server_command.replaced_by(
+        [BUNDLE_IN_CONTAINER, *_launcher_flags(workload, project)]
+    )
     # Kubernetes takes $(NAME) for a variable of its own.
     words = [word.replace("$(", "$$(") for word in words]
-    patch: dict[str, Any] = {"name": container["name"], workload.replaces: words}
-    if workload.replaces == "command":
+    patch: dict[str, Any] = {"name": container["name"], workload.replaced_key: words}
+    if workload.replaced_key == "command":
         patch["args"] = []
-    patch["volumeMounts"] = [{"name": NAME, "mountPath": IN_CONTAINER}]
+    patch["volumeMounts"] = [{"name": NAME, "mountPath": BUNDLE_IN_CONTAINER}]
     if _copies_source(workload):
         mount = {"name": f"{NAME}-source", "mountPath": workload.workdir}
         patch["volumeMounts"].append(mount)
-    own = {one["name"]: one.get("value") for one in container.get("env") or ()}
-    if own.get("FLASK_ENV") == "production":
+    environment = {item["name"]: item.get("value") for item in container.get("env") or ()}
+    if environment.get("FLASK_ENV") == "production":
         patch["env"] = [{"name": "FLASK_ENV", "value": "development"}]
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
         if probe in container:
-            patch[probe] = _relaxed(container[probe], workload.port)
+            patch[probe] = _tcp_probe(container[probe], workload.port)
     return patch
 
 
-def _relaxed(probe: Mapping[str, Any], port: int) -> dict[str, Any]:
+def _tcp_probe(probe: Mapping[str, Any], port: int) -> dict[str, Any]:
     """The launcher holds the port also while the app is stopped at a breakpoint."""
-    asked = {name: None for name in ("httpGet", "exec", "grpc") if name in probe}
-    return {**asked, "tcpSocket": {"port": port}}
+    removed_handlers = {name: None for name in ("httpGet", "exec", "grpc") if name in probe}
+    return {**removed_handlers, "tcpSocket": {"port": port}}
 
 
-def _flags(workload: Workload, project: Project) -> list[str]:
-    served = workload.served
-    app = served.app and (
-        posixpath.join(served.folder, served.app) if served.folder else served.app
-    )
-    own = {
-        "app": app,
-        "host": "0.0.0.0",
-        "port": str(workload.port),
-        "debug": "",
-        "debug-with": "debugpy",
-        "debug-connection": "listen",
-        "debug-host": "127.0.0.1",  # what `kubectl port-forward` dials inside of the pod
-        "debug-port": str(project.settings.debug_port.value),
-        "import-errors": "serve",
-        "path-mappings": f"{project.folder}={workload.workdir}" if _has_source(workload) else None,
+def _launcher_flags(workload: Workload, project: Project) -> list[str]:
+    path_mapping = f"{project.folder}={workload.workdir}" if _has_source(workload) else None
+    default_flags = {
+        "--app": workload.server_command.app_from_workdir,
+        "--host": "0.0.0.0",
+        "--port": str(workload.port),
+        "--debug": "",
+        "--debug-with": "debugpy",
+        "--debug-connection": "listen",
+        "--debug-host": "127.0.0.1",  # what `kubectl port-forward` dials inside of the pod
+        "--debug-port": str(project.settings.debug_port.value),
+        "--import-errors": "serve",
+        "--path-mappings": path_mapping,
     }
-    given = {flag.partition("=")[0] for flag in project.flags}
-    flags = [
-        f"--{name}" + (f"={text}" if text else "")
-        for name, text in own.items()
-        if text is not None and f"--{name}" not in given
-    ]
-    return [*flags, *project.flags]
+    return [*flags_with_defaults(default_flags, project.flags), *project.flags]
 
 
-def _notes(overlay: Overlay, workload: Workload, project: Project) -> Iterator[str]:
+def _notes(overlay: KustomizeOverlay, workload: Workload, project: Project) -> Iterator[str]:
     debug_port = project.settings.debug_port.value
-    namespace = workload.document["metadata"].get("namespace")
+    namespace = workload.manifest["metadata"].get("namespace")
     kubectl = f"kubectl -n {shlex.quote(str(namespace))}" if namespace else "kubectl"
-    name, folder = workload.reference, overlay.folder or "."
-    ports = f"{workload.port}:{workload.port} {debug_port}:{debug_port}"
+    workload_name, overlay_folder = workload.reference, overlay.folder or "."
+    forwarded_ports = f"{workload.port}:{workload.port} {debug_port}:{debug_port}"
     # Server-side: an annotation with all of it, as apply keeps one else, would be too large.
-    yield f"apply: {kubectl} apply --server-side --force-conflicts -k {folder}"
-    yield f"port-forward: {kubectl} port-forward {name} {ports}"
+    yield f"apply: {kubectl} apply --server-side --force-conflicts -k {overlay_folder}"
+    yield f"port-forward: {kubectl} port-forward {workload_name} {forwarded_ports}"
     # Without `.` itself, which may be root's: tar would say that it can't set its time.
-    sync = f"{kubectl} exec -i {name} -c {workload.container['name']} -- tar -xf - -C"
+    untar = f"{kubectl} exec -i {workload_name} -c {workload.container['name']} -- tar -xf - -C"
     yield (
-        f"sync: tar -cf - * | {sync} {workload.workdir} (at each save: Skaffold's"
+        f"sync: tar -cf - * | {untar} {workload.workdir} (at each save: Skaffold's"
         " or Tilt's file sync)"
     )
-    root = Path(workload.workdir).as_posix()
-    yield f"IDE: `ide vscode --with docker --path-mappings '${{workspaceFolder}}={root}'` attaches"
+    path_mapping = f"'${{workspaceFolder}}={Path(workload.workdir).as_posix()}'"
+    yield f"IDE: `ide vscode --with docker --path-mappings {path_mapping}` attaches"

@@ -23,18 +23,18 @@ from typing import Final
 from flask_debuglaunch.atomic_file_changes import why_not_written
 from flask_debuglaunch.errors import LaunchError
 
-HOST_FOLDER: Final = "~/.cache/flask-debuglaunch/container"
+BUNDLE_ON_HOST: Final = "~/.cache/flask-debuglaunch/container"
 """Outside of the project, so that no image is built with it; Compose and Windows know ~ too."""
-IN_CONTAINER: Final = "/opt/flask-debuglaunch"
+BUNDLE_IN_CONTAINER: Final = "/opt/flask-debuglaunch"
 
-MODULES = ("flask_debuglaunch", "debugpy", "yaml", "dotenv", "inotify_simple", "click")
-SKIPPED = shutil.ignore_patterns(
+BUNDLED_PACKAGES = ("flask_debuglaunch", "debugpy", "yaml", "dotenv", "inotify_simple", "click")
+LEFT_OUT_FILES = shutil.ignore_patterns(
     "__pycache__", "*.c", "*.h", "*.hpp", "*.cpp", "*.pyx", "*.pxd", "*.dll", "*.exe", "*.dylib",
     "*.pdb", "winappdbg",
 )  # fmt: skip
-PRESET = 2
+XZ_PRESET = 2
 """Of xz: a third of the time of the usual 6 for a sixth more; gzip's best does not fit in."""
-MAIN = '''\
+BUNDLE_MAIN = '''\
 """Start the launcher from this folder, behind all that is installed."""
 
 import os
@@ -49,44 +49,45 @@ import flask_debuglaunch.__main__  # noqa: E402, F401
 '''
 
 
-def provide(folder: Path | None = None) -> None:
+def provide_bundle(bundle: Path | None = None) -> None:
     """Have the folder as this installation has it. Raises LaunchError if something is missing in
     it, or the folder can't be written."""
-    folder = folder or Path(HOST_FOLDER).expanduser()
-    sources = dict(_sources())
+    bundle = bundle or Path(BUNDLE_ON_HOST).expanduser()
+    packages = dict(_installed_packages())
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-            new = Path(temporary) / "new"
-            _fill(new, sources)
-            if _files(new) != _files(folder):
-                _replace(folder, new, Path(temporary) / "old")
+        bundle.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=bundle.parent) as temporary:
+            new_bundle = Path(temporary) / "new"
+            _fill_bundle(new_bundle, packages)
+            if _contents_by_path(new_bundle) != _contents_by_path(bundle):
+                _replace_bundle(bundle, new_bundle, Path(temporary) / "old")
     except OSError as error:
-        raise _not_written(folder, error) from None
+        raise _not_written(bundle, error) from None
 
 
 def _not_written(path: Path, error: OSError) -> LaunchError:
-    why = f"can't be written: {why_not_written(error)}. Nothing is changed"
-    return LaunchError(f"{path}: {why}", exit_status=1)
+    reason = f"can't be written: {why_not_written(error)}. Nothing is changed"
+    return LaunchError(f"{path}: {reason}", exit_status=1)
 
 
-def packed() -> str:
+def packed_bundle() -> str:
     """The folder as a .tar.xz in base64, always the same bytes for the same files; without what is
     compiled for one Python, as Kubernetes has 1 MiB for it (before base64)."""
     with tempfile.TemporaryDirectory() as temporary, io.BytesIO() as archive:
-        folder = Path(temporary) / "new"
-        _fill(folder, dict(_sources()))
+        bundle = Path(temporary) / "new"
+        _fill_bundle(bundle, dict(_installed_packages()))
         with (
-            lzma.open(archive, "wb", preset=PRESET) as compressed,
-            tarfile.open(fileobj=compressed, mode="w") as tar,
+            lzma.open(archive, "wb", preset=XZ_PRESET) as compressed,
+            tarfile.open(fileobj=compressed, mode="w") as bundle_tar,
         ):
-            for path in sorted(folder.rglob("*")):
+            for path in sorted(bundle.rglob("*")):
                 if not path.name.endswith(".so") or "cpython" not in path.name:
-                    tar.add(path, path.relative_to(folder), recursive=False, filter=_anonymous)
+                    name = path.relative_to(bundle)
+                    bundle_tar.add(path, name, recursive=False, filter=_anonymous_tar_member)
         return base64.b64encode(archive.getvalue()).decode()
 
 
-def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+def _anonymous_tar_member(member: tarfile.TarInfo) -> tarfile.TarInfo:
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     member.mtime = 0
@@ -94,45 +95,46 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def _sources() -> Iterator[tuple[str, Path]]:
-    """Where each of MODULES is: a folder, or a file."""
-    for name in MODULES:
+def _installed_packages() -> Iterator[tuple[str, Path]]:
+    """Where each of BUNDLED_PACKAGES is: a folder, or a file."""
+    for name in BUNDLED_PACKAGES:
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
             raise LaunchError(
                 f"{name} is not installed here, and the container gets it from here: install"
                 " flask-debuglaunch[containers]"
             )
-        origin = Path(spec.origin)
-        yield name, origin.parent if spec.submodule_search_locations else origin
+        module_file = Path(spec.origin)
+        yield name, module_file.parent if spec.submodule_search_locations else module_file
 
 
-def _fill(folder: Path, sources: Mapping[str, Path]) -> None:
-    packages = folder / "site-packages"
-    packages.mkdir(parents=True)
-    for name, path in sources.items():
+def _fill_bundle(bundle: Path, packages: Mapping[str, Path]) -> None:
+    site_packages = bundle / "site-packages"
+    site_packages.mkdir(parents=True)
+    for name, path in packages.items():
         if path.is_dir():
-            shutil.copytree(path, packages / name, ignore=SKIPPED, copy_function=_copy)
+            shutil.copytree(
+                path, site_packages / name, ignore=LEFT_OUT_FILES, copy_function=_copy_file
+            )
         else:
-            shutil.copy2(path, packages / path.name)
-    (folder / "__main__.py").write_text(MAIN, encoding="utf-8")
+            shutil.copy2(path, site_packages / path.name)
+    (bundle / "__main__.py").write_text(BUNDLE_MAIN, encoding="utf-8")
 
 
-def _copy(source: str, target: str) -> None:
+def _copy_file(source: str, target: str) -> None:
     try:
         shutil.copy2(source, target)
     except OSError as error:  # copytree() itself would try all others, and tell their names
         raise _not_written(Path(target), error) from None
 
 
-def _files(folder: Path) -> dict[str, bytes]:
-    """Every file's content, by its path below the folder."""
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+def _contents_by_path(bundle: Path) -> dict[str, bytes]:
+    files = (path for path in bundle.rglob("*") if path.is_file())
+    return {str(path.relative_to(bundle)): path.read_bytes() for path in files}
 
 
-def _replace(folder: Path, new: Path, old: Path) -> None:
+def _replace_bundle(bundle: Path, new_bundle: Path, old_bundle: Path) -> None:
     """In one step, so that a container that is being started finds all of it."""
-    if folder.exists():
-        os.rename(folder, old)
-    os.rename(new, folder)
+    if bundle.exists():
+        os.rename(bundle, old_bundle)
+    os.rename(new_bundle, bundle)
