@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from flask_debuglaunch.configuration.setting_types import split_address
 from flask_debuglaunch.configuration.settings import Settings
 from flask_debuglaunch.configuration.value_origins import Value
-from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS, debugger_of
+from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS, debugger_by_name
 from flask_debuglaunch.deployment.deployed_app import DeployedApp
 from flask_debuglaunch.detect_environment import Facts
 from flask_debuglaunch.errors import LaunchError
@@ -172,7 +172,7 @@ def _sign_of_production(settings: Settings, facts: Facts) -> str | None:
 
 def _decide_debugger(settings: Settings, facts: Facts, production: str | None) -> Decision[str]:
     debug_with = settings.debug_with
-    asked_debugger = debugger_of(debug_with.value).name if debug_with.value != "auto" else None
+    asked_debugger = debugger_by_name(debug_with.value).name if debug_with.value != "auto" else None
     if facts.present is not None:
         wins_over = (
             f", it wins over {asked_debugger} ({debug_with.origin})"

@@ -23,106 +23,114 @@ from typing import Any
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, place_of
 from flask_debuglaunch.debuggers.debugpy_debugger import Debugpy
-from flask_debuglaunch.debuggers.ide_debug_server import IdeServer, dial
+from flask_debuglaunch.debuggers.ide_debug_server import IdeDebugServer, dial
 from flask_debuglaunch.debuggers.pydevd_debugger import Pydevd
 from flask_debuglaunch.errors import DebuggerUnavailable
 
 PORT_SECONDS = 5.0
 """How long the worker before may take to give its debug port free."""
-ANY_PYDEVD_SERVER = IdeServer(
-    "debug server of PyDev or PyCharm", re.compile(rb"50\d\t"), Pydevd.ide_server.start
+ANY_PYDEVD_SERVER = IdeDebugServer(
+    "debug server of PyDev or PyCharm", re.compile(rb"50\d\t"), Pydevd.ide_server.how_to_start
 )
 
 
-def take_debugger_calls_in_hand(tell: Callable[[str], None]) -> None:
-    """From now on, in this process: take such calls in hand; tell says a line to the person."""
-    mending = _Mending(tell)
-    for name, mend in (("debugpy.server.api", mending.api), ("pydevd", mending.pydevd)):
-        if name in sys.modules:
-            mend(sys.modules[name])
+def take_debugger_calls_in_hand(say_line: Callable[[str], None]) -> None:
+    """From now on, in this process: take such calls in hand; say_line tells the person of them."""
+    patches = _DebuggerPatches(say_line)
+    for module_name, patch in (
+        ("debugpy.server.api", patches.patch_debugpy),
+        ("pydevd", patches.patch_settrace),
+    ):
+        if module_name in sys.modules:
+            patch(sys.modules[module_name])
         else:
-            sys.meta_path.insert(0, _AfterImport(name, mend))
+            sys.meta_path.insert(0, _PatchAfterImport(module_name, patch))
 
 
 @dataclass(frozen=True)
-class _Mending:
-    tell: Callable[[str], None]
+class _DebuggerPatches:
+    say_line: Callable[[str], None]
 
-    def api(self, api: Any) -> None:
-        if not (hasattr(api, "listen") and hasattr(api, "connect")):
+    def patch_debugpy(self, debugpy_api: Any) -> None:
+        if not (hasattr(debugpy_api, "listen") and hasattr(debugpy_api, "connect")):
             return  # too old, or broken: there is nothing that the program could call
-        listen, connect = api.listen, api.connect
+        debugpy_listen, debugpy_connect = debugpy_api.listen, debugpy_api.connect
 
-        def listening(address: Any, *more: Any, **named: Any) -> Any:
+        def listen(address: Any, *args: Any, **kwargs: Any) -> Any:
             place = _place_of_caller()
             if place is None:
-                return listen(address, *more, **named)
+                return debugpy_listen(address, *args, **kwargs)
             endpoint = _endpoint(address)
-            if not self._is_another(place, "debugpy.listen()"):
-                self._start(place, "debugpy.listen()", lambda: _listen_when_free(endpoint))
+            if not self._is_beside_launchers(place, "debugpy.listen()"):
+                self._start_apps_own(
+                    place, "debugpy.listen()", lambda: _listen_when_port_is_free(endpoint)
+                )
             return endpoint.host, endpoint.port
 
-        def connecting(address: Any, *more: Any, **named: Any) -> Any:
+        def connect(address: Any, *args: Any, **kwargs: Any) -> Any:
             place = _place_of_caller()
             if place is None:
-                return connect(address, *more, **named)
-            if not self._is_another(place, "debugpy.connect()"):
+                return debugpy_connect(address, *args, **kwargs)
+            if not self._is_beside_launchers(place, "debugpy.connect()"):
                 endpoint = _endpoint(address)
-                self._start(place, "debugpy.connect()", lambda: Debugpy().connect(endpoint))
+                self._start_apps_own(
+                    place, "debugpy.connect()", lambda: Debugpy().connect(endpoint)
+                )
             return None
 
-        vars(listening).update(vars(listen))  # `called`, which debugpy keeps there
-        api.listen, api.connect = listening, connecting
+        vars(listen).update(vars(debugpy_listen))  # `called`, which debugpy keeps there
+        debugpy_api.listen, debugpy_api.connect = listen, connect
 
-    def pydevd(self, pydevd: Any) -> None:
+    def patch_settrace(self, pydevd: Any) -> None:
         if not hasattr(pydevd, "settrace"):
             return
-        settrace = pydevd.settrace
+        pydevd_settrace = pydevd.settrace
+        signature = inspect.signature(pydevd_settrace)
 
-        signature = inspect.signature(settrace)
-
-        def tracing(*args: Any, **named: Any) -> Any:
+        def settrace(*args: Any, **kwargs: Any) -> Any:
             place = _place_of_caller()
             if place is None:
-                return settrace(*args, **named)
+                return pydevd_settrace(*args, **kwargs)
             if "stop_at_frame" in signature.parameters:  # not at this one
-                named.setdefault("stop_at_frame", sys._getframe(1))
+                kwargs.setdefault("stop_at_frame", sys._getframe(1))
             if internals.live_debugger() is not None:
                 # It connects to nothing then, and stops, as a breakpoint would.
-                return settrace(*args, **named)
-            given = signature.bind(*args, **named).arguments
-            endpoint = Endpoint(given.get("host") or "127.0.0.1", given.get("port", 5678))
+                return pydevd_settrace(*args, **kwargs)
+            arguments = signature.bind(*args, **kwargs).arguments
+            endpoint = Endpoint(arguments.get("host") or "127.0.0.1", arguments.get("port", 5678))
 
             def connect() -> None:
                 internals.hand_over(dial(ANY_PYDEVD_SERVER, endpoint, 0))
-                settrace(*args, **named)
+                pydevd_settrace(*args, **kwargs)
 
-            return self._start(place, "pydevd.settrace()", connect)
+            return self._start_apps_own(place, "pydevd.settrace()", connect)
 
-        pydevd.settrace = tracing
-        pycharms = sys.modules.get("pydevd_pycharm")
-        if pycharms is not None:
-            vars(pycharms)["settrace"] = tracing
+        pydevd.settrace = settrace
+        pydevd_pycharm = sys.modules.get("pydevd_pycharm")
+        if pydevd_pycharm is not None:
+            vars(pydevd_pycharm)["settrace"] = settrace
 
-    def _is_another(self, place: str, call: str) -> bool:
+    def _is_beside_launchers(self, place: str, call: str) -> bool:
         if internals.live_debugger() is None:
             return False
-        self.tell(f"{place}: {call} is ignored, the launcher has the debugger attached. Remove it")
+        self.say_line(
+            f"{place}: {call} is ignored, the launcher has the debugger attached. Remove it"
+        )
         return True
 
-    def _start(self, place: str, call: str, start: Callable[[], None]) -> None:
+    def _start_apps_own(self, place: str, call: str, start_debugger: Callable[[], None]) -> None:
         try:
-            start()
+            start_debugger()
         except DebuggerUnavailable as error:
-            self.tell(f"{place}: {call}: {error}. The app is served without it")
+            self.say_line(f"{place}: {call}: {error}. The app is served without it")
             return
-        self.tell(
+        self.say_line(
             f"{place}: {call} is the app's own, so the IDE's session ends at each reload. Remove"
             " it, and give DEBUG_WITH and DEBUG_PORT: then one session lasts"
         )
 
 
-def _listen_when_free(endpoint: Endpoint) -> None:
+def _listen_when_port_is_free(endpoint: Endpoint) -> None:
     deadline = time.monotonic() + PORT_SECONDS
     while True:
         try:
@@ -160,31 +168,31 @@ def _is_debugpys_api(file: str) -> bool:
     )
 
 
-class _AfterImport(MetaPathFinder):
-    """Runs a function on a module as soon as that has been imported."""
+class _PatchAfterImport(MetaPathFinder):
+    """Patches a module as soon as that has been imported."""
 
-    def __init__(self, name: str, function: Callable[[ModuleType], None]) -> None:
-        self._name, self._function = name, function
+    def __init__(self, module_name: str, patch: Callable[[ModuleType], None]) -> None:
+        self._module_name, self._patch = module_name, patch
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != self._name:
+        if fullname != self._module_name:
             return None
         sys.meta_path.remove(self)
         for finder in sys.meta_path:
             spec = finder.find_spec(fullname, path, target)
             if spec is not None and spec.loader is not None:
-                return self._with_function(spec)
+                return self._spec_with_patch(spec)
         return None
 
-    def _with_function(self, spec: ModuleSpec) -> ModuleSpec:
+    def _spec_with_patch(self, spec: ModuleSpec) -> ModuleSpec:
         loader: Any = spec.loader
-        execute = loader.exec_module
+        loaders_exec_module = loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
-            execute(module)
-            self._function(module)
+            loaders_exec_module(module)
+            self._patch(module)
 
         loader.exec_module = exec_module
         return spec

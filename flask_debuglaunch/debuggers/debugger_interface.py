@@ -43,8 +43,8 @@ class Presence:
 def place_of(file: str, line: int) -> str:
     """Where code stands, as people write it: "shop/views.py:12"; the file relative to the working
     directory if it is below it."""
-    relative = os.path.relpath(file)
-    return f"{file if relative.startswith(os.pardir) else relative}:{line}"
+    relative_path = os.path.relpath(file)
+    return f"{file if relative_path.startswith(os.pardir) else relative_path}:{line}"
 
 
 class Debugger(Protocol):
@@ -104,11 +104,11 @@ class Debugger(Protocol):
     def stop_on_error(self, error: BaseException) -> bool:
         """Stop the IDE where the caught error was raised, until the person continues.
 
-        Does nothing if no IDE takes it, or if it has stopped for this error by itself. Returns
+        Does nothing if no IDE asks for it, or if it has stopped for this error by itself. Returns
         whether it has been stopped for it.
         """
 
-    def takes(self, error: BaseException) -> bool:
+    def would_stop_at(self, error: BaseException) -> bool:
         """Is an IDE attached whose settings ask for a stop at such an error?"""
 
     def is_attached(self) -> bool:
@@ -120,7 +120,7 @@ class Debugger(Protocol):
     def stopped_at(self) -> str | None:
         """Where a thread is stopped now, as place_of() writes it."""
 
-    def when_ide_leaves(self, tell: Callable[[], None]) -> None:
+    def when_ide_leaves(self, callback: Callable[[], None]) -> None:
         """Call this when the IDE leaves this process by a button, before stopped threads go on."""
 
     def hide_thread(self, thread: threading.Thread) -> None:

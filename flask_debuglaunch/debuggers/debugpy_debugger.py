@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, Presence
-from flask_debuglaunch.debuggers.ide_debug_server import IdeServer
+from flask_debuglaunch.debuggers.ide_debug_server import IdeDebugServer
 from flask_debuglaunch.debuggers.pydevd_base import PydevdBase
 from flask_debuglaunch.debuggers.subprocess_debugging import children_left_alone
 from flask_debuglaunch.errors import DebuggerUnavailable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ADAPTER_SITE = Path(__file__).with_name("debugpy_adapter_site")
 LIFELINE_VARIABLE = "FLASK_DEBUGLAUNCH_LIFELINE"
-"""Tells the adapter where to connect to, and the word by which we know it."""
+"""Tells the adapter where to connect to, and the token by which we know it."""
 HANDSHAKE_SECONDS = 30.0
 
 
@@ -39,7 +39,7 @@ class Debugpy(PydevdBase):
     package = "debugpy"
     module = "debugpy"
     library = "debugpy.server.api"  # `import debugpy` puts it off
-    ide_server = IdeServer(
+    ide_server = IdeDebugServer(
         "debug server of a debugpy client",
         re.compile(rb'Content-Length: .*"request"', re.DOTALL),
         'Start its attach configuration with "listen" first',
@@ -53,10 +53,10 @@ class Debugpy(PydevdBase):
         return presence
 
     def listen(self, endpoint: Endpoint, when_lost: Callable[[], None]) -> None:
-        self._import()
+        self._import_library()
         import debugpy
 
-        internals.no_delay()
+        internals.set_tcp_nodelay()
         lifeline = AdapterLifeline()
         with self._refused_if_too_old():
             debugpy.configure(pythonEnv=_adapter_environment(endpoint, lifeline))
@@ -68,9 +68,9 @@ class Debugpy(PydevdBase):
         except (RuntimeError, OSError) as error:
             lifeline.close()
             owner = owner_of_port(endpoint.port)
-            why = f"{owner} listens there. End that" if owner else f"{error}. End what uses it"
+            obstacle = f"{owner} listens there. End that" if owner else f"{error}. End what uses it"
             raise DebuggerUnavailable(
-                f"debugpy can't listen on {endpoint}: {why}, or set DEBUG_PORT to a free port"
+                f"debugpy can't listen on {endpoint}: {obstacle}, or set DEBUG_PORT to a free port"
             ) from error
         self.start_hidden_thread(lambda: lifeline.watch(when_lost))
 
@@ -93,20 +93,20 @@ class Debugpy(PydevdBase):
 
         debugpy.connect((endpoint.host, endpoint.port))
 
-    def _stop_on(self, error: BaseException) -> None:
+    def _stop_post_mortem(self, error: BaseException) -> None:
         import debugpy
 
         if not hasattr(debugpy, "trigger_exception_handler"):  # before 1.8.22
-            super()._stop_on(error)
+            super()._stop_post_mortem(error)
             return
         debugpy.trigger_exception_handler((type(error), error, error.__traceback__))
 
 
 def _is_listened_by_program() -> bool:
     """Has the program's own code called debugpy.listen(), rather than `python -m debugpy`?"""
-    api = sys.modules.get("debugpy.server.api")
+    debugpy_api = sys.modules.get("debugpy.server.api")
     # Not listen.called, which debugpy has since 1.8.15 only.
-    has_adapter = getattr(api, "_adapter_process", None) is not None
+    has_adapter = getattr(debugpy_api, "_adapter_process", None) is not None
     return has_adapter and "debugpy.server.cli" not in sys.modules
 
 
@@ -116,14 +116,14 @@ def _adapter_environment(endpoint: Endpoint, lifeline: AdapterLifeline) -> dict[
 
     It is the adapter's alone: the app's environment stays as it is.
     """
-    inherited = os.environ.get("PYTHONPATH")
-    paths = [str(ADAPTER_SITE), *([inherited] if inherited else [])]
-    announced = {"DEBUGPY_ADAPTER_ENDPOINTS": str(endpoint.announced_in)}
+    inherited_path = os.environ.get("PYTHONPATH")
+    python_path = [str(ADAPTER_SITE), *([inherited_path] if inherited_path else [])]
+    endpoint_file = {"DEBUGPY_ADAPTER_ENDPOINTS": str(endpoint.announced_in)}
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONPATH": os.pathsep.join(python_path),
         **lifeline.environment(),
-        **(announced if endpoint.announced_in else {}),
+        **(endpoint_file if endpoint.announced_in else {}),
     }
 
 
@@ -144,24 +144,24 @@ class AdapterLifeline:
 
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(HANDSHAKE_SECONDS)
-        self._word = secrets.token_hex(16)
+        self._token = secrets.token_hex(16)
         self._connection: socket.socket | None = None
         if hasattr(os, "register_at_fork"):  # a child of ours must not keep the adapter alive
             os.register_at_fork(after_in_child=self.close)
 
     def environment(self) -> dict[str, str]:
         """What the adapter is to be started with."""
-        return {LIFELINE_VARIABLE: f"{self._listener.getsockname()[1]}:{self._word}"}
+        return {LIFELINE_VARIABLE: f"{self._listener.getsockname()[1]}:{self._token}"}
 
-    def watch(self, when_ended: Callable[[], None]) -> None:
+    def watch(self, when_adapter_ended: Callable[[], None]) -> None:
         """Wait for the adapter's end; to be run in a thread of its own."""
         try:
-            connection = self._connection = self._accept()
+            connection = self._connection = self._accept_adapter()
             while connection.recv(1):
                 pass
         except OSError:  # closed by us, reset, or the adapter has never got as far as this
             pass
-        when_ended()
+        when_adapter_ended()
 
     def close(self) -> None:
         """Let go: the adapter ends."""
@@ -169,12 +169,12 @@ class AdapterLifeline:
         if self._connection is not None:
             self._connection.close()
 
-    def _accept(self) -> socket.socket:
+    def _accept_adapter(self) -> socket.socket:
         with self._listener:
             while True:
                 connection, _ = self._listener.accept()
                 connection.settimeout(HANDSHAKE_SECONDS)
-                if connection.recv(len(self._word)).decode(errors="replace") == self._word:
+                if connection.recv(len(self._token)).decode(errors="replace") == self._token:
                     connection.settimeout(None)
                     return connection
                 connection.close()  # some other program of this machine

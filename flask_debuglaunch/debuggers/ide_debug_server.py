@@ -28,38 +28,42 @@ DEBUG_PORT_OF_DEBUGPY = re.compile(rb'Content-Length: .*"event"', re.DOTALL)
 
 
 @dataclass(frozen=True)
-class IdeServer:
+class IdeDebugServer:
     """The debug server of an IDE.
 
-    greeting: how its first message begins. start: what the person does to start it.
+    greeting: how its first message begins. how_to_start: what the person does to start it.
     """
 
     name: str
     greeting: re.Pattern[bytes]
-    start: str
+    how_to_start: str
 
 
 def dial(
-    server: IdeServer, endpoint: Endpoint, seconds: float, silence: float | None = SILENCE_SECONDS
+    server: IdeDebugServer,
+    endpoint: Endpoint,
+    seconds: float,
+    silence: float | None = SILENCE_SECONDS,
 ) -> socket.socket:
     """Connect, waiting so long until somebody listens. Raises DebuggerUnavailable.
 
     silence: how long its first word is waited for; None: for ever.
     """
-    connection = _connected(server, endpoint, seconds)
-    heard = _first_words(connection, server.greeting, silence)
-    if server.greeting.match(heard):
+    connection = _connection_to(server, endpoint, seconds)
+    first_message = _first_message(connection, server.greeting, silence)
+    if server.greeting.match(first_message):
         connection.settimeout(None)
         return connection
     connection.close()
-    owner = owner_of_port(endpoint.port)
-    who = f" ({owner} listens there)" if owner else ""
+    port_owner = owner_of_port(endpoint.port)
+    who_listens = f" ({port_owner} listens there)" if port_owner else ""
     raise DebuggerUnavailable(
-        f"{endpoint} is no {server.name}: {_described(heard)}{who}. {_fix(server)}"
+        f"{endpoint} is no {server.name}: {_described(first_message)}{who_listens}."
+        f" {_how_to_fix(server)}"
     )
 
 
-def _connected(server: IdeServer, endpoint: Endpoint, seconds: float) -> socket.socket:
+def _connection_to(server: IdeDebugServer, endpoint: Endpoint, seconds: float) -> socket.socket:
     import socket  # here: most commands dial nobody
 
     deadline = time.monotonic() + seconds
@@ -68,14 +72,14 @@ def _connected(server: IdeServer, endpoint: Endpoint, seconds: float) -> socket.
             return socket.create_connection((endpoint.host, endpoint.port), timeout=10)
         except OSError as error:
             if time.monotonic() >= deadline:
-                why = error.strerror or error
+                reason = error.strerror or error
                 raise DebuggerUnavailable(
-                    f"no IDE listens on {endpoint} ({why}). {_fix(server)}"
+                    f"no IDE listens on {endpoint} ({reason}). {_how_to_fix(server)}"
                 ) from error
         time.sleep(0.05)
 
 
-def _first_words(
+def _first_message(
     connection: socket.socket, greeting: re.Pattern[bytes], silence: float | None
 ) -> bytes:
     """What the other side says first, left in the socket; empty if it says nothing in time."""
@@ -83,23 +87,23 @@ def _first_words(
 
     connection.settimeout(silence)
     try:
-        heard = connection.recv(1000, socket.MSG_PEEK)
+        message = connection.recv(1000, socket.MSG_PEEK)
         deadline = time.monotonic() + MESSAGE_SECONDS
-        while heard and not greeting.match(heard) and time.monotonic() < deadline:
+        while message and not greeting.match(message) and time.monotonic() < deadline:
             time.sleep(0.01)
-            heard = connection.recv(1000, socket.MSG_PEEK)
+            message = connection.recv(1000, socket.MSG_PEEK)
     except OSError:  # nothing in time, or it has hung up
         return b""
-    return heard
+    return message
 
 
-def _described(heard: bytes) -> str:
-    if not heard:
+def _described(first_message: bytes) -> str:
+    if not first_message:
         return "it says nothing"
-    if DEBUG_PORT_OF_DEBUGPY.match(heard):
+    if DEBUG_PORT_OF_DEBUGPY.match(first_message):
         return "it is debugpy's own port, where an IDE attaches"
-    return f"it says {heard[:40].decode(errors='replace')!r}"
+    return f"it says {first_message[:40].decode(errors='replace')!r}"
 
 
-def _fix(server: IdeServer) -> str:
-    return f"{server.start}, or set DEBUG_HOST and DEBUG_PORT to where it is"
+def _how_to_fix(server: IdeDebugServer) -> str:
+    return f"{server.how_to_start}, or set DEBUG_HOST and DEBUG_PORT to where it is"

@@ -24,11 +24,11 @@ from typing import Any
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.errors import DebuggerUnavailable
 
-DEBUGPY = "debugpy.server.api"
+DEBUGPY_LIBRARY = "debugpy.server.api"
 
 
 @dataclass(frozen=True)
-class Session:
+class DebugSession:
     """Where a supervisor's debugger is connected, and what it takes to connect there too."""
 
     library: str
@@ -48,28 +48,28 @@ class Session:
 
     @property
     def is_debugpy(self) -> bool:
-        return self.library == DEBUGPY
+        return self.library == DEBUGPY_LIBRARY
 
 
-def session_of_this_process() -> Session | None:
+def session_of_this_process() -> DebugSession | None:
     """The session that the debugger of this process is in; None where it has lost its IDE."""
     pydevd: Any = sys.modules.get("pydevd")
     debugger: Any = internals.live_debugger()
-    peer = internals.peer_of(debugger)
-    if peer is None:
+    connected_to = internals.peer_of(debugger)
+    if connected_to is None:
         return None
-    host, port = peer
-    tokens = getattr(debugger, "authentication", None)
+    host, port = connected_to
+    authentication = getattr(debugger, "authentication", None)
     is_debugpy = internals.flavour_of(debugger) == "debugpy"
-    file = sys.modules["debugpy"].__path__[0] if is_debugpy else pydevd.__file__
-    return Session(
-        library=DEBUGPY if is_debugpy else "pydevd",
-        folder=os.path.dirname(os.path.abspath(file)),
+    library_path = sys.modules["debugpy"].__path__[0] if is_debugpy else pydevd.__file__
+    return DebugSession(
+        library=DEBUGPY_LIBRARY if is_debugpy else "pydevd",
+        folder=os.path.dirname(os.path.abspath(library_path)),
         protocol=internals.protocol(),
         host=host,
         port=port,
-        access_token=getattr(tokens, "access_token", None),
-        client_access_token=getattr(tokens, "client_access_token", None),
+        access_token=getattr(authentication, "access_token", None),
+        client_access_token=getattr(authentication, "client_access_token", None),
         parent=os.getpid(),
         is_launch=_is_launched_by_ide(),
     )
@@ -78,11 +78,11 @@ def session_of_this_process() -> Session | None:
 def _is_launched_by_ide() -> bool:
     """debugpy's launcher alone gives it the adapter's token on the command line. What starts the
     program otherwise (`python -m debugpy --listen`) is for an IDE that attaches."""
-    options = getattr(sys.modules.get("debugpy.server.cli"), "options", None)
-    return getattr(options, "adapter_access_token", None) is not None
+    cli_options = getattr(sys.modules.get("debugpy.server.cli"), "options", None)
+    return getattr(cli_options, "adapter_access_token", None) is not None
 
 
-def preload(session: Session) -> None:
+def preload(session: DebugSession) -> None:
     """Import what `join` needs; starts nothing."""
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     # In front for that long, as when the debugger was started.
@@ -94,7 +94,7 @@ def preload(session: Session) -> None:
         sys.path.append(session.folder)  # it imports more of its own modules later
 
 
-def join(session: Session) -> None:
+def join(session: DebugSession) -> None:
     """Connect to the session; returns when the IDE has set its breakpoints.
 
     Where no IDE is attached, debugpy's adapter lets us go on at once. Raises DebuggerUnavailable
@@ -103,22 +103,22 @@ def join(session: Session) -> None:
     preload(session)
     internals.notice_being_let_go()
     internals.wake_when_told_to_run()
-    internals.hand_over(_dial(session))
+    internals.hand_over(_connection_to(session))
     if session.protocol is not None:
-        defaults: Any = importlib.import_module("_pydevd_bundle.pydevd_defaults")
-        defaults.PydevdCustomization.DEFAULT_PROTOCOL = session.protocol
+        pydevd_defaults: Any = importlib.import_module("_pydevd_bundle.pydevd_defaults")
+        pydevd_defaults.PydevdCustomization.DEFAULT_PROTOCOL = session.protocol
     pydevd: Any = sys.modules["pydevd"]
-    with _without_naps(pydevd):
+    with _without_sleeping(pydevd):
         pydevd.settrace(
             session.host,
             port=session.port,
             suspend=False,
             patch_multiprocessing=True,
-            **_known_to(pydevd.settrace, session),
+            **_settrace_arguments(pydevd.settrace, session),
         )
 
 
-def _dial(session: Session) -> object:
+def _connection_to(session: DebugSession) -> object:
     import socket
 
     try:
@@ -129,9 +129,9 @@ def _dial(session: Session) -> object:
         ) from error
 
 
-def _known_to(settrace: Callable[..., None], session: Session) -> dict[str, Any]:
-    """The arguments that pydevd-pycharm does not have."""
-    arguments: dict[str, Any] = {
+def _settrace_arguments(settrace: Callable[..., None], session: DebugSession) -> dict[str, Any]:
+    """Those that pydevd-pycharm does not have, as far as this settrace() has them."""
+    session_arguments: dict[str, Any] = {
         "access_token": session.access_token,
         "client_access_token": session.client_access_token,
         "notify_stdin": False,
@@ -139,14 +139,14 @@ def _known_to(settrace: Callable[..., None], session: Session) -> dict[str, Any]
         # Stepping must not land in our own frames, also where we are not installed.
         "dont_trace_start_patterns": (internals.OUR_FOLDER,),
     }
-    known = inspect.signature(settrace).parameters
-    taken = {name: value for name, value in arguments.items() if name in known}
-    if "ppid" not in known and internals.takes_parent():
-        taken["__setup_holder__"] = _setup_with_parent(session)
-    return taken
+    parameters = inspect.signature(settrace).parameters
+    arguments = {name: value for name, value in session_arguments.items() if name in parameters}
+    if "ppid" not in parameters and internals.tells_ide_of_parent():
+        arguments["__setup_holder__"] = _setup_with_parent(session)
+    return arguments
 
 
-def _setup_with_parent(session: Session) -> dict[str, Any]:
+def _setup_with_parent(session: DebugSession) -> dict[str, Any]:
     """What settrace would set up by itself, and the parent: debugpy before 1.8.15 takes it from a
     command line only. By the fork server as our parent the IDE would not know us."""
     return {
@@ -160,15 +160,15 @@ def _setup_with_parent(session: Session) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _without_naps(pydevd: Any) -> Iterator[None]:
+def _without_sleeping(pydevd: Any) -> Iterator[None]:
     """After connecting pydevd sleeps 0.1 s, "to give threads time to start" that it waits for in
     other ways as well: most of what a reload under the debugger would take."""
-    original = getattr(pydevd, "time", None)
+    time_module = getattr(pydevd, "time", None)
     pydevd.time = SimpleNamespace(**{**vars(time), "sleep": lambda seconds: None})
     try:
         yield
     finally:
-        pydevd.time = original
+        pydevd.time = time_module
 
 
 def leave() -> None:
@@ -181,9 +181,9 @@ def leave() -> None:
     debugger = internals.live_debugger()
     if debugger is not None:
         threading.Thread(target=threading.Event().wait, name="leaving", daemon=True).start()
-    thread = getattr(debugger, "check_alive_thread", None)
-    if thread is not None:
-        thread.join(0.5)
-    at_exit = getattr(sys.modules.get("pydevd"), "stoptrace", None)
-    if at_exit is not None:
-        atexit.unregister(at_exit)
+    check_alive_thread = getattr(debugger, "check_alive_thread", None)
+    if check_alive_thread is not None:
+        check_alive_thread.join(0.5)
+    stoptrace = getattr(sys.modules.get("pydevd"), "stoptrace", None)
+    if stoptrace is not None:
+        atexit.unregister(stoptrace)

@@ -22,14 +22,14 @@ DEBUGGERS: Mapping[str, Debugger] = {
 
 
 @dataclass(frozen=True)
-class Found:
+class PresentDebugger:
     """A debugger that is in this process already."""
 
     debugger: Debugger
     presence: Presence
 
 
-def debugger_of(name: str) -> Debugger:
+def debugger_by_name(name: str) -> Debugger:
     """The debugger of that name, or the one that an IDE of that name uses; "off" is none.
 
     Raises KeyError for any other name.
@@ -42,10 +42,10 @@ def debugger_of(name: str) -> Debugger:
     raise KeyError(name)
 
 
-def present_debugger() -> Found | None:
+def present_debugger() -> PresentDebugger | None:
     """The debugger that traces this process now. Imports none."""
     for debugger in DEBUGGERS.values():
         presence = debugger.presence()
         if presence is not None:
-            return Found(debugger, presence)
+            return PresentDebugger(debugger, presence)
     return None

@@ -38,7 +38,7 @@ class NoDebugger:
     def stop_on_error(self, error: BaseException) -> bool:
         return False
 
-    def takes(self, error: BaseException) -> bool:
+    def would_stop_at(self, error: BaseException) -> bool:
         return False
 
     def is_attached(self) -> bool:
@@ -50,7 +50,7 @@ class NoDebugger:
     def stopped_at(self) -> str | None:
         return None
 
-    def when_ide_leaves(self, tell: Callable[[], None]) -> None:
+    def when_ide_leaves(self, callback: Callable[[], None]) -> None:
         pass
 
     def hide_thread(self, thread: threading.Thread) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint, PathMappings, Presence
-from flask_debuglaunch.debuggers.ide_debug_server import SILENCE_SECONDS, IdeServer, dial
+from flask_debuglaunch.debuggers.ide_debug_server import SILENCE_SECONDS, IdeDebugServer, dial
 from flask_debuglaunch.debuggers.terminal_debuggers import let_pdb_trace
 from flask_debuglaunch.errors import DebuggerUnavailable
 from flask_debuglaunch.installed_packages import install_command, upgrade_command
@@ -23,7 +23,7 @@ LEAVE_SECONDS = 5.0
 
 
 class PydevdBase:
-    """Subclasses say what differs."""
+    """One of pydevd's family; subclasses say what differs."""
 
     name: str
     package: str
@@ -31,7 +31,7 @@ class PydevdBase:
     """Its name on sys.path."""
     library: str
     """What is to be imported for its pydevd to be there."""
-    ide_server: IdeServer
+    ide_server: IdeDebugServer
     """Where it connects to."""
     has_one_connection = False
 
@@ -46,14 +46,14 @@ class PydevdBase:
 
     def map_paths(self, mappings: PathMappings) -> None:
         if mappings:
-            self._import()
+            self._import_library()
             internals.map_paths(mappings)
 
     def listen(self, endpoint: Endpoint, when_lost: Callable[[], None]) -> None:
         raise NotImplementedError(f"{self.name} only connects, it does not listen ({endpoint})")
 
     def connect(self, endpoint: Endpoint, seconds: float = 0, *, is_known: bool = False) -> None:
-        self._import()
+        self._import_library()
         if not internals.wait_until_gone(LEAVE_SECONDS):
             raise DebuggerUnavailable(
                 "The IDE has left this process, but its debug session still holds the debugger: end"
@@ -74,27 +74,27 @@ class PydevdBase:
     def stop_on_error(self, error: BaseException) -> bool:
         if internals.has_stopped_for(error):
             return True
-        if not self.takes(error):
+        if not self.would_stop_at(error):
             return False
-        with internals.visible(error):
-            self._stop_on(error)
+        with internals.frames_shown(error):
+            self._stop_post_mortem(error)
         return True
 
-    def takes(self, error: BaseException) -> bool:
-        return self.is_attached() and internals.asks_for(internals.live_debugger(), error)
+    def would_stop_at(self, error: BaseException) -> bool:
+        return self.is_attached() and internals.ide_asks_for_stop(internals.live_debugger(), error)
 
     def is_attached(self) -> bool:
         debugger = internals.live_debugger()
         return debugger is not None and internals.is_attached(debugger)
 
     def forget_error(self, error: BaseException) -> None:
-        internals.forget(error)
+        internals.forget_stop(error)
 
     def stopped_at(self) -> str | None:
         return internals.stopped_at()
 
-    def when_ide_leaves(self, tell: Callable[[], None]) -> None:
-        internals.tell_of_leave(tell)
+    def when_ide_leaves(self, callback: Callable[[], None]) -> None:
+        internals.call_when_ide_disconnects(callback)
 
     def hide_thread(self, thread: threading.Thread) -> None:
         internals.hide_thread(thread)
@@ -111,11 +111,11 @@ class PydevdBase:
         thread.start()
 
     def settle_in(self) -> None:
-        internals.no_delay()
+        internals.set_tcp_nodelay()
         internals.hide_frames(internals.OUR_FOLDER)
-        internals.stop_once()
+        internals.stop_once_for_an_error()
         internals.let_libraries_be_shown()
-        internals.let_exit()
+        internals.ignore_system_exit()
         internals.hide_unlisted_threads()
         internals.keep_log_off_the_ide()
         internals.wake_at_once()
@@ -125,10 +125,10 @@ class PydevdBase:
     def _attach(self, endpoint: Endpoint) -> None:
         raise NotImplementedError
 
-    def _stop_on(self, error: BaseException) -> None:
-        _stop_post_mortem(error)
+    def _stop_post_mortem(self, error: BaseException) -> None:
+        stop_dying_thread(error)
 
-    def _import(self) -> None:
+    def _import_library(self) -> None:
         """Load the debugger's library. Raises DebuggerUnavailable if it can't be had."""
         import importlib
 
@@ -177,18 +177,18 @@ def is_installed(module: str) -> bool:
 _start_thread = threading.Thread.start
 
 
-def _stop_post_mortem(error: BaseException) -> None:
+def stop_dying_thread(error: BaseException) -> None:
     """Come back when the person at the IDE continues; the error is as it was."""
     trace = error.__traceback__
-    thread = PostMortemThread(error)
+    dying_thread = PostMortemThread(error)
     _keep_dying_threads_quiet()
     if internals.is_suspended_alone(threading.current_thread()):
-        internals.suspend_alone(thread)
-    program_hook = sys.excepthook
-    _start_thread(thread)
-    thread.join()
-    thread.let_go()
-    sys.excepthook = program_hook  # pydevd-pycharm has turned it off
+        internals.suspend_alone(dying_thread)
+    program_excepthook = sys.excepthook
+    _start_thread(dying_thread)
+    dying_thread.join()
+    dying_thread.let_go_of_error()
+    sys.excepthook = program_excepthook  # pydevd-pycharm has turned it off
     error.__traceback__ = trace
 
 
@@ -198,17 +198,20 @@ class PostMortemThread(threading.Thread):
     def __init__(self, error: BaseException) -> None:
         from concurrent.futures import Future  # takes a while to import: not at the top
 
-        context = contextvars.copy_context()
+        request_context = contextvars.copy_context()
         # From Python 3.14 on a thread calls its function in a context of its own.
-        given: dict[str, Any] = {"context": context} if sys.version_info >= (3, 14) else {}
+        thread_context: dict[str, Any] = (
+            {"context": request_context} if sys.version_info >= (3, 14) else {}
+        )
         # The request's thread is in the IDE's list as well; it waits for this one. That of a late
         # stop is named so already.
-        waiting, kind = threading.current_thread().name, type(error).__name__
-        name = waiting if waiting.startswith(f"{kind} in ") else f"{kind} in {waiting}"
-        super().__init__(name=name, daemon=True, **given)
-        self._request_context = context.copy()
-        self._failed: Future[None] = Future()
-        self._failed.set_exception(error)
+        request_thread, error_class = threading.current_thread().name, type(error).__name__
+        is_named = request_thread.startswith(f"{error_class} in ")
+        name = request_thread if is_named else f"{error_class} in {request_thread}"
+        super().__init__(name=name, daemon=True, **thread_context)
+        self._request_context = request_context.copy()
+        self._failed_future: Future[None] = Future()
+        self._failed_future.set_exception(error)
 
     @property
     def run(self) -> Callable[[], None]:
@@ -220,22 +223,22 @@ class PostMortemThread(threading.Thread):
         """
         for variable, value in self._request_context.items():
             variable.set(value)
-        return self._failed.result
+        return self._failed_future.result
 
-    def let_go(self) -> None:
-        """Of the error and its request, when it has ended: pydevd remembers threads."""
-        del self._failed, self._request_context
+    def let_go_of_error(self) -> None:
+        """And of its request, when the thread has ended: pydevd remembers threads."""
+        del self._failed_future, self._request_context
 
 
 def _keep_dying_threads_quiet() -> None:
     """Let no dying thread print its traceback: the server logs the error, once."""
-    hook = threading.excepthook
-    if getattr(hook, "spares_dying_threads", False):
+    program_excepthook = threading.excepthook
+    if getattr(program_excepthook, "spares_dying_threads", False):
         return
 
     def excepthook(args: threading.ExceptHookArgs) -> None:
         if not isinstance(args.thread, PostMortemThread):
-            hook(args)
+            program_excepthook(args)
 
     excepthook.spares_dying_threads = True  # type: ignore[attr-defined]
     threading.excepthook = excepthook

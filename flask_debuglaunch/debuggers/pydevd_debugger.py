@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint
-from flask_debuglaunch.debuggers.ide_debug_server import IdeServer
+from flask_debuglaunch.debuggers.ide_debug_server import IdeDebugServer
 from flask_debuglaunch.debuggers.pydevd_base import PydevdBase, is_installed
 
 
@@ -19,7 +19,7 @@ class Pydevd(PydevdBase):
     connections = ("connect",)
     package = "pydevd"
     module = library = "pydevd"
-    ide_server = IdeServer(
+    ide_server = IdeDebugServer(
         "debug server of PyDev",
         re.compile(rb"50\d\t"),
         'Start it there first (the Debug perspective: PyDev > "Start Debug Server")',

@@ -41,16 +41,16 @@ CHANGE_A_THREADS_STATE = (
 # expression that had to let the others run has been evaluated.
 SUSPENDING_MODULES = ("pydevd", "_pydevd_bundle.pydevd_vars")
 
-_stopped: deque[tuple[BaseException, TracebackType | None]] = deque(maxlen=8)
+_errors_stopped_at: deque[tuple[BaseException, TracebackType | None]] = deque(maxlen=8)
 """The latest errors that the debugger has stopped at, each with its innermost traceback entry."""
 
 _shown_frames: list[FrameType] = []
 """Frames of libraries that are to be shown now."""
 
-_let_go: WeakSet[Any] = WeakSet()
+_unblocked_by_adapter: WeakSet[Any] = WeakSet()
 """The debugger, while nobody but its adapter has attached to it."""
 
-_alone: WeakSet[threading.Thread] = WeakSet()
+_threads_that_stop_alone: WeakSet[threading.Thread] = WeakSet()
 """Threads whose stops suspend no other."""
 
 
@@ -69,21 +69,21 @@ def flavour_of(debugger: object) -> str:
 
 def protocol() -> str | None:
     """How the debugger talks with the IDE; None for pydevd-pycharm, which has one way only."""
-    found: str | None = _call(_constants(), "get_protocol")
-    return found
+    ide_protocol: str | None = _call(_constants(), "get_protocol")
+    return ide_protocol
 
 
 def is_attached(debugger: Any) -> bool:
     """Is an IDE at the other end, and has it set its breakpoints?"""
     if flavour_of(debugger) == "debugpy":
-        return bool(debugger.is_attached()) and debugger not in _let_go
+        return bool(debugger.is_attached()) and debugger not in _unblocked_by_adapter
     return bool(debugger.ready_to_run and debugger.writer)
 
 
-def breakpoints() -> dict[str, frozenset[int]]:
+def breakpoint_lines() -> dict[str, frozenset[int]]:
     """The lines of the breakpoints, by the paths of their files, as far as the IDE has told."""
-    by_file = getattr(live_debugger(), "breakpoints", None) or {}
-    return {str(file): frozenset(lines) for file, lines in by_file.items()}
+    breakpoints_by_file = getattr(live_debugger(), "breakpoints", None) or {}
+    return {str(file): frozenset(lines) for file, lines in breakpoints_by_file.items()}
 
 
 def follows_children() -> bool:
@@ -92,7 +92,7 @@ def follows_children() -> bool:
     return bool(setup.get("multiprocess") or setup.get("multiproc"))
 
 
-def takes_parent() -> bool:
+def tells_ide_of_parent() -> bool:
     """Does the debugger tell the IDE which process is the parent of this one?"""
     return hasattr(_constants(), "ARGUMENT_PPID")
 
@@ -100,7 +100,8 @@ def takes_parent() -> bool:
 def debugger_folders() -> tuple[str, ...]:
     """Where the debugger of this process was imported from, links resolved, each with a separator
     at its end. Not the folder around debugpy: a project may hold a copy of it."""
-    files = [getattr(sys.modules.get(name), "__file__", None) for name in ("debugpy", "pydevd")]
+    debugger_modules = [sys.modules.get(name) for name in ("debugpy", "pydevd")]
+    files = [getattr(module, "__file__", None) for module in debugger_modules]
     return tuple(_real_folder_of(file) for file in files if file)
 
 
@@ -117,43 +118,44 @@ def map_paths(mappings: PathMappings) -> None:
 # Errors
 
 
-def stop_once() -> None:
+def stop_once_for_an_error() -> None:
     """From now on, let the debugger stop once for an error.
 
     With the box "raised" or "user unhandled" ticked it stops again in each frame, or on each way
     out of the person's own code, that the error passes.
     """
     debugger = live_debugger()
-    wait = getattr(debugger, "do_wait_suspend", None)
-    if debugger is None or wait is None or hasattr(wait, "is_ours"):
+    wait_suspend = getattr(debugger, "do_wait_suspend", None)
+    if debugger is None or wait_suspend is None or hasattr(wait_suspend, "is_ours"):
         return
 
     def do_wait_suspend(
-        thread: Any, frame: Any, event: str, arg: Any, *more: Any, **named: Any
+        thread: Any, frame: Any, event: str, arg: Any, *args: Any, **kwargs: Any
     ) -> Any:
         if event == "exception":
-            _stopped.append((arg[1], _innermost(arg[2])))
-        return wait(thread, frame, event, arg, *more, **named)
+            _errors_stopped_at.append((arg[1], _innermost_entry(arg[2])))
+        return wait_suspend(thread, frame, event, arg, *args, **kwargs)
 
     vars(do_wait_suspend)["is_ours"] = True
     debugger.do_wait_suspend = do_wait_suspend
-    exclude = getattr(debugger, "exclude_exception_by_filter", None)
-    if exclude is not None:  # pydevd-pycharm stops where an error is raised, and not again
-        debugger.exclude_exception_by_filter = lambda box, trace: (
-            _was_stopped_at(trace) or exclude(box, trace)
+    exclude_exception = getattr(debugger, "exclude_exception_by_filter", None)
+    # pydevd-pycharm, which has none, stops where an error is raised, and not again.
+    if exclude_exception is not None:
+        debugger.exclude_exception_by_filter = lambda exception_breakpoint, trace: (
+            _was_stopped_at(trace) or exclude_exception(exception_breakpoint, trace)
         )
 
 
-def let_exit() -> None:
+def ignore_system_exit() -> None:
     """Take no SystemExit for an error, unless the IDE asks for it ("breakOnSystemExit").
 
     By itself debugpy stops at a status other than 0, and pydevd at each.
     """
     debugger = live_debugger()
-    ignore = getattr(debugger, "ignore_system_exit_code", None)
-    if debugger is not None and ignore is not None:
+    ignore_exit_code = getattr(debugger, "ignore_system_exit_code", None)
+    if debugger is not None and ignore_exit_code is not None:
         debugger.ignore_system_exit_code = lambda error: (
-            getattr(debugger, "_break_on_system_exit", None) is None or ignore(error)
+            getattr(debugger, "_break_on_system_exit", None) is None or ignore_exit_code(error)
         )
 
 
@@ -163,19 +165,21 @@ def let_libraries_be_shown() -> None:
     pydevd-pycharm hides none.
     """
     debugger = live_debugger()
-    hides, excludes = (
+    files_filter, exceptions_filter = (
         getattr(debugger, name, None)
         for name in ("apply_files_filter", "exclude_exception_by_filter")
     )
-    if debugger is None or hides is None or excludes is None or hasattr(hides, "is_ours"):
+    if debugger is None or files_filter is None or exceptions_filter is None:
+        return
+    if hasattr(files_filter, "is_ours"):
         return
 
-    def apply_files_filter(frame: FrameType, *how: Any) -> bool:
-        return frame not in _shown_frames and bool(hides(frame, *how))
+    def apply_files_filter(frame: FrameType, *args: Any) -> bool:
+        return frame not in _shown_frames and bool(files_filter(frame, *args))
 
-    def exclude_exception_by_filter(box: Any, trace: TracebackType | None) -> bool:
+    def exclude_exception_by_filter(exception_breakpoint: Any, trace: TracebackType | None) -> bool:
         is_shown = trace is not None and trace.tb_frame in _shown_frames
-        return not is_shown and bool(excludes(box, trace))
+        return not is_shown and bool(exceptions_filter(exception_breakpoint, trace))
 
     vars(apply_files_filter)["is_ours"] = True
     debugger.apply_files_filter = apply_files_filter
@@ -183,7 +187,7 @@ def let_libraries_be_shown() -> None:
 
 
 @contextlib.contextmanager
-def visible(error: BaseException) -> Iterator[None]:
+def frames_shown(error: BaseException) -> Iterator[None]:
     """While this lasts, a stop at the error has frames to show, were they all of libraries.
 
     An error that never went through the person's own code (a view that returns None) would stop
@@ -194,7 +198,7 @@ def visible(error: BaseException) -> Iterator[None]:
     if hasattr(debugger, "exclude_exception_by_filter") and not _shows_unhandled(debugger, error):
         frames = [
             entry.tb_frame
-            for entry in _entries(error.__traceback__)
+            for entry in _traceback_entries(error.__traceback__)
             if not entry.tb_frame.f_code.co_filename.startswith(OUR_FOLDER)
         ]
     _shown_frames.extend(frames)
@@ -211,66 +215,72 @@ def _was_stopped_at(trace: TracebackType) -> bool:
     While an error travels, entries are put in front; the innermost one stays the same object. But
     Jinja gives an error a new traceback that tells of the template.
     """
-    innermost = _innermost(trace)
-    return any(innermost in (entry, _innermost(one.__traceback__)) for one, entry in _stopped)
+    innermost = _innermost_entry(trace)
+    return any(
+        innermost in (entry, _innermost_entry(error.__traceback__))
+        for error, entry in _errors_stopped_at
+    )
 
 
-def asks_for(debugger: Any, error: BaseException) -> bool:
+def ide_asks_for_stop(debugger: Any, error: BaseException) -> bool:
     """Does the IDE ask for stops at unhandled errors like this one?"""
-    return bool(_box_for(error, debugger.break_on_uncaught_exceptions))
+    return bool(_exception_breakpoint_for(error, debugger))
 
 
 def has_stopped_for(error: BaseException) -> bool:
-    return any(one is error for one, _ in _stopped)
+    return any(stopped_at is error for stopped_at, _ in _errors_stopped_at)
 
 
-def forget(error: BaseException) -> None:
+def forget_stop(error: BaseException) -> None:
     """Stop again should the same object be raised once more."""
-    for stopped in [one for one in _stopped if one[0] is error]:
+    for stop in [stop for stop in _errors_stopped_at if stop[0] is error]:
         with contextlib.suppress(ValueError):  # pushed out by newer ones meanwhile
-            _stopped.remove(stopped)
+            _errors_stopped_at.remove(stop)
 
 
 def _shows_unhandled(debugger: Any, error: BaseException) -> bool:
     """Would a stop at the unhandled error find a frame that the IDE does not filter out?"""
-    box = _box_for(error, debugger.break_on_uncaught_exceptions)
+    exception_breakpoint = _exception_breakpoint_for(error, debugger)
     return any(
-        not debugger.exclude_exception_by_filter(box, trace)
-        for trace in _entries(error.__traceback__)
+        not debugger.exclude_exception_by_filter(exception_breakpoint, trace)
+        for trace in _traceback_entries(error.__traceback__)
     )
 
 
-def _box_for(error: BaseException, boxes: Any) -> Any | None:
-    breakpoints = sys.modules.get("_pydevd_bundle.pydevd_breakpoints")
-    return _call(breakpoints, "get_exception_breakpoint", type(error), boxes) if boxes else None
+def _exception_breakpoint_for(error: BaseException, debugger: Any) -> Any | None:
+    exception_breakpoints = debugger.break_on_uncaught_exceptions
+    if not exception_breakpoints:
+        return None
+    breakpoints_module = sys.modules.get("_pydevd_bundle.pydevd_breakpoints")
+    return _call(breakpoints_module, "get_exception_breakpoint", type(error), exception_breakpoints)
 
 
-def _innermost(trace: TracebackType | None) -> TracebackType | None:
-    return next(reversed([*_entries(trace)]), None)
+def _innermost_entry(trace: TracebackType | None) -> TracebackType | None:
+    return next(reversed([*_traceback_entries(trace)]), None)
 
 
-def _entries(trace: TracebackType | None) -> Iterator[TracebackType]:
+def _traceback_entries(trace: TracebackType | None) -> Iterator[TracebackType]:
     while trace is not None:
         yield trace
         trace = trace.tb_next
 
 
-def silence(is_silent: Callable[[], bool]) -> None:
+def keep_errors_unprinted(is_silent: Callable[[], bool]) -> None:
     """Keep pydevd-pycharm from printing the errors of those threads in which this is true.
 
     It prints each error it stops at, by a function that it has kept from the start.
     """
-    breakpoints: Any = sys.modules.get("_pydevd_bundle.pydevd_breakpoints")
-    hook = getattr(breakpoints, "original_excepthook", None)
-    if hook is None or hasattr(hook, "silences"):
+    breakpoints_module: Any = sys.modules.get("_pydevd_bundle.pydevd_breakpoints")
+    printing_hook = getattr(breakpoints_module, "original_excepthook", None)
+    if printing_hook is None or hasattr(printing_hook, "silences"):
         return
 
     def excepthook(*excinfo: Any) -> None:
         if not is_silent():
-            hook(*excinfo)
+            printing_hook(*excinfo)
 
     vars(excepthook)["silences"] = True
-    breakpoints.original_excepthook = excepthook
+    breakpoints_module.original_excepthook = excepthook
 
 
 def hide_frames(folder: str) -> None:
@@ -279,12 +289,14 @@ def hide_frames(folder: str) -> None:
     pydevd-pycharm has no such setting.
     """
     debugger = live_debugger()
-    setting = getattr(debugger, "dont_trace_external_files", None)
+    is_external = getattr(debugger, "dont_trace_external_files", None)
     api = getattr(sys.modules.get("_pydevd_bundle.pydevd_api"), "PyDevdAPI", None)
-    if setting and api:
-        starts, ends = getattr(setting, "start_patterns", ()), getattr(setting, "end_patterns", ())
-        if folder not in starts:
-            api().set_dont_trace_start_end_patterns(debugger, (*starts, folder), ends)
+    if is_external and api:
+        start_patterns = getattr(is_external, "start_patterns", ())
+        end_patterns = getattr(is_external, "end_patterns", ())
+        if folder not in start_patterns:
+            start_patterns = (*start_patterns, folder)
+            api().set_dont_trace_start_end_patterns(debugger, start_patterns, end_patterns)
 
 
 # Threads
@@ -292,9 +304,9 @@ def hide_frames(folder: str) -> None:
 
 def hide_thread(thread: threading.Thread) -> None:
     """The marks of pydevd's own threads. They work also before pydevd is imported."""
-    marked: Any = thread
-    marked.pydev_do_not_trace = True
-    marked.is_pydev_daemon_thread = True
+    pydevd_thread: Any = thread
+    pydevd_thread.pydev_do_not_trace = True
+    pydevd_thread.is_pydev_daemon_thread = True
 
 
 def lives_with_gevent() -> bool:
@@ -306,23 +318,26 @@ def lives_with_gevent() -> bool:
 def hide_unlisted_threads() -> None:
     """Hide those threads of ours that the app's `threading` does not know. Once attached, pydevd
     has them in its own as dummies, or will have them when it meets them."""
-    own: Any = getattr(sys.modules.get("_pydev_bundle._pydev_saved_modules"), "threading", None)
-    for identifier in native_thread_ids if own else ():
-        thread = own._active.get(identifier) or own.Thread(daemon=True)
+    saved_modules = sys.modules.get("_pydev_bundle._pydev_saved_modules")
+    pydevds_threading: Any = getattr(saved_modules, "threading", None)
+    for thread_id in native_thread_ids if pydevds_threading else ():
+        active_threads = pydevds_threading._active
+        thread = active_threads.get(thread_id) or pydevds_threading.Thread(daemon=True)
         hide_thread(thread)
-        own._active[identifier] = thread
+        active_threads[thread_id] = thread
 
 
 def stopped_at() -> str | None:
     """Where a thread is stopped, as "shop/views.py:12", first the one that stopped the others."""
     if live_debugger() is None:
         return None
-    waits = [wait for wait in map(_wait_of, sys._current_frames().values()) if wait]
-    waits.sort(key=lambda wait: wait.get("stop_reason") == CMD_THREAD_SUSPEND)
-    return next(map(_place_of, waits), None)
+    frames = sys._current_frames().values()
+    suspensions = [variables for variables in map(_suspension_of, frames) if variables]
+    suspensions.sort(key=lambda variables: variables.get("stop_reason") == CMD_THREAD_SUSPEND)
+    return next(map(_place_of_stop, suspensions), None)
 
 
-def _wait_of(frame: FrameType | None) -> dict[str, Any] | None:
+def _suspension_of(frame: FrameType | None) -> dict[str, Any] | None:
     """The variables of the function that keeps a stopped thread waiting."""
     while frame is not None:
         if frame.f_code.co_name == "do_wait_suspend":
@@ -331,13 +346,14 @@ def _wait_of(frame: FrameType | None) -> dict[str, Any] | None:
     return None
 
 
-def _place_of(wait: dict[str, Any]) -> str:
-    frame = wait["frame"]
+def _place_of_stop(suspension: dict[str, Any]) -> str:
+    frame = suspension["frame"]
     file, line = frame.f_code.co_filename, frame.f_lineno
-    if wait["event"] == "exception" and isinstance(wait["arg"], tuple):
+    if suspension["event"] == "exception" and isinstance(suspension["arg"], tuple):
         # Of the frames the error went through, one may stand elsewhere by now.
-        lines = [one.tb_lineno for one in _entries(wait["arg"][2]) if one.tb_frame is frame]
-        line = lines[-1] if lines else line
+        entries = _traceback_entries(suspension["arg"][2])
+        raised_lines = [entry.tb_lineno for entry in entries if entry.tb_frame is frame]
+        line = raised_lines[-1] if raised_lines else line
     return place_of(file, line)
 
 
@@ -355,11 +371,11 @@ def suspend_alone(thread: threading.Thread) -> None:
 
     Tried with debugpy 1.8.0 to 1.8.22 on Python 3.10 to 3.15.
     """
-    _alone.add(thread)
+    _threads_that_stop_alone.add(thread)
 
 
 def is_suspended_alone(thread: threading.Thread) -> bool:
-    return thread in _alone
+    return thread in _threads_that_stop_alone
 
 
 def let_threads_stop_alone() -> None:
@@ -374,7 +390,7 @@ def let_threads_stop_alone() -> None:
 def _unless_alone(suspend_all: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(suspend_all)
     def suspend_all_threads(py_db: Any, except_thread: Any) -> None:
-        if except_thread not in _alone:
+        if except_thread not in _threads_that_stop_alone:
             suspend_all(py_db, except_thread)
 
     return suspend_all_threads
@@ -395,18 +411,18 @@ def wake_at_once() -> None:
         module = importlib.import_module(module_name)
         function = getattr(module, name, None)
         if function is not None and not hasattr(function, "__wrapped__"):
-            setattr(module, name, _then_waking_all(function))
+            setattr(module, name, _then_waking_all_threads(function))
 
 
-def _then_waking_all(function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def changing(*args: Any, **kwargs: Any) -> Any:
-        result = function(*args, **kwargs)
-        for event in list(getattr(live_debugger(), "_thread_events", {}).values()):
-            event.set()
+def _then_waking_all_threads(change_state: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(change_state)
+    def change_state_and_wake(*args: Any, **kwargs: Any) -> Any:
+        result = change_state(*args, **kwargs)
+        for thread_event in list(getattr(live_debugger(), "_thread_events", {}).values()):
+            thread_event.set()
         return result
 
-    return changing
+    return change_state_and_wake
 
 
 # The connection to the IDE
@@ -415,19 +431,19 @@ def _then_waking_all(function: Callable[..., Any]) -> Callable[..., Any]:
 def wake_when_told_to_run() -> None:
     """Have the thread that waits for the IDE's breakpoints go on when it has them all. By itself it
     looks in fixed steps. Needs pydevd to be imported."""
-    api: Any = getattr(sys.modules.get("_pydevd_bundle.pydevd_api"), "PyDevdAPI", None)
-    original = getattr(api, "run", None)
-    if original is None:
+    pydevd_api: Any = getattr(sys.modules.get("_pydevd_bundle.pydevd_api"), "PyDevdAPI", None)
+    original_run = getattr(pydevd_api, "run", None)
+    if original_run is None:
         return
 
     def run(self: Any, debugger: Any) -> Any:
-        result = original(self, debugger)
-        waking = getattr(debugger, "_py_db_command_thread_event", None)
-        if waking is not None:
-            waking.set()
+        result = original_run(self, debugger)
+        command_thread_event = getattr(debugger, "_py_db_command_thread_event", None)
+        if command_thread_event is not None:
+            command_thread_event.set()
         return result
 
-    api.run = run
+    pydevd_api.run = run
 
 
 def notice_being_let_go() -> None:
@@ -435,17 +451,17 @@ def notice_being_let_go() -> None:
     (servers.Connection, "unblocking"). In between no IDE is attached. IDEs say more than the
     number of the process. Needs pydevd to be imported."""
     processor = _json_processor()
-    original = getattr(processor, "on_attach_request", None)
-    if original is None:
+    original_on_attach = getattr(processor, "on_attach_request", None)
+    if original_on_attach is None:
         return
 
     def on_attach_request(self: Any, debugger: Any, request: Any) -> Any:
-        said = getattr(request.arguments, "kwargs", None)
-        if said is not None and said.keys() <= {"subProcessId"}:
-            _let_go.add(debugger)
+        arguments = getattr(request.arguments, "kwargs", None)
+        if arguments is not None and arguments.keys() <= {"subProcessId"}:
+            _unblocked_by_adapter.add(debugger)
         else:
-            _let_go.discard(debugger)
-        return original(self, debugger, request)
+            _unblocked_by_adapter.discard(debugger)
+        return original_on_attach(self, debugger, request)
 
     processor.on_attach_request = on_attach_request
 
@@ -456,7 +472,7 @@ def _json_processor() -> Any:
     return getattr(module, "PyDevJsonCommandProcessor", None)
 
 
-def tell_of_leave(tell: Callable[[], None]) -> None:
+def call_when_ide_disconnects(callback: Callable[[], None]) -> None:
     """Call this when the IDE asks to be disconnected from this process alone, as debugpy's adapter
     does for its Stop button; afterwards stopped threads go on.
 
@@ -464,14 +480,14 @@ def tell_of_leave(tell: Callable[[], None]) -> None:
     end.
     """
     processor = _json_processor()
-    original = getattr(processor, "on_disconnect_request", None)
-    if original is None:
+    original_on_disconnect = getattr(processor, "on_disconnect_request", None)
+    if original_on_disconnect is None:
         return
 
     def on_disconnect_request(self: Any, debugger: Any, request: Any) -> Any:
         if request.arguments.terminateDebuggee is False:
-            tell()
-        return original(self, debugger, request)
+            callback()
+        return original_on_disconnect(self, debugger, request)
 
     processor.on_disconnect_request = on_disconnect_request
 
@@ -493,38 +509,38 @@ def wait_until_gone(seconds: float) -> bool:
 class _StartClient:
     """Takes the place of pydevd's own, which opens the connection to the IDE."""
 
-    def __init__(self, original: Callable[[str, int], Any]) -> None:
-        self.original = original
-        self.connected: Any | None = None
+    def __init__(self, pydevds_start_client: Callable[[str, int], Any]) -> None:
+        self.pydevds_start_client = pydevds_start_client
+        self.handed_over: Any | None = None
 
     def __call__(self, host: str, port: int) -> Any:
-        connection, self.connected = self.connected, None
-        connection = connection or self.original(host, port)
+        connection, self.handed_over = self.handed_over, None
+        connection = connection or self.pydevds_start_client(host, port)
         send_at_once(connection)
         return connection
 
 
 def hand_over(connection: object) -> None:
     """Have the next connection that pydevd makes be this one."""
-    no_delay()
+    set_tcp_nodelay()
     pydevd: Any = _pydevd()
     if hasattr(pydevd, "connected") and live_debugger() is None:
         pydevd.connected = False  # pydevd-pycharm does not notice that an earlier IDE has left
     start_client = getattr(pydevd, "start_client", None)
     if isinstance(start_client, _StartClient):
-        start_client.connected = connection
+        start_client.handed_over = connection
 
 
-def no_delay() -> None:
+def set_tcp_nodelay() -> None:
     """Set TCP_NODELAY on the live connection to the IDE, and on those that are made later.
 
     pydevd writes each message in two pieces; the second would wait about 40 ms for the delayed
     acknowledgement of the first.
     """
     pydevd = _pydevd()
-    original = getattr(pydevd, "start_client", None)
-    if pydevd and original and not isinstance(original, _StartClient):
-        pydevd.start_client = _StartClient(original)
+    start_client = getattr(pydevd, "start_client", None)
+    if pydevd and start_client and not isinstance(start_client, _StartClient):
+        pydevd.start_client = _StartClient(start_client)
     writer = getattr(live_debugger(), "writer", None)
     send_at_once(getattr(writer, "sock", None))
 
@@ -553,11 +569,11 @@ def keep_log_off_the_ide() -> None:
     stopped in the middle of a write to the redirected stderr (Werkzeug's line for each request),
     with the redirection's lock held: then the two would wait for each other for ever.
     """
-    log = sys.modules.get("_pydev_bundle.pydev_log")
-    _call(log, "initialize_debug_stream")  # else it takes what stderr is at its first line
-    settings: Any = getattr(log, "_LoggingGlobals", None)
-    while redirected := getattr(getattr(settings, "_debug_stream", None), "_redirect_to", None):
-        settings._debug_stream = redirected[0]
+    pydev_log = sys.modules.get("_pydev_bundle.pydev_log")
+    _call(pydev_log, "initialize_debug_stream")  # else it takes what stderr is at its first line
+    log_settings: Any = getattr(pydev_log, "_LoggingGlobals", None)
+    while streams := getattr(getattr(log_settings, "_debug_stream", None), "_redirect_to", None):
+        log_settings._debug_stream = streams[0]
 
 
 def _constants() -> ModuleType | None:
@@ -569,7 +585,7 @@ def _pydevd() -> Any | None:
     return sys.modules.get("pydevd")
 
 
-def _call(module: object, function: str, *arguments: object) -> Any:
+def _call(module: object, function_name: str, *arguments: object) -> Any:
     """Call the module's function; None where the module or the function is not there."""
-    found = getattr(module, function, None)
-    return found(*arguments) if found is not None else None
+    function = getattr(module, function_name, None)
+    return function(*arguments) if function is not None else None

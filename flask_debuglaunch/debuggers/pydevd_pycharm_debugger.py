@@ -10,7 +10,7 @@ import threading
 
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint
-from flask_debuglaunch.debuggers.ide_debug_server import IdeServer
+from flask_debuglaunch.debuggers.ide_debug_server import IdeDebugServer
 from flask_debuglaunch.debuggers.pydevd_base import PostMortemThread, PydevdBase
 
 
@@ -21,7 +21,7 @@ class PydevdPycharm(PydevdBase):
     connections = ("connect",)
     package = "pydevd-pycharm"
     module = library = "pydevd_pycharm"
-    ide_server = IdeServer(
+    ide_server = IdeDebugServer(
         "debug server of PyCharm",
         re.compile(rb"50\d\t"),
         'Start its "Python Debug Server" configuration first',
@@ -31,18 +31,20 @@ class PydevdPycharm(PydevdBase):
         import pydevd_pycharm
 
         pydevd_pycharm.settrace(
-            endpoint.host, port=endpoint.port, suspend=False, **_output_to_the_ide(pydevd_pycharm)
+            endpoint.host, port=endpoint.port, suspend=False, **_output_to_ide(pydevd_pycharm)
         )
 
-    def _stop_on(self, error: BaseException) -> None:
-        internals.silence(lambda: isinstance(threading.current_thread(), PostMortemThread))
-        super()._stop_on(error)
+    def _stop_post_mortem(self, error: BaseException) -> None:
+        internals.keep_errors_unprinted(
+            lambda: isinstance(threading.current_thread(), PostMortemThread)
+        )
+        super()._stop_post_mortem(error)
 
 
-def _output_to_the_ide(pydevd_pycharm: object) -> dict[str, bool]:
+def _output_to_ide(pydevd_pycharm: object) -> dict[str, bool]:
     """The arguments of settrace; builds before 2025 spell them in camel case."""
     import inspect
 
-    known = inspect.signature(pydevd_pycharm.settrace).parameters  # type: ignore[attr-defined]
+    parameters = inspect.signature(pydevd_pycharm.settrace).parameters  # type: ignore[attr-defined]
     spellings = ("stdout_to_server", "stderr_to_server", "stdoutToServer", "stderrToServer")
-    return {name: True for name in spellings if name in known}
+    return {spelling: True for spelling in spellings if spelling in parameters}

@@ -21,35 +21,35 @@ def prompting_at() -> str | None:
     """Where a thread is stopped at a prompt now, as place_of() writes it."""
     if "bdb" not in sys.modules and "code" not in sys.modules:
         return None
-    found = (_place_in(frame) for frame in sys._current_frames().values())
-    return next((place for place in found if place is not None), None)
+    places = (_place_of_prompt(frame) for frame in sys._current_frames().values())
+    return next((place for place in places if place is not None), None)
 
 
-def _place_in(frame: FrameType | None) -> str | None:
+def _place_of_prompt(frame: FrameType | None) -> str | None:
     while frame is not None:
-        looked_at = _looked_at(frame)
-        if looked_at is not None:
-            return place_of(looked_at.f_code.co_filename, looked_at.f_lineno)
+        debugged_frame = _frame_at_prompt(frame)
+        if debugged_frame is not None:
+            return place_of(debugged_frame.f_code.co_filename, debugged_frame.f_lineno)
         frame = frame.f_back
     return None
 
 
-def _looked_at(frame: FrameType) -> FrameType | None:
+def _frame_at_prompt(frame: FrameType) -> FrameType | None:
     """The frame that the prompt is about, if this is the frame of a prompt."""
-    name = frame.f_code.co_name
-    if name in _BDB_CALLS and _is_instance(frame, "bdb", "Bdb"):
-        looked_at = frame.f_locals.get("frame")
-        return looked_at if isinstance(looked_at, FrameType) else frame.f_back
-    if name == "interact" and _is_instance(frame, "code", "InteractiveConsole"):
+    function_name = frame.f_code.co_name
+    if function_name in _BDB_CALLS and _is_method_of(frame, "bdb", "Bdb"):
+        debugged_frame = frame.f_locals.get("frame")
+        return debugged_frame if isinstance(debugged_frame, FrameType) else frame.f_back
+    if function_name == "interact" and _is_method_of(frame, "code", "InteractiveConsole"):
         caller = frame.f_back
         is_shortcut = caller is not None and caller.f_globals.get("__name__") == "code"
         return caller.f_back if is_shortcut and caller else caller
     return None
 
 
-def _is_instance(frame: FrameType, module: str, name: str) -> bool:
-    kind = getattr(sys.modules.get(module), name, None)
-    return kind is not None and isinstance(frame.f_locals.get("self"), kind)
+def _is_method_of(frame: FrameType, module: str, class_name: str) -> bool:
+    class_ = getattr(sys.modules.get(module), class_name, None)
+    return class_ is not None and isinstance(frame.f_locals.get("self"), class_)
 
 
 def let_pdb_trace() -> None:
@@ -63,18 +63,18 @@ def let_pdb_trace() -> None:
         return
     import bdb
 
-    begin = bdb.Bdb.__init__
-    if hasattr(begin, "is_ours"):
+    bdb_init = bdb.Bdb.__init__
+    if hasattr(bdb_init, "is_ours"):
         return
 
-    def begin_beside(
+    def init_beside_debugger(
         pdb: bdb.Bdb, skip: Iterable[str] | None = None, backend: str = "settrace"
     ) -> None:
         is_taken = sys.monitoring.get_tool(sys.monitoring.DEBUGGER_ID) is not None
-        begin(pdb, skip, "settrace" if is_taken else backend)
+        bdb_init(pdb, skip, "settrace" if is_taken else backend)
 
-    vars(begin_beside)["is_ours"] = True
-    setattr(bdb.Bdb, "__init__", begin_beside)  # noqa: B010 - mypy takes no other
+    vars(init_beside_debugger)["is_ours"] = True
+    setattr(bdb.Bdb, "__init__", init_beside_debugger)  # noqa: B010 - mypy takes no other
 
 
 # How the terminal is set
@@ -93,11 +93,11 @@ class TerminalModes:
 
     def remember(self) -> None:
         """Nobody is at a prompt now: this is how it is to be."""
-        self._modes = _modes()
+        self._modes = _terminal_modes()
 
     def restore(self) -> None:
         """Whoever was at a prompt is gone."""
-        if self._modes is not None and _modes() != self._modes and _is_ours():
+        if self._modes is not None and _terminal_modes() != self._modes and _is_our_terminal():
             import termios
 
             with contextlib.suppress(termios.error):  # closed meanwhile
@@ -114,7 +114,7 @@ def terminal_restored() -> Iterator[None]:
         modes.restore()
 
 
-def _modes() -> list[Any] | None:
+def _terminal_modes() -> list[Any] | None:
     if sys.platform == "win32" or not os.isatty(STDIN):
         return None
     import termios
@@ -124,7 +124,7 @@ def _modes() -> list[Any] | None:
     return None
 
 
-def _is_ours() -> bool:
+def _is_our_terminal() -> bool:
     """Not of a shell that has sent us to the background: setting its modes would stop us."""
     try:
         return os.tcgetpgrp(STDIN) == os.getpgrp()

@@ -56,7 +56,7 @@ def _connecting(evidence: Evidence, owner: PortOwner | None) -> Iterator[Finding
     assert evidence.plan is not None
     assert isinstance(evidence.debugger, PydevdBase)  # no other connects
     where, debugger = f"DEBUG_PORT {evidence.plan.debug_port.value}", evidence.debugger.name
-    start = evidence.debugger.ide_server.start
+    start = evidence.debugger.ide_server.how_to_start
     if owner is None:
         yield Finding(Level.ERROR, "no IDE listens on the debug port", where, start)
     elif owner.is_debugpy_adapter:

@@ -9,7 +9,7 @@ from time import monotonic, sleep  # the originals: an app may patch the module 
 
 from flask_debuglaunch.debuggers import join_debug_session
 from flask_debuglaunch.debuggers.debugger_interface import Debugger, Endpoint
-from flask_debuglaunch.debuggers.join_debug_session import Session
+from flask_debuglaunch.debuggers.join_debug_session import DebugSession
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS, present_debugger
 from flask_debuglaunch.errors import DebuggerUnavailable, LaunchError
 from flask_debuglaunch.plan import Plan
@@ -47,7 +47,7 @@ def attach_single(plan: Plan, run_is_over: RunIsOver) -> None:
     debugger_of(plan).settle_in()
 
 
-def attach_supervisor(plan: Plan, run_is_over: RunIsOver) -> Session | None:
+def attach_supervisor(plan: Plan, run_is_over: RunIsOver) -> DebugSession | None:
     """In the supervisor: hold the endpoint over restarts. Returns the session that workers join;
     None where each worker dials the IDE by itself, or there is no debugger."""
     if plan.connection.value == "present" or (
@@ -58,13 +58,13 @@ def attach_supervisor(plan: Plan, run_is_over: RunIsOver) -> Session | None:
     return None
 
 
-def current_session() -> Session | None:
+def current_session() -> DebugSession | None:
     """In the supervisor: the session that the next worker joins. It changes when debugpy's adapter
     had to be started anew; None while there is none."""
     return join_debug_session.session_of_this_process()
 
 
-def session_to_join(task: Task) -> Session | None:
+def session_to_join(task: Task) -> DebugSession | None:
     """The supervisor's session that a worker joins; None where it dials the IDE by itself, or is
     served without the debugger."""
     return task.session if task.use_debugger else None
@@ -93,7 +93,7 @@ def _dials_ide(task: Task) -> bool:
     return connects and task.use_debugger and not _supervisor_has_connection(task.plan)
 
 
-def _join_session_or_dial_ide(plan: Plan, session: Session | None) -> None:
+def _join_session_or_dial_ide(plan: Plan, session: DebugSession | None) -> None:
     debugger = debugger_of(plan)
     try:
         if plan.connection.value != "present":  # an IDE that starts us knows the paths
@@ -120,7 +120,7 @@ def meet_ide_late(plan: Plan, error: BaseException) -> str | None:
         debugger.map_paths(plan.settings.path_mappings.value)
         debugger.connect(endpoint)
         debugger.settle_in()
-    if not debugger.takes(error):
+    if not debugger.would_stop_at(error):
         raise DebuggerUnavailable(_ide_does_not_stop_at(error))
     return None
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from select import select
 from typing import Any
 
-from flask_debuglaunch.debuggers.join_debug_session import Session
+from flask_debuglaunch.debuggers.join_debug_session import DebugSession
 from flask_debuglaunch.json_dataclasses import decode, encode
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.server.tls_certificate import CertificateFiles
@@ -37,7 +37,7 @@ class Task:
 
     plan: Plan
     certificate: CertificateFiles | None
-    session: Session | None
+    session: DebugSession | None
     """Where the debugger of the supervisor is connected; None if it has none to share."""
     is_first_worker: bool
     """What has been said of the app once is not said again."""
@@ -239,7 +239,7 @@ class Preload:
     """Packages that must not be imported, nor those that import them; each with what it changes,
     which is no change of the app's."""
     plan: Plan
-    session: Session | None
+    session: DebugSession | None
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,7 @@ class Prepare:
 
     imports: tuple[AppImport, ...]
     plan: Plan
-    session: Session | None
+    session: DebugSession | None
 
 
 @dataclass(frozen=True)

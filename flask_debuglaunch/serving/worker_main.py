@@ -178,7 +178,7 @@ def _recorder(task: Task, inherited: Inheritance) -> ImportRecorder:
 def _make_room_for_breakpoints(hidden: HiddenModules, channel: Channel) -> None:
     """A breakpoint is never hit in a module that has run already. Where there is such a one, this
     worker ends before it has done anything, and the supervisor starts another one without it."""
-    for file, lines in pydevd_internals.breakpoints().items():
+    for file, lines in pydevd_internals.breakpoint_lines().items():
         module = hidden.module_of(file)
         if module is not None and lines & lines_run_on_import(Path(file)):
             say(f"Imported anew at each reload: {module}, because it has a breakpoint there")

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from flask_debuglaunch.configuration.load_settings import load_settings
 from flask_debuglaunch.configuration.settings import Settings
-from flask_debuglaunch.debuggers.join_debug_session import Session
+from flask_debuglaunch.debuggers.join_debug_session import DebugSession
 from flask_debuglaunch.detect_environment import observe
 from flask_debuglaunch.json_dataclasses import decode, encode
 from flask_debuglaunch.plan import Plan, resolve
@@ -60,7 +60,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 
 def test_a_whole_plan_arrives(plan: Plan) -> None:
-    session = Session("debugpy", "/x", None, "127.0.0.1", 1, "t", None, os.getpid())
+    session = DebugSession("debugpy", "/x", None, "127.0.0.1", 1, "t", None, os.getpid())
     for certificate in (None, (Path("cert"), None), (Path("cert"), Path("key"))):
         task = Task(plan, certificate, session, is_first_worker=True, serve_errors=False)
         assert decode(encode(task), MESSAGES_TO_CHILD) == task

@@ -21,43 +21,44 @@ HEARTBEAT_SECONDS = 0.1
 
 def report_stops(port: int, token: str) -> None:
     """From now on, send "TOKEN FILE:LINE" as long as a thread is stopped, and "TOKEN" after it."""
-    thread = threading.Thread(target=_report, args=(port, token), daemon=True)
+    thread = threading.Thread(target=_report_stops_for_ever, args=(port, token), daemon=True)
     vars(thread).update(pydev_do_not_trace=True, is_pydev_daemon_thread=True)
     thread.start()
 
 
-def _report(port: int, token: str) -> None:
-    connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def _report_stops_for_ever(port: int, token: str) -> None:
+    worker_socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     was_stopped = False
     while True:
-        where = _stopped_at()
-        if where or was_stopped:
-            connection.sendto(f"{token} {where}".strip().encode(), ("127.0.0.1", port))
-        was_stopped = bool(where)
+        stopped_at = _stopped_at()
+        if stopped_at or was_stopped:
+            worker_socket.sendto(f"{token} {stopped_at}".strip().encode(), ("127.0.0.1", port))
+        was_stopped = bool(stopped_at)
         sleep(HEARTBEAT_SECONDS)
 
 
 def _stopped_at() -> str:
     for frame in sys._current_frames().values():
-        waiting = frame
-        while waiting is not None:
-            if waiting.f_code.co_name == "do_wait_suspend":
-                stopped = waiting.f_locals["frame"]
-                return f"{os.path.relpath(stopped.f_code.co_filename)}:{stopped.f_lineno}"
-            waiting = waiting.f_back  # type: ignore[assignment]
+        waiting_frame = frame
+        while waiting_frame is not None:
+            if waiting_frame.f_code.co_name == "do_wait_suspend":
+                stopped_frame = waiting_frame.f_locals["frame"]
+                file = os.path.relpath(stopped_frame.f_code.co_filename)
+                return f"{file}:{stopped_frame.f_lineno}"
+            waiting_frame = waiting_frame.f_back  # type: ignore[assignment]
     return ""
 
 
 def _become_pydevd() -> None:
     port, _, token = sys.argv[1].partition(":")
-    script = sys.argv[2]
+    pydevd_script = sys.argv[2]
     del sys.argv[:2]
-    sys.path[0] = os.path.dirname(script)
+    sys.path[0] = os.path.dirname(pydevd_script)
     report_stops(int(port), token)
-    names = sys.modules["__main__"].__dict__
-    names["__file__"] = script
-    with open(script, "rb") as file:
-        exec(compile(file.read(), script, "exec"), names)
+    main_namespace = sys.modules["__main__"].__dict__
+    main_namespace["__file__"] = pydevd_script
+    with open(pydevd_script, "rb") as file:
+        exec(compile(file.read(), pydevd_script, "exec"), main_namespace)
 
 
 if __name__ == "__main__":

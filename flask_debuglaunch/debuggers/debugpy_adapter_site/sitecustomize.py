@@ -16,11 +16,11 @@ LAST_WORDS_SECONDS = 1.0
 # The adapter passes each message on in two small writes. Without TCP_NODELAY the second one waits
 # for the peer's delayed acknowledgement of the first: about 40 ms for each request of the IDE.
 
-_init = socket.socket.__init__
+_socket_init = socket.socket.__init__
 
 
 def _init_without_delay(self, *args, **kwargs):  # type: ignore[no-untyped-def]
-    _init(self, *args, **kwargs)
+    _socket_init(self, *args, **kwargs)
     with contextlib.suppress(OSError):  # not a TCP socket
         self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -31,7 +31,7 @@ socket.socket.__init__ = _init_without_delay  # type: ignore[method-assign]
 # A client that connects and leaves at once (a port scanner) ends the thread that accepts clients:
 # the port stays, and no IDE is answered any more (debugpy.common.sockets.serve, 1.8.22).
 
-_start = threading.Thread.start
+_thread_start = threading.Thread.start
 
 
 def _start_enduring(thread):  # type: ignore[no-untyped-def]
@@ -39,15 +39,15 @@ def _start_enduring(thread):  # type: ignore[no-untyped-def]
         # Before a client is there; debugpy's own modules have been imported by now.
         _leave_with_all_sessions()  # type: ignore[no-untyped-call]
         _name_workers()  # type: ignore[no-untyped-call]
-        thread._target = _until_it_returns(thread._target)  # type: ignore[no-untyped-call]
-    _start(thread)
+        thread._target = _accept_until_it_returns(thread._target)  # type: ignore[no-untyped-call]
+    _thread_start(thread)
 
 
-def _until_it_returns(target):  # type: ignore[no-untyped-def]
+def _accept_until_it_returns(accept_clients):  # type: ignore[no-untyped-def]
     def accept_worker():  # type: ignore[no-untyped-def]
         while True:
             try:
-                return target()
+                return accept_clients()
             except Exception:
                 continue
 
@@ -61,8 +61,8 @@ threading.Thread.start = _start_enduring  # type: ignore[method-assign]
 
 
 def _leave_with_all_sessions():  # type: ignore[no-untyped-def]
-    sessions = sys.modules["debugpy.adapter.sessions"]
-    finalize = sessions.Session.finalize
+    adapter_sessions = sys.modules["debugpy.adapter.sessions"]
+    finalize = adapter_sessions.Session.finalize
     if hasattr(finalize, "is_ours"):
         return
 
@@ -72,26 +72,26 @@ def _leave_with_all_sessions():  # type: ignore[no-untyped-def]
         was_debugging = is_asked_for and session.server and session.server.is_connected
         finalize(session, why, terminate_debuggee)
         if was_debugging:
-            for other in list(sessions._sessions):
-                finalize(other, why, terminate_debuggee)
+            for other_session in list(adapter_sessions._sessions):
+                finalize(other_session, why, terminate_debuggee)
 
     vars(finalize_all)["is_ours"] = True
-    sessions.Session.finalize = finalize_all
+    adapter_sessions.Session.finalize = finalize_all
 
 
 # Each process of the app is "Subprocess 4711" in the IDE's list, and so is each one that it starts.
 
 
 def _name_workers():  # type: ignore[no-untyped-def]
-    channels = sys.modules["debugpy.common.messaging"].JsonMessageChannel
-    request, send_event = channels.request, channels.send_event
+    message_channel = sys.modules["debugpy.common.messaging"].JsonMessageChannel
+    request, send_event = message_channel.request, message_channel.send_event
     if hasattr(request, "is_ours"):
         return
 
-    def named_request(channel, command, arguments=None, **named):  # type: ignore[no-untyped-def]
+    def named_request(channel, command, arguments=None, **kwargs):  # type: ignore[no-untyped-def]
         if command == "startDebugging":
             _name_worker(channel, arguments["configuration"])  # type: ignore[no-untyped-call]
-        return request(channel, command, arguments, **named)
+        return request(channel, command, arguments, **kwargs)
 
     def named_event(channel, event, body=None):  # type: ignore[no-untyped-def]
         if event == "debugpyAttach":
@@ -99,16 +99,14 @@ def _name_workers():  # type: ignore[no-untyped-def]
         return send_event(channel, event, body)
 
     vars(named_request)["is_ours"] = True
-    channels.request, channels.send_event = named_request, named_event
+    message_channel.request, message_channel.send_event = named_request, named_event
 
 
 def _name_worker(channel, configuration):  # type: ignore[no-untyped-def]
-    clients = [
-        session.client for session in list(sys.modules["debugpy.adapter.sessions"]._sessions)
-    ]
-    parent = next(client for client in clients if client and client.channel is channel)
+    ides = [session.client for session in list(sys.modules["debugpy.adapter.sessions"]._sessions)]
+    parent_ide = next(ide for ide in ides if ide and ide.channel is channel)
     # The IDE attaches to the launcher as such, to every other process by its number.
-    if "subProcessId" not in parent.start_request.arguments:
+    if "subProcessId" not in parent_ide.start_request.arguments:
         configuration["name"] = f"Worker {configuration['subProcessId']}"
 
 
@@ -117,10 +115,10 @@ def _name_worker(channel, configuration):  # type: ignore[no-untyped-def]
 
 
 def _end_with_the_launcher():  # type: ignore[no-untyped-def]
-    port, _, word = os.environ["FLASK_DEBUGLAUNCH_LIFELINE"].partition(":")
+    port, _, token = os.environ["FLASK_DEBUGLAUNCH_LIFELINE"].partition(":")
     try:
         lifeline = socket.create_connection(("127.0.0.1", int(port)))
-        lifeline.sendall(word.encode())
+        lifeline.sendall(token.encode())
     except OSError:  # it has ended already
         os._exit(0)
     threading.Thread(target=_wait_for_the_end, args=(lifeline,), daemon=True).start()
@@ -131,10 +129,10 @@ def _wait_for_the_end(lifeline):  # type: ignore[no-untyped-def]
         while lifeline.recv(1):
             pass
     time.sleep(LAST_WORDS_SECONDS)
-    announced = os.environ.get("DEBUGPY_ADAPTER_ENDPOINTS")
-    if announced:  # as it does by itself at an orderly end
+    endpoint_file = os.environ.get("DEBUGPY_ADAPTER_ENDPOINTS")
+    if endpoint_file:  # as it does by itself at an orderly end
         with contextlib.suppress(OSError):
-            os.remove(announced)
+            os.remove(endpoint_file)
     os._exit(0)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from flask_debuglaunch.debuggers.join_debug_session import Session
+from flask_debuglaunch.debuggers.join_debug_session import DebugSession
 from flask_debuglaunch.launcher_notes import LauncherNotes
 from flask_debuglaunch.plan import Plan, seconds_worth_keeping
 from flask_debuglaunch.serving.app.environ_for_app import environ_of_worker
@@ -161,7 +161,11 @@ class WorkerStarter:
         self._retire_all_servers()
 
     def learn(
-        self, preloadable: Preloadable, plan: Plan, session: Session | None, listener: socket.socket
+        self,
+        preloadable: Preloadable,
+        plan: Plan,
+        session: DebugSession | None,
+        listener: socket.socket,
     ) -> None:
         """Have a fork server start with what the app has imported, for the next worker."""
         if not plan.preload.value:
@@ -184,7 +188,11 @@ class WorkerStarter:
             self._module_servers.start_or_resume(self._ready_server, self._left_out_packages)
 
     def _learn_packages(
-        self, preloadable: Preloadable, plan: Plan, session: Session | None, listener: socket.socket
+        self,
+        preloadable: Preloadable,
+        plan: Plan,
+        session: DebugSession | None,
+        listener: socket.socket,
     ) -> None:
         if preloadable.unsafe is not None:
             self._give_up_forking(preloadable.unsafe)

@@ -17,7 +17,7 @@ import sys
 from dataclasses import replace
 
 from flask_debuglaunch.debuggers import join_debug_session
-from flask_debuglaunch.debuggers.join_debug_session import Session
+from flask_debuglaunch.debuggers.join_debug_session import DebugSession
 from flask_debuglaunch.debuggers.subprocess_debugging import children_left_alone
 from flask_debuglaunch.launcher_notes import LauncherNotes
 from flask_debuglaunch.plan import Plan
@@ -162,7 +162,11 @@ class WaitingWorkerStarter:
         self._end_waiting_worker()
 
     def learn(
-        self, preloadable: Preloadable, plan: Plan, session: Session | None, listener: socket.socket
+        self,
+        preloadable: Preloadable,
+        plan: Plan,
+        session: DebugSession | None,
+        listener: socket.socket,
     ) -> None:
         """Have a process import ahead what the app has imported, to become the next worker."""
         if not plan.preload.value:
