@@ -218,10 +218,11 @@ def doctor(
     With FILE:LINE for that very line: `doctor shop/views.py:12`.
     """
     from flask_debuglaunch.doctor import findings, run_checks
+    from flask_debuglaunch.doctor.evidence import gather_evidence
 
     if dry_run and not fix:
         raise click.UsageError("--dry-run goes with --fix: it shows what --fix would write", ctx)
-    evidence = run_checks.gather(lambda: _plan(ctx, flags), _environ_of_user(ctx))
+    evidence = gather_evidence(lambda: _plan(ctx, flags), _environ_of_user(ctx))
     diagnosis = run_checks.diagnose(evidence, place, import_app=import_app)
     if as_json:
         _print_json(findings.as_json(diagnosis, place))

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
-from flask_debuglaunch.doctor.source_tree import Source
+from flask_debuglaunch.doctor.source_tree import SourceFile
 from flask_debuglaunch.terminal_messages import shown_path
 
 
 @dataclass(frozen=True)
-class Call:
+class CallInCode:
     """A call in the project's code, and what stands around it.
 
     runs_on_import: it is in no function. is_guarded: an `if` decides whether it runs.
@@ -26,7 +26,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Trouble:
+class TroublesomeCall:
     """A call that is known to get in the way, what it does, and the cure.
 
     only_on_import: no harm inside a function or an `if`. argument: only with this keyword, true.
@@ -39,135 +39,143 @@ class Trouble:
     argument: str | None = None
 
 
-_OWN_DEBUGGER = Trouble(
+_STARTS_DEBUGGER = TroublesomeCall(
     "starts a debugger of its own beside the launcher's",
     "Delete the line: DEBUG_WITH in the YAML does it",
 )
-_BLOCKS = Trouble(
+_STOPS_IN_TERMINAL = TroublesomeCall(
     "stops in the terminal, not in the IDE",
     "Replace it with breakpoint(), or set the breakpoint in the IDE",
 )
-_SERVES = Trouble(
+_SERVES_ON_IMPORT = TroublesomeCall(
     "serves the app while it is imported",
     'Put it below: if __name__ == "__main__":',
     only_on_import=True,
 )
-TROUBLES: Mapping[str, Trouble] = {
-    "debugpy.listen": _OWN_DEBUGGER,
-    "debugpy.connect": _OWN_DEBUGGER,
-    "debugpy.wait_for_client": _OWN_DEBUGGER,
-    "ptvsd.enable_attach": Trouble(
+TROUBLESOME_CALLS: Mapping[str, TroublesomeCall] = {
+    "debugpy.listen": _STARTS_DEBUGGER,
+    "debugpy.connect": _STARTS_DEBUGGER,
+    "debugpy.wait_for_client": _STARTS_DEBUGGER,
+    "ptvsd.enable_attach": TroublesomeCall(
         "is debugpy's predecessor, which no current IDE attaches to", "Delete the line"
     ),
-    "ptvsd.wait_for_attach": Trouble("waits for an IDE of 2019", "Delete the line"),
-    "pydevd.settrace": _OWN_DEBUGGER,
-    "pydevd_pycharm.settrace": _OWN_DEBUGGER,
-    "pdb.set_trace": _BLOCKS,
-    "ipdb.set_trace": _BLOCKS,
-    "pdb.run": _BLOCKS,
-    "debugpy.breakpoint": Trouble(
+    "ptvsd.wait_for_attach": TroublesomeCall("waits for an IDE of 2019", "Delete the line"),
+    "pydevd.settrace": _STARTS_DEBUGGER,
+    "pydevd_pycharm.settrace": _STARTS_DEBUGGER,
+    "pdb.set_trace": _STOPS_IN_TERMINAL,
+    "ipdb.set_trace": _STOPS_IN_TERMINAL,
+    "pdb.run": _STOPS_IN_TERMINAL,
+    "debugpy.breakpoint": TroublesomeCall(
         "stops here at each pass while an IDE is attached", "Delete the line", Level.NOTE
     ),
-    "os._exit": Trouble(
+    "os._exit": TroublesomeCall(
         "ends the process at once: no debugger, no atexit function, no message",
         "Replace it with sys.exit()",
         Level.NOTE,  # the right way out of a child that was forked
     ),
-    "werkzeug.serving.run_simple": _SERVES,
-    "run_simple": _SERVES,
-    "socketio.run": _SERVES,
-    "DebuggedApplication": Trouble(
+    "werkzeug.serving.run_simple": _SERVES_ON_IMPORT,
+    "run_simple": _SERVES_ON_IMPORT,
+    "socketio.run": _SERVES_ON_IMPORT,
+    "DebuggedApplication": TroublesomeCall(
         "catches every error before the IDE can", "Delete the line: Werkzeug's debugger is --debug"
     ),
-    "app.run": Trouble(
+    "app.run": TroublesomeCall(
         "with debug=True is for python FILE.py: its reloader would hide the app from the IDE",
         "app.run(**flask_debuglaunch.run_options())",
         Level.NOTE,
         argument="debug",
     ),
 }
-OF_OBJECTS = ("app.run", "socketio.run")
+METHODS_OF_APP_OBJECTS = ("app.run", "socketio.run")
 
 
 def _troubling_calls(evidence: Evidence) -> Iterator[Finding]:
     for source in evidence.sources:
-        if _may_have_trouble(source.content):  # parsing is what takes time
-            yield from _findings(source)
+        if _may_have_troublesome_call(source.content):  # parsing is what takes time
+            yield from _findings_in_source(source)
 
 
-def _may_have_trouble(content: bytes) -> bool:
-    return any(all(word in content for word in words) for words in _WORDS)
+def _may_have_troublesome_call(source_content: bytes) -> bool:
+    return any(all(word in source_content for word in words) for words in _WORDS_OF_CALLS)
 
 
-def _words(name: str, trouble: Trouble) -> Iterator[bytes]:
+def _words_of_call(call_name: str, troublesome_call: TroublesomeCall) -> Iterator[bytes]:
     """What the text has in it: the parts of a module's function may stand apart, and be renamed."""
-    yield from (one.encode() for one in ([name] if name in OF_OBJECTS else name.split(".")))
-    if trouble.argument:
-        yield trouble.argument.encode()
+    is_method = call_name in METHODS_OF_APP_OBJECTS
+    yield from (word.encode() for word in ([call_name] if is_method else call_name.split(".")))
+    if troublesome_call.argument:
+        yield troublesome_call.argument.encode()
 
 
-_WORDS = [tuple(_words(name, trouble)) for name, trouble in TROUBLES.items()]
+_WORDS_OF_CALLS = [
+    tuple(_words_of_call(*name_and_call)) for name_and_call in TROUBLESOME_CALLS.items()
+]
 
 
-def _findings(source: Source) -> Iterator[Finding]:
+def _findings_in_source(source: SourceFile) -> Iterator[Finding]:
     if source.tree is None:
         return
-    for call in _calls(source.tree, _imported_names(source.tree)):
-        trouble = TROUBLES.get(call.name) or TROUBLES.get(call.name.rpartition(".")[2])
-        if trouble is None or not _is_meant(call, trouble):
+    for call in _calls_in_code(source.tree, _imported_names(source.tree)):
+        last_name = call.name.rpartition(".")[2]
+        troublesome_call = TROUBLESOME_CALLS.get(call.name) or TROUBLESOME_CALLS.get(last_name)
+        if troublesome_call is None or not _is_troublesome(call, troublesome_call):
             continue
-        guard = " (only if the condition around it holds)" if call.is_guarded else ""
+        guard_note = " (only if the condition around it holds)" if call.is_guarded else ""
         yield Finding(
-            trouble.level,
-            f"{call.name}() {trouble.what}{guard}",
+            troublesome_call.level,
+            f"{call.name}() {troublesome_call.what}{guard_note}",
             f"{shown_path(source.path)}:{call.node.lineno}",
-            trouble.fix,
+            troublesome_call.fix,
         )
 
 
-def _is_meant(call: Call, trouble: Trouble) -> bool:
-    if trouble.only_on_import:
+def _is_troublesome(call: CallInCode, troublesome_call: TroublesomeCall) -> bool:
+    if troublesome_call.only_on_import:
         return call.runs_on_import and not call.is_guarded
-    if trouble.argument is None:
+    if troublesome_call.argument is None:
         return True
     return any(
-        one.arg == trouble.argument and getattr(one.value, "value", None) is True
-        for one in call.node.keywords
+        keyword.arg == troublesome_call.argument and getattr(keyword.value, "value", None) is True
+        for keyword in call.node.keywords
     )
 
 
 def _imported_names(tree: ast.Module) -> dict[str, str]:
     """What a name of the file stands for: `listen` for debugpy.listen after a from-import."""
-    names = {}
+    full_names = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names.update({one.asname: one.name for one in node.names if one.asname})
+            full_names.update({alias.asname: alias.name for alias in node.names if alias.asname})
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.update(
-                {one.asname or one.name: f"{node.module}.{one.name}" for one in node.names}
+            full_names.update(
+                {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
             )
-    return names
+    return full_names
 
 
-def _calls(tree: ast.Module, names: Mapping[str, str]) -> Iterator[Call]:
-    waiting: list[tuple[ast.AST, bool, bool]] = [(tree, True, False)]
-    while waiting:
-        node, on_import, guarded = waiting.pop()
-        if isinstance(node, ast.Call) and (dotted := _dotted(node.func)):
-            first, dot, rest = dotted.partition(".")
-            yield Call(names.get(first, first) + dot + rest, node, on_import, guarded)
-        inside = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-        decided = guarded or isinstance(node, (ast.If, ast.IfExp))
-        children = ((one, on_import and not inside, decided) for one in ast.iter_child_nodes(node))
-        waiting.extend(children)
+def _calls_in_code(tree: ast.Module, full_names: Mapping[str, str]) -> Iterator[CallInCode]:
+    nodes_to_visit: list[tuple[ast.AST, bool, bool]] = [(tree, True, False)]
+    while nodes_to_visit:
+        node, runs_on_import, is_guarded = nodes_to_visit.pop()
+        if isinstance(node, ast.Call) and (dotted_name := _dotted_name(node.func)):
+            first_name, dot, attribute_names = dotted_name.partition(".")
+            call_name = full_names.get(first_name, first_name) + dot + attribute_names
+            yield CallInCode(call_name, node, runs_on_import, is_guarded)
+        is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        is_guarded_below = is_guarded or isinstance(node, (ast.If, ast.IfExp))
+        children = (
+            (child, runs_on_import and not is_function, is_guarded_below)
+            for child in ast.iter_child_nodes(node)
+        )
+        nodes_to_visit.extend(children)
 
 
-def _dotted(node: ast.expr) -> str | None:
+def _dotted_name(node: ast.expr) -> str | None:
     """`a.b.c` of a name with attributes."""
     if isinstance(node, ast.Name):
         return node.id
-    if isinstance(node, ast.Attribute) and (before := _dotted(node.value)):
-        return f"{before}.{node.attr}"
+    if isinstance(node, ast.Attribute) and (owner := _dotted_name(node.value)):
+        return f"{owner}.{node.attr}"
     return None
 
 

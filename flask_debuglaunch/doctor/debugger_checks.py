@@ -24,7 +24,7 @@ OLDEST_DEBUGPY = {(3, 12): (1, 8, 0), (3, 13): (1, 8, 6), (3, 14): (1, 8, 17), (
 OLDEST_PYDEVD = {(3, 12): (3, 0, 0), (3, 13): (3, 2, 3), (3, 14): (3, 4, 0), (3, 15): (3, 5, 0)}
 
 
-def _installed(evidence: Evidence) -> Iterator[Finding]:
+def _debugger_not_installed(evidence: Evidence) -> Iterator[Finding]:
     debugger = evidence.debugger
     if debugger is None or evidence.facts.present is not None:
         return
@@ -35,54 +35,60 @@ def _installed(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(Level.ERROR, f"{debugger.name} is not installed", sys.executable, fix)
 
 
-def _new_enough(evidence: Evidence) -> Iterator[Finding]:
+def _debugger_too_old(evidence: Evidence) -> Iterator[Finding]:
     debugger = evidence.debugger
-    oldest = {"debugpy": OLDEST_DEBUGPY, "pydevd": OLDEST_PYDEVD}.get(
-        debugger.name if debugger else "", {}
-    )
-    needed = oldest.get(evidence.facts.python)
-    installed = installed_version(debugger.package) if debugger and debugger.package else None
-    if debugger is None or needed is None or installed is None:
+    if debugger is None or debugger.package is None:
         return
-    python = written(evidence.facts.python)
-    what = f"{debugger.name} {written(installed)} on Python {python}"
-    if installed >= needed:
-        yield Finding(Level.OK, what, sys.executable)
+    oldest_versions = {"debugpy": OLDEST_DEBUGPY, "pydevd": OLDEST_PYDEVD}.get(debugger.name, {})
+    needed_version = oldest_versions.get(evidence.facts.python)
+    debugger_version = installed_version(debugger.package)
+    if needed_version is None or debugger_version is None:
         return
-    fix = upgrade_command(str(debugger.package))
+    python_version = written(evidence.facts.python)
+    debugger_on_python = f"{debugger.name} {written(debugger_version)} on Python {python_version}"
+    if debugger_version >= needed_version:
+        yield Finding(Level.OK, debugger_on_python, sys.executable)
+        return
+    fix = upgrade_command(debugger.package)
     yield Finding(
-        Level.ERROR, f"{what} is too old: it needs {written(needed)} or newer", sys.executable, fix
+        Level.ERROR,
+        f"{debugger_on_python} is too old: it needs {written(needed_version)} or newer",
+        sys.executable,
+        fix,
     )
 
 
-def _over_each_other(_: Evidence) -> Iterator[Finding]:
+def _pydevd_and_pydevd_pycharm(_: Evidence) -> Iterator[Finding]:
     """Both bring _pydevd_bundle: the one that came last has overwritten the other's files, and the
     one that was uninstalled has taken them along."""
-    installed = [one for one in ("pydevd", "pydevd-pycharm") if installed_version(one)]
-    spec = PathFinder.find_spec("_pydevd_bundle")
-    if len(installed) == 2:
+    installed_pydevds = [
+        package for package in ("pydevd", "pydevd-pycharm") if installed_version(package)
+    ]
+    bundle = PathFinder.find_spec("_pydevd_bundle")
+    if len(installed_pydevds) == 2:
         yield Finding(
             Level.ERROR,
             "pydevd and pydevd-pycharm are both installed: each has overwritten files of the other",
-            str(Path(spec.origin).parent) if spec and spec.origin else sys.prefix,
-            f"{sys.executable} -m pip uninstall -y {' '.join(installed)}"
+            str(Path(bundle.origin).parent) if bundle and bundle.origin else sys.prefix,
+            f"{sys.executable} -m pip uninstall -y {' '.join(installed_pydevds)}"
             f" && {install_command('pydevd')}",
         )
-    elif installed and spec is None:
+    elif installed_pydevds and bundle is None:
         yield Finding(
             Level.ERROR,
-            f"{installed[0]} is installed, and its files are gone: the other one was uninstalled",
+            f"{installed_pydevds[0]} is installed, and its files are gone: the other one was"
+            " uninstalled",
             sys.prefix,
-            install_command(f"--force-reinstall {installed[0]}"),
+            install_command(f"--force-reinstall {installed_pydevds[0]}"),
         )
 
 
-def _other_interpreter(evidence: Evidence) -> Iterator[Finding]:
+def _interpreter_of_vscode(evidence: Evidence) -> Iterator[Finding]:
     """VS Code starts the app with the interpreter that is selected there, not with this one."""
-    selected = _selected_in_vscode(evidence.folder)
-    if selected is None:
+    selected_interpreter = _interpreter_selected_in_vscode(evidence.folder)
+    if selected_interpreter is None:
         return
-    where, python = selected
+    where, python = selected_interpreter
     if not os.path.exists(python):
         yield Finding(
             Level.ERROR,
@@ -91,59 +97,77 @@ def _other_interpreter(evidence: Evidence) -> Iterator[Finding]:
             'Command Palette, "Python: Select Interpreter": ' + sys.executable,
         )
     elif python.parent.parent.resolve() != Path(sys.prefix).resolve():
-        missing = [name for name in ("flask", "flask_debuglaunch") if not _has(python, name)]
-        if missing:
+        missing_packages = [
+            package
+            for package in ("flask", "flask_debuglaunch")
+            if not _has_module_installed(python, package)
+        ]
+        if missing_packages:
             yield Finding(
                 Level.ERROR,
-                f"VS Code's interpreter is {python}, which has no {' and no '.join(missing)}",
+                f"VS Code's interpreter is {python}, which has no"
+                f" {' and no '.join(missing_packages)}",
                 where,
                 f"{python} -m pip install flask-debuglaunch",
             )
 
 
-def _selected_in_vscode(folder: Path) -> tuple[str, Path] | None:
+def _interpreter_selected_in_vscode(folder: Path) -> tuple[str, Path] | None:
     """The interpreter of .vscode/settings.json; what is selected by hand is not in any file."""
-    file = folder / ".vscode" / "settings.json"
-    if not os.path.exists(file):
+    vscode_settings = folder / ".vscode" / "settings.json"
+    if not os.path.exists(vscode_settings):
         return None
     from flask_debuglaunch import atomic_file_changes
     from flask_debuglaunch.ides import jsonc_edit
 
     try:
-        root = jsonc_edit.parse(atomic_file_changes.read_text(file) or "{}")
+        settings_document = jsonc_edit.parse(atomic_file_changes.read_text(vscode_settings) or "{}")
     except (jsonc_edit.JsoncError, LaunchError):
         return None
-    value = root.value if root else None
-    python = value.get("python.defaultInterpreterPath") if isinstance(value, dict) else None
+    members = settings_document.value if settings_document else None
+    if not isinstance(members, dict):
+        return None
+    python = members.get("python.defaultInterpreterPath")
     if not isinstance(python, str) or "${env" in python or "${command" in python:
         return None
     python = python.replace("${workspaceFolder}", str(folder))
-    path = Path(os.path.expanduser(python))
-    path = path / "bin" / "python" if os.path.exists(path / "bin" / "python") else path
-    return shown_path(file), folder / path
+    interpreter = folder / os.path.expanduser(python)
+    in_environment = interpreter / "bin" / "python"
+    is_environment = os.path.exists(in_environment)
+    return shown_path(vscode_settings), in_environment if is_environment else interpreter
 
 
-def _has(python: Path, module: str) -> bool:
+def _has_module_installed(python: Path, package: str) -> bool:
     """Is it among the packages of that interpreter's environment?"""
-    prefix = python.parent.parent
-    folders = [*prefix.glob("lib/python*/site-packages"), prefix / "Lib" / "site-packages"]
-    names = (module, f"__editable__*{module}*", f"{module}*.dist-info")
-    return any(next(folder.glob(name), None) for folder in folders for name in names)
+    environment_prefix = python.parent.parent
+    site_packages = [
+        *environment_prefix.glob("lib/python*/site-packages"),
+        environment_prefix / "Lib" / "site-packages",
+    ]
+    installed_names = (package, f"__editable__*{package}*", f"{package}*.dist-info")
+    return any(
+        next(folder.glob(name), None) for folder in site_packages for name in installed_names
+    )
 
 
-def _no_gevent_support(evidence: Evidence) -> Iterator[Finding]:
+def _greenlets_without_gevent_support(evidence: Evidence) -> Iterator[Finding]:
     """Without GEVENT_SUPPORT pydevd takes greenlets for one thread: breakpoints are missed."""
     if evidence.debugger is None or evidence.environ.get("GEVENT_SUPPORT") == "True":
         return
     for source in evidence.sources:
-        for line, text in enumerate(source.content.splitlines(), 1):
-            words = text.strip()
-            if b"monkey" in words and b"patch" in words and b"(" in words and words[:1] != b"#":
+        for line_number, source_line in enumerate(source.content.splitlines(), 1):
+            code_line = source_line.strip()
+            if (
+                b"monkey" in code_line
+                and b"patch" in code_line
+                and b"(" in code_line
+                and code_line[:1] != b"#"
+            ):
                 yield Finding(
                     Level.WARNING,
                     "gevent or eventlet patches the app: without GEVENT_SUPPORT the debugger"
                     " misses breakpoints in greenlets",
-                    f"{shown_path(source.path)}:{line}",
+                    f"{shown_path(source.path)}:{line_number}",
                     "export GEVENT_SUPPORT=True",
                 )
                 return
@@ -154,30 +178,30 @@ CHECKS = (
         "debugger-installed",
         "The debugger that is asked for is not installed here",
         "`python -m pip install debugpy` (`pydevd`, `pydevd-pycharm`)",
-        _installed,
+        _debugger_not_installed,
     ),
     Check(
         "debugger-version",
         "It is too old for this Python",
         "`python -m pip install --upgrade debugpy`",
-        _new_enough,
+        _debugger_too_old,
     ),
     Check(
         "debuggers-over-each-other",
         "`pydevd` and `pydevd-pycharm` are both installed, and overwrite each other's files",
         "uninstall both, install one",
-        _over_each_other,
+        _pydevd_and_pydevd_pycharm,
     ),
     Check(
         "interpreter-of-the-ide",
         "The IDE starts another interpreter than the one with the packages",
         "select this one, or install the packages there",
-        _other_interpreter,
+        _interpreter_of_vscode,
     ),
     Check(
         "gevent-support",
         "gevent or eventlet patches the app, and the debugger was not told",
         "`export GEVENT_SUPPORT=True`",
-        _no_gevent_support,
+        _greenlets_without_gevent_support,
     ),
 )

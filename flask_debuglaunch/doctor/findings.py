@@ -58,56 +58,63 @@ Diagnosis = Sequence[tuple[str, Finding]]
 
 # How it is said
 
-JSON_SCHEMA = 1  # the number changes when a name or a meaning does, not when one is added
+DOCTOR_JSON_SCHEMA = 1  # the number changes when a name or a meaning does, not when one is added
 
 
 def as_text(diagnosis: Diagnosis, place: str | None, *, verbose: bool) -> str:
     """The findings that matter, and last the sentence that answers. place: FILE:LINE, if asked."""
-    shown = [one for _, one in diagnosis if verbose or one.level is not Level.OK]
+    shown_findings = [
+        finding for _, finding in diagnosis if verbose or finding.level is not Level.OK
+    ]
     return redact(
-        "\n".join([*(line for one in shown for line in _lines(one)), _answer(diagnosis, place)])
+        "\n".join(
+            [
+                *(line for finding in shown_findings for line in _finding_lines(finding)),
+                _answering_sentence(diagnosis, place),
+            ]
+        )
     )
 
 
-def _lines(finding: Finding) -> Iterator[str]:
+def _finding_lines(finding: Finding) -> Iterator[str]:
     where = f" ({finding.where})" if finding.where else ""
     yield f"{finding.level.value}: {finding.what}{where}"
     if finding.fix:
         yield f"    fix: {finding.fix}"
 
 
-def _answer(diagnosis: Diagnosis, place: str | None) -> str:
+def _answering_sentence(diagnosis: Diagnosis, place: str | None) -> str:
     subject = f"a breakpoint in {place}" if place else "a breakpoint of the app"
-    levels = [one.level for _, one in diagnosis]
+    levels = [finding.level for _, finding in diagnosis]
     errors, warnings = levels.count(Level.ERROR), levels.count(Level.WARNING)
     counts = ((errors, "reason"), (warnings, "possible reason"))
-    found = " and ".join(_count(number, noun) for number, noun in counts if number)
-    return f"{found or 'No reason'} found why {subject} would not hit"
+    reasons = " and ".join(_count_of_reasons(number, noun) for number, noun in counts if number)
+    return f"{reasons or 'No reason'} found why {subject} would not hit"
 
 
-def _count(number: int, noun: str) -> str:
+def _count_of_reasons(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' if number > 1 else ''}"
 
 
 def as_json(diagnosis: Diagnosis, place: str | None) -> dict[str, Any]:
     """What `doctor --json` prints."""
     return {
-        "schema": JSON_SCHEMA,
-        "answer": _answer(diagnosis, place),
+        "schema": DOCTOR_JSON_SCHEMA,
+        "answer": _answering_sentence(diagnosis, place),
         "findings": [
             {
-                "check": name,
-                "level": one.level.value,
-                "what": redact(one.what),
-                "where": redact(one.where),
-                "fix": redact(one.fix),
+                "check": check_name,
+                "level": finding.level.value,
+                "what": redact(finding.what),
+                "where": redact(finding.where),
+                "fix": redact(finding.fix),
             }
-            for name, one in diagnosis
+            for check_name, finding in diagnosis
         ],
     }
 
 
 def exit_status(diagnosis: Diagnosis, *, strict: bool) -> int:
     """1 if there is an error, or with strict a warning; else 0."""
-    bad = (Level.ERROR, Level.WARNING) if strict else (Level.ERROR,)
-    return int(any(one.level in bad for _, one in diagnosis))
+    failing_levels = (Level.ERROR, Level.WARNING) if strict else (Level.ERROR,)
+    return int(any(finding.level in failing_levels for _, finding in diagnosis))

@@ -18,84 +18,90 @@ from flask_debuglaunch.procfs import PortOwner, is_met_elsewhere, owner_of_port
 IDE_PROCESSES = ("java", "eclipse", "pycharm", "idea", "liclipse", "aptana", "studio", "webstorm")
 
 
-def _debug_port(evidence: Evidence) -> Iterator[Finding]:
+def _debug_port_findings(evidence: Evidence) -> Iterator[Finding]:
     plan = evidence.plan
     if plan is None or plan.connection.value not in ("listen", "connect"):
         return
     if not is_loopback(plan.debug_host.value):
         return  # another machine's table can't be read
-    owner = owner_of_port(plan.debug_port.value)
-    look = _listening if plan.connection.value == "listen" else _connecting
-    yield from look(evidence, owner)
+    port_owner = owner_of_port(plan.debug_port.value)
+    is_listening = plan.connection.value == "listen"
+    yield from (_listening_debugger if is_listening else _connecting_debugger)(evidence, port_owner)
 
 
-def _listening(evidence: Evidence, owner: PortOwner | None) -> Iterator[Finding]:
+def _listening_debugger(evidence: Evidence, port_owner: PortOwner | None) -> Iterator[Finding]:
     assert evidence.plan is not None
-    port, where = evidence.plan.debug_port.value, f"DEBUG_PORT {evidence.plan.debug_port.value}"
-    if owner is None or port == 0:
-        yield Finding(Level.OK, "the debug port is free", where)
-    elif owner.is_debugpy_adapter and evidence.launchers:
-        yield Finding(Level.OK, "a launcher of this folder listens on the debug port", where)
-    elif owner.is_debugpy_adapter and not is_met_elsewhere(owner, port):
+    debug_port = evidence.plan.debug_port.value
+    debug_port_setting = f"DEBUG_PORT {debug_port}"
+    if port_owner is None or debug_port == 0:
+        yield Finding(Level.OK, "the debug port is free", debug_port_setting)
+    elif port_owner.is_debugpy_adapter and evidence.launchers:
+        yield Finding(
+            Level.OK, "a launcher of this folder listens on the debug port", debug_port_setting
+        )
+    elif port_owner.is_debugpy_adapter and not is_met_elsewhere(port_owner, debug_port):
         yield Finding(
             Level.ERROR,
-            f"debugpy's adapter, {owner}, holds the debug port: its program has ended",
-            where,
-            f"kill {owner.pid}",
+            f"debugpy's adapter, {port_owner}, holds the debug port: its program has ended",
+            debug_port_setting,
+            f"kill {port_owner.pid}",
         )
     else:
         yield Finding(
             Level.ERROR,
-            f"the debug port is taken by {owner}: the app is served without the debugger",
-            where,
-            f"python -m flask_debuglaunch {another_port('--debug-port', port)}",
+            f"the debug port is taken by {port_owner}: the app is served without the debugger",
+            debug_port_setting,
+            f"python -m flask_debuglaunch {another_port('--debug-port', debug_port)}",
         )
 
 
-def _connecting(evidence: Evidence, owner: PortOwner | None) -> Iterator[Finding]:
+def _connecting_debugger(evidence: Evidence, port_owner: PortOwner | None) -> Iterator[Finding]:
     assert evidence.plan is not None
     assert isinstance(evidence.debugger, PydevdBase)  # no other connects
-    where, debugger = f"DEBUG_PORT {evidence.plan.debug_port.value}", evidence.debugger.name
-    start = evidence.debugger.ide_server.how_to_start
-    if owner is None:
-        yield Finding(Level.ERROR, "no IDE listens on the debug port", where, start)
-    elif owner.is_debugpy_adapter:
-        is_in_use = is_met_elsewhere(owner, evidence.plan.debug_port.value)
-        end = "End the program that it debugs" if is_in_use else f"kill {owner.pid}"
+    debugger_name = evidence.debugger.name
+    debug_port_setting = f"DEBUG_PORT {evidence.plan.debug_port.value}"
+    start_ide_server = evidence.debugger.ide_server.how_to_start
+    if port_owner is None:
+        yield Finding(
+            Level.ERROR, "no IDE listens on the debug port", debug_port_setting, start_ide_server
+        )
+    elif port_owner.is_debugpy_adapter:
+        is_in_use = is_met_elsewhere(port_owner, evidence.plan.debug_port.value)
+        end_program = "End the program that it debugs" if is_in_use else f"kill {port_owner.pid}"
         yield Finding(
             Level.ERROR,
-            f"debugpy's adapter, {owner}, listens where {debugger} expects its IDE",
-            where,
-            f"{end}, then: {start}",
+            f"debugpy's adapter, {port_owner}, listens where {debugger_name} expects its IDE",
+            debug_port_setting,
+            f"{end_program}, then: {start_ide_server}",
         )
-    elif owner.name is not None and not owner.name.lower().startswith(IDE_PROCESSES):
+    elif port_owner.name is not None and not port_owner.name.lower().startswith(IDE_PROCESSES):
         yield Finding(
             Level.WARNING,
-            f"{owner} listens where {debugger} expects its IDE, and looks like no IDE",
-            where,
-            f"End it, then: {start}",
+            f"{port_owner} listens where {debugger_name} expects its IDE, and looks like no IDE",
+            debug_port_setting,
+            f"End it, then: {start_ide_server}",
         )
     else:
-        yield Finding(Level.OK, f"{owner} listens on the debug port", where)
+        yield Finding(Level.OK, f"{port_owner} listens on the debug port", debug_port_setting)
 
 
-def _http_port(evidence: Evidence) -> Iterator[Finding]:
+def _app_port_findings(evidence: Evidence) -> Iterator[Finding]:
     if evidence.plan is None or evidence.plan.port.value == 0:
         return
-    port = evidence.plan.port.value
-    owner = owner_of_port(port)
-    if owner is None or evidence.launchers:
-        yield Finding(Level.OK, "the app's port is free, or ours", f"PORT {port}")
+    app_port = evidence.plan.port.value
+    port_owner = owner_of_port(app_port)
+    if port_owner is None or evidence.launchers:
+        yield Finding(Level.OK, "the app's port is free, or ours", f"PORT {app_port}")
         return
     yield Finding(
         Level.ERROR,
-        f"the app's port is taken by {owner}",
-        f"PORT {port}",
-        f"python -m flask_debuglaunch {another_port('--port', port)}",
+        f"the app's port is taken by {port_owner}",
+        f"PORT {app_port}",
+        f"python -m flask_debuglaunch {another_port('--port', app_port)}",
     )
 
 
-def _reachable_by_others(evidence: Evidence) -> Iterator[Finding]:
+def _debug_mode_for_other_machines(evidence: Evidence) -> Iterator[Finding]:
     plan = evidence.plan
     if plan is None or not plan.debug.value or is_loopback(plan.host.value):
         return
@@ -113,13 +119,15 @@ CHECKS = (
         "Nobody listens on the debug port, or somebody else does: another program, or an adapter"
         " that has outlived its program",
         "start the IDE's debug server; end the process that is named; or `--debug-port`",
-        _debug_port,
+        _debug_port_findings,
     ),
-    Check("http-port", "The app's port is taken", "end that process, or `--port`", _http_port),
+    Check(
+        "http-port", "The app's port is taken", "end that process, or `--port`", _app_port_findings
+    ),
     Check(
         "reachable-by-others",
         "Debug mode on an address that other machines reach",
         "`--host 127.0.0.1`",
-        _reachable_by_others,
+        _debug_mode_for_other_machines,
     ),
 )

@@ -1,12 +1,11 @@
-"""One visit: gather the evidence, run the checks, and collect the edits that are safe."""
+"""One visit: run the checks on the evidence, and collect the edits that are safe."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_debuglaunch.detect_environment import observe
 from flask_debuglaunch.doctor import (
     app_code_checks,
     configuration_checks,
@@ -17,15 +16,13 @@ from flask_debuglaunch.doctor import (
     port_checks,
 )
 from flask_debuglaunch.doctor.breakpoint_checks import (
-    Line,
-    findings_for,
-    findings_of_import,
-    parse_line,
+    BreakpointLine,
+    breakpoint_findings,
+    import_findings,
+    parse_breakpoint_line,
 )
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Diagnosis, Finding
-from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.plan import Plan
 
 if TYPE_CHECKING:
     from flask_debuglaunch.ides.generate_files import GeneratedFiles
@@ -41,33 +38,26 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def gather(resolve: Callable[[], Plan], environ: Mapping[str, str]) -> Evidence:
-    """resolve: gives the plan; the LaunchError that it raises becomes a finding."""
-    facts = observe(environ)
-    try:
-        return Evidence(facts.folder, environ, facts, plan=resolve())
-    except LaunchError as error:
-        return Evidence(facts.folder, environ, facts, refusal=str(error))
-
-
 def diagnose(evidence: Evidence, place: str | None, *, import_app: bool) -> Diagnosis:
     """Every finding with the name of its check; place: FILE:LINE, if it is about one line.
 
     Raises LaunchError if there is no such place.
     """
-    line = parse_line(place, evidence.folder) if place else None
-    return list(_diagnosis(evidence, line, import_app=import_app))
+    breakpoint_line = parse_breakpoint_line(place, evidence.folder) if place else None
+    return list(_run_checks(evidence, breakpoint_line, import_app=import_app))
 
 
-def _diagnosis(
-    evidence: Evidence, line: Line | None, *, import_app: bool
+def _run_checks(
+    evidence: Evidence, breakpoint_line: BreakpointLine | None, *, import_app: bool
 ) -> Iterator[tuple[str, Finding]]:
     for check in CHECKS:
         yield from ((check.name, finding) for finding in check.look(evidence))
-    if line is not None:
-        yield from (("breakpoint", finding) for finding in findings_for(line, evidence))
+    if breakpoint_line is not None:
+        yield from (
+            ("breakpoint", finding) for finding in breakpoint_findings(breakpoint_line, evidence)
+        )
     if import_app and evidence.plan is not None:
-        found = findings_of_import(evidence.plan, line)
+        found = import_findings(evidence.plan, breakpoint_line)
         yield from (("import", finding) for finding in found)
 
 
@@ -76,8 +66,8 @@ def repairs_of(diagnosis: Diagnosis, folder: Path) -> GeneratedFiles:
     from flask_debuglaunch import atomic_file_changes
     from flask_debuglaunch.ides import generate_files
 
-    files = [file for _, finding in diagnosis for file in finding.repairs]
-    changed = generate_files.changes(
-        files, lambda path: atomic_file_changes.read_text(folder / path)
+    repaired_files = [repair for _, finding in diagnosis for repair in finding.repairs]
+    file_changes = generate_files.changes(
+        repaired_files, lambda path: atomic_file_changes.read_text(folder / path)
     )
-    return generate_files.GeneratedFiles(folder, tuple(changed), ())
+    return generate_files.GeneratedFiles(folder, tuple(file_changes), ())

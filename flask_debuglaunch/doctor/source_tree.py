@@ -15,13 +15,13 @@ from pathlib import Path
 from flask_debuglaunch.regular_file import read_regular_file
 from flask_debuglaunch.serving.watching.watched_files import MAX_FOLDER_DEPTH, MAX_WATCHED_FOLDERS
 
-MOST_FILES = 3000
+MAX_SOURCE_FILES = 3000
 # Folders of installed packages and of tools; hidden ones are left out as well.
-NOT_THE_PROJECTS = {"__pycache__", "node_modules", "site-packages", "venv", "env", "build", "dist"}
+SKIPPED_FOLDERS = {"__pycache__", "node_modules", "site-packages", "venv", "env", "build", "dist"}
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFile:
     """A Python file of the project."""
 
     path: Path
@@ -44,90 +44,92 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Project:
+class SourceTree:
     """unreadable: folders whose files this user can't see; what is below them is not known.
     is_cut_off: there are more folders or Python files than are looked at."""
 
-    sources: tuple[Source, ...]
-    unreadable: tuple[Path, ...]
+    sources: tuple[SourceFile, ...]
+    unreadable_folders: tuple[Path, ...]
     is_cut_off: bool
 
 
-def look_at(folder: Path) -> Project:
+def read_source_tree(folder: Path) -> SourceTree:
     """What is Python below the folder."""
-    refused: list[OSError] = []
-    walk = Walk(folder, refused.append)
-    named = (Path(root) / name for root, name in walk if name.endswith(".py"))
-    files = list(islice((one for one in named if os.path.isfile(one)), MOST_FILES + 1))
-    return Project(
-        tuple(map(Source, files[:MOST_FILES])),
-        tuple(Path(one.filename) for one in refused if isinstance(one, PermissionError)),
-        walk.is_cut_off or len(files) > MOST_FILES,
+    walk_errors: list[OSError] = []
+    project_walk = ProjectWalk(folder, walk_errors.append)
+    python_paths = (Path(root) / name for root, name in project_walk if name.endswith(".py"))
+    source_paths = list(islice(filter(os.path.isfile, python_paths), MAX_SOURCE_FILES + 1))
+    return SourceTree(
+        tuple(map(SourceFile, source_paths[:MAX_SOURCE_FILES])),
+        tuple(Path(error.filename) for error in walk_errors if isinstance(error, PermissionError)),
+        project_walk.is_cut_off or len(source_paths) > MAX_SOURCE_FILES,
     )
 
 
-def project_files(folder: Path) -> Iterator[Path]:
+def walk_project_files(folder: Path) -> Iterator[Path]:
     """All files below the folder but those of tools and installed packages, at most MOST_FILES."""
-    yield from (Path(root) / name for root, name in islice(Walk(folder), MOST_FILES))
+    yield from (Path(root) / name for root, name in islice(ProjectWalk(folder), MAX_SOURCE_FILES))
 
 
-class Walk:
+class ProjectWalk:
     """Each file below the folder, and before it the folder that it is in; as far as the watcher
     goes."""
 
-    def __init__(self, folder: Path, refused: Callable[[OSError], object] | None = None) -> None:
+    def __init__(self, folder: Path, on_error: Callable[[OSError], object] | None = None) -> None:
         self._folder = folder
-        self._refused = refused
+        self._on_error = on_error
         self.is_cut_off = False
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        depth_of_all = len(self._folder.parts)
-        walk = os.walk(self._folder, onerror=self._refused)
-        for number, (root, folders, files) in enumerate(walk, 1):
+        depth_of_project = len(self._folder.parts)
+        folder_walk = os.walk(self._folder, onerror=self._on_error)
+        for number, (root, folders, files) in enumerate(folder_walk, 1):
             yield from ((root, name) for name in sorted(files))
-            inside = [one for one in folders if _is_the_projects(Path(root) / one)]
-            is_last = number == MAX_WATCHED_FOLDERS
-            if is_last or len(Path(root).parts) - depth_of_all == MAX_FOLDER_DEPTH:
-                self.is_cut_off |= is_last or bool(inside)
-                inside = []
-            folders[:] = sorted(inside)
-            if is_last:
+            project_folders = [name for name in folders if _is_project_folder(Path(root) / name)]
+            is_last_folder = number == MAX_WATCHED_FOLDERS
+            if is_last_folder or len(Path(root).parts) - depth_of_project == MAX_FOLDER_DEPTH:
+                self.is_cut_off |= is_last_folder or bool(project_folders)
+                project_folders = []
+            folders[:] = sorted(project_folders)
+            if is_last_folder:
                 return
 
 
-def _is_the_projects(folder: Path) -> bool:
+def _is_project_folder(folder: Path) -> bool:
     name = folder.name
-    is_environment = os.path.exists(folder / "pyvenv.cfg")
-    return not (name.startswith(".") or name in NOT_THE_PROJECTS or is_environment)
+    is_virtual_environment = os.path.exists(folder / "pyvenv.cfg")
+    return not (name.startswith(".") or name in SKIPPED_FOLDERS or is_virtual_environment)
 
 
 # Upper and lower case, on a file system that takes either (Windows, macOS, FAT, WSL's drvfs)
 
 # Python's import does so on every file system, but for PYTHONCASEOK.
-MINDS_CASE = "Python minds upper and lower case, and finds no such module"
+IMPORT_MINDS_CASE = "Python minds upper and lower case, and finds no such module"
 
 
-def spelt_on_disk(path: Path) -> Path:
+def path_as_on_disk(path: Path) -> Path:
     """The absolute path, with each name as its folder has it; links are not followed.
 
     Not `realpath`, which corrects the case on Windows alone.
     """
     absolute = Path(os.path.abspath(path))
-    spelt = Path(absolute.anchor)
+    path_on_disk = Path(absolute.anchor)
     for name in absolute.parts[1:]:
-        spelt /= _spelt(spelt, name)
-    return spelt
+        path_on_disk /= _name_as_on_disk(path_on_disk, name)
+    return path_on_disk
 
 
-def without_case(name: str) -> str:
+def case_folded(name: str) -> str:
     """The same for all names that differ in case alone (on macOS, accents may stand apart)."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _spelt(folder: Path, name: str) -> str:
+def _name_as_on_disk(folder: Path, name: str) -> str:
     try:
-        present = os.listdir(folder)
+        names_in_folder = os.listdir(folder)
     except OSError:  # this user can't look into it
         return name
-    alike = (one for one in present if without_case(one) == without_case(name))
-    return name if name in present else next(alike, name)
+    if name in names_in_folder:
+        return name
+    alike = (other for other in names_in_folder if case_folded(other) == case_folded(name))
+    return next(alike, name)

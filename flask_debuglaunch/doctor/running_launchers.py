@@ -1,0 +1,59 @@
+"""The launchers that run now, by the table of processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask_debuglaunch.procfs import parent_and_start, processes, works_in
+
+LAUNCHER_NAMES = ("flask_debuglaunch", "flask-debuglaunch", "debuglaunch")
+OTHER_COMMANDS = {"doctor", "explain", "init", "ide", "schema"}
+"""Those that serve nothing."""
+
+
+@dataclass(frozen=True)
+class RunningLauncher:
+    """pid: the supervisor's. app_began: when it, or the newest of its children, was started, in
+    seconds since the epoch: what was saved before is what runs."""
+
+    pid: int
+    app_began: float
+
+
+def launchers_serving(folder: Path) -> tuple[RunningLauncher, ...]:
+    """Those that serve the folder; empty where the system has no such table."""
+    return tuple(_find_launchers(folder))
+
+
+def _find_launchers(folder: Path) -> Iterator[RunningLauncher]:
+    launchers = (int(process.name) for process in processes() if _is_launcher(process, folder))
+    others = {pid for pid in launchers if pid != os.getpid()}
+    stats = {pid: stat for pid in others if (stat := parent_and_start(pid)) is not None}
+    for supervisor, (parent, _) in stats.items():
+        if parent not in others:
+            family = [pid for pid in stats if supervisor in _launcher_ancestors(pid, stats)]
+            yield RunningLauncher(supervisor, max(stats[pid][1] for pid in family))
+
+
+def _is_launcher(process: Path, folder: Path) -> bool:
+    try:
+        command_line = (process / "cmdline").read_bytes().decode(errors="replace")
+    except OSError:  # another user's, or gone
+        return False
+    return _starts_launcher(command_line) and works_in(process, folder)
+
+
+def _starts_launcher(command_line: str) -> bool:
+    arguments = command_line.split("\0")
+    programs = (Path(argument).name for argument in arguments)
+    launcher = next((index for index, name in enumerate(programs) if name in LAUNCHER_NAMES), None)
+    return launcher is not None and not set(arguments[launcher + 1 : launcher + 2]) & OTHER_COMMANDS
+
+
+def _launcher_ancestors(pid: int, stats: dict[int, tuple[int, float]]) -> Iterator[int]:
+    while (stat := stats.get(pid)) is not None:
+        yield pid
+        pid, _ = stat
