@@ -57,4 +57,4 @@ def run_child(app: WSGIApplication | None = None) -> int:
         return error.exit_status
     from flask_debuglaunch.serving import worker_main
 
-    return worker_main.work(task, inherited, app)
+    return worker_main.serve_as_worker(task, inherited, app)

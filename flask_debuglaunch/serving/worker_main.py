@@ -111,103 +111,112 @@ class LoadedApp:
     """The files of which one has to change, or to come, before it can be."""
 
 
-def work(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int:
+def serve_as_worker(task: Task, inherited: Inheritance, app: WSGIApplication | None) -> int:
     """Serve the app until the supervisor sends Retire; returns the exit status."""
-    channel, began = inherited.channel, time.time()
-    orders, recorder = ControlThread(task, channel), _recorder(task, inherited)
-    modules = _module_recorder(task, inherited, app)
-    _keep_from_children(inherited)
+    channel, import_began = inherited.channel, time.time()
+    control_thread = ControlThread(task, channel)
+    import_recorder = _new_import_recorder(task, inherited)
+    module_recorder = _new_module_recorder(task, inherited, app)
+    _close_in_children(inherited)
     report_written_files(lambda path: channel.tell(Writes(path)))
     try:
-        _attach(task, channel, inherited.preloaded.hidden)
+        _attach_debugger(task, channel, inherited.preloaded.hidden_modules)
         if task.session is not None:
-            orders.child_stops.follow()
-        loaded = _imported(task, recorder, modules) if app is None else _given(task, app)
+            control_thread.child_stops.follow()
+        if app is None:
+            loaded_app = _import_or_serve_error(task, import_recorder, module_recorder)
+        else:
+            loaded_app = _take_given_app(task, app)
         if task.is_first_worker:
-            warn_of_incompatibilities(loaded.app, task.plan)
-        with recorder.making_server():
-            server = _server(task, inherited, loaded.app)
+            warn_of_incompatibilities(loaded_app.app, task.plan)
+        with import_recorder.making_server():
+            app_server = _make_app_server(task, inherited, loaded_app.app)
     except LaunchError as error:
         channel.tell(Failed(str(error), error.exit_status))
         return error.exit_status
-    except _FirstImportFailed:
+    except FirstImportFailed:
         channel.tell(Failed(None, 2))
         return 2
-    orders.serve_with(server, _reports(channel, server, loaded, recorder, modules, began))
-    channel.tell(Ready(loaded.failed))
+    reports = _reports_to_supervisor(
+        channel, app_server, loaded_app, import_recorder, module_recorder, import_began
+    )
+    control_thread.serve_with(app_server, reports)
+    channel.tell(Ready(loaded_app.failed))
     if is_patched_for_greenlets():
         _leave_interrupts_to_supervisor()
-    is_drained = _serve(server, orders)
-    makes_room = is_drained and not holds_what_next_may_need(inherited.listener, orders.child_stops)
-    if makes_room:
+    is_drained = _serve_until_drained(app_server, control_thread)
+    own_sockets = (inherited.listener, control_thread.child_stops)
+    lets_next_start = is_drained and not holds_what_next_may_need(*own_sockets)
+    if lets_next_start:
         channel.tell(Leaving())
-    _clean_up(orders)
-    if makes_room:
+    _run_exit_functions(control_thread)
+    if lets_next_start:
         channel.tell(CleanedUp())
         if task.session is not None and task.session.is_debugpy:
-            _stay_for_ide(orders)
+            _stay_for_ide(control_thread)
     if is_drained:
-        _await_reports(orders)
+        _await_reports(control_thread)
     os._exit(0)
 
 
-def _await_reports(orders: ControlThread) -> None:
+def _await_reports(control_thread: ControlThread) -> None:
     """Who saves as soon as we serve has us end before we have told what the next worker could have
     ready; so would the next one, and each reload would start a new interpreter."""
     deadline = time.monotonic() + EXIT_SECONDS
-    while not orders.has_reported and time.monotonic() < deadline:
+    while not control_thread.has_made_reports and time.monotonic() < deadline:
         sleep(STAY_POLL_SECONDS)
 
 
-def _stay_for_ide(orders: ControlThread) -> None:
+def _stay_for_ide(control_thread: ControlThread) -> None:
     """Keep our session in the IDE until the next worker has its own: VS Code selects that one if
     ours was selected. If ours ends first, it selects the supervisor's, where its Pause does nothing
     and its Debug Console knows nothing of the app."""
-    orders.allow_exit(STAY_SECONDS)
-    while not orders.may_go:
+    control_thread.allow_exit(STAY_SECONDS)
+    while not control_thread.may_leave_ide:
         sleep(STAY_POLL_SECONDS)
 
 
-def _recorder(task: Task, inherited: Inheritance) -> ImportRecorder:
-    def begin_again(module: str, what: str) -> NoReturn:
-        start_afresh(task, inherited, f"the app now changes {what} before it imports {module}")
+def _new_import_recorder(task: Task, inherited: Inheritance) -> ImportRecorder:
+    def start_new_interpreter(module: str, changed_state: str) -> NoReturn:
+        reason = f"the app now changes {changed_state} before it imports {module}"
+        start_afresh(task, inherited, reason)
 
-    return ImportRecorder(inherited.preloaded, begin_again)
+    return ImportRecorder(inherited.preloaded, start_new_interpreter)
 
 
-def _make_room_for_breakpoints(hidden: HiddenModules, channel: Channel) -> None:
+def _make_room_for_breakpoints(hidden_modules: HiddenModules, channel: Channel) -> None:
     """A breakpoint is never hit in a module that has run already. Where there is such a one, this
     worker ends before it has done anything, and the supervisor starts another one without it."""
-    for file, lines in pydevd_internals.breakpoint_lines().items():
-        module = hidden.module_of(file)
-        if module is not None and lines & lines_run_on_import(Path(file)):
+    for breakpoint_file, breakpoint_lines in pydevd_internals.breakpoint_lines().items():
+        module = hidden_modules.module_of(breakpoint_file)
+        if module is not None and breakpoint_lines & lines_run_on_import(Path(breakpoint_file)):
             say(f"Imported anew at each reload: {module}, because it has a breakpoint there")
-            channel.tell(ModulesUnfit(frozenset({file})))
+            channel.tell(ModulesUnfit(frozenset({breakpoint_file})))
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _module_recorder(
+def _new_module_recorder(
     task: Task, inherited: Inheritance, app: WSGIApplication | None
 ) -> ModuleRecorder | None:
     """Where the next worker could have modules of the project ready, and this one has none."""
     if (
         not task.look_at_project_modules
-        or inherited.preloaded.hidden is not None
+        or inherited.preloaded.hidden_modules is not None
         or app is not None
     ):
         return None
     return ModuleRecorder(inherited.preloaded.changes)
 
 
-def _attach(task: Task, channel: Channel, hidden: HiddenModules | None) -> None:
+def _attach_debugger(task: Task, channel: Channel, hidden_modules: HiddenModules | None) -> None:
     session = session_to_join(task)
     if session is not None:
         join_debug_session.preload(session)  # which takes our time, not the IDE's
     if asks_ide(task):
         channel.tell(Attaching())
     attach_worker(task)
-    if hidden is not None:
-        _make_room_for_breakpoints(hidden, channel)
+    if hidden_modules is not None:
+        _make_room_for_breakpoints(hidden_modules, channel)
     debugger = debugger_of(task.plan)
     if session is not None:
         debugger.when_ide_leaves(lambda: _ide_left(channel, ends_run=session.is_launch))
@@ -221,84 +230,86 @@ def _ide_left(channel: Channel, ends_run: bool) -> None:
         sleep(LEAVE_SECONDS)
 
 
-def _keep_from_children(inherited: Inheritance) -> None:
+def _close_in_children(inherited: Inheritance) -> None:
     """What the app forks (multiprocessing) must not hold the port, nor be taken for us."""
 
-    def let_go() -> None:
+    def close_sockets_in_child() -> None:
         inherited.listener.close()
         inherited.channel.close()
 
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=let_go)
+        os.register_at_fork(after_in_child=close_sockets_in_child)
 
 
-def _given(task: Task, app: WSGIApplication) -> LoadedApp:
+def _take_given_app(task: Task, app: WSGIApplication) -> LoadedApp:
     take_over(app, task.plan, supervised=True)
     return LoadedApp(app, was_given=True)
 
 
-class _FirstImportFailed(Exception):
+class FirstImportFailed(Exception):
     pass
 
 
-def _imported(task: Task, recorder: ImportRecorder, modules: ModuleRecorder | None) -> LoadedApp:
+def _import_or_serve_error(
+    task: Task, import_recorder: ImportRecorder, module_recorder: ModuleRecorder | None
+) -> LoadedApp:
     try:
         app = import_app(
             task.plan,
             supervised=True,
             first=task.is_first_worker,
-            recorder=_both(recorder, modules),
-            when_imported=recorder.app_is_imported,
+            recorder=_both_recorders(import_recorder, module_recorder),
+            when_imported=import_recorder.app_is_imported,
         )
     except Exception as error:
         if not task.serve_errors and isinstance(error, LaunchError):
             raise
         print_error(error)
         if not task.serve_errors:
-            raise _FirstImportFailed from None
+            raise FirstImportFailed from None
         return LoadedApp(failing_app(error), failed=True, mended_by=files_of_error(error))
     return LoadedApp(app)
 
 
 @contextlib.contextmanager
-def _both(recorder: ImportRecorder, modules: ModuleRecorder | None) -> Iterator[None]:
-    with recorder, modules or contextlib.nullcontext():
+def _both_recorders(
+    import_recorder: ImportRecorder, module_recorder: ModuleRecorder | None
+) -> Iterator[None]:
+    with import_recorder, module_recorder or contextlib.nullcontext():
         yield
 
 
-def _server(task: Task, inherited: Inheritance, app: WSGIApplication) -> AppServer:
+def _make_app_server(task: Task, inherited: Inheritance, app: WSGIApplication) -> AppServer:
     tls = ssl_context_of(task.plan, task.certificate)
     threads = task.plan.settings.with_threads.value
     return make_server(inherited.listener, with_middleware(app, task.plan), tls, threads=threads)
 
 
-def _reports(
+def _reports_to_supervisor(
     channel: Channel,
     server: AppServer,
-    loaded: LoadedApp,
-    recorder: ImportRecorder,
-    modules: ModuleRecorder | None,
+    loaded_app: LoadedApp,
+    import_recorder: ImportRecorder,
+    module_recorder: ModuleRecorder | None,
     since: float,
 ) -> list[Callable[[], None]]:
     """What the supervisor is told: what the next worker could have ready, and what to watch."""
 
     def tell_preloadable() -> None:
-        channel.tell(_preloadable(loaded, recorder, modules, since))
+        channel.tell(_preloadable(loaded_app, import_recorder, module_recorder, since))
 
     def tell_watched() -> None:
         imported_files = ImportedFiles(since)
-        _send(
-            channel,
-            imported_files.watch_for_new_imports(_folders_to_watch(loaded.app), loaded.mended_by),
-        )
-        server.after_request = lambda: _send(channel, imported_files.watch_for_new_imports())
+        folders = _folders_to_watch(loaded_app.app)
+        _tell_watch(channel, imported_files.watch_for_new_imports(folders, loaded_app.mended_by))
+        server.after_request = lambda: _tell_watch(channel, imported_files.watch_for_new_imports())
 
     # The first one first, for to have it ready takes long.
-    return [tell_watched] if loaded.failed else [tell_preloadable, tell_watched]
+    return [tell_watched] if loaded_app.failed else [tell_preloadable, tell_watched]
 
 
 def _preloadable(
-    loaded: LoadedApp,
+    loaded_app: LoadedApp,
     import_recorder: ImportRecorder,
     module_recorder: ModuleRecorder | None,
     since: float,
@@ -306,7 +317,7 @@ def _preloadable(
     preloadable = Preloadable(
         tuple(installed_imports(import_recorder.imports)),
         import_recorder.was_forked,
-        why_not_fork(was_given=loaded.was_given),
+        why_not_fork(was_given=loaded_app.was_given),
         import_recorder.seconds,
         own_files(import_recorder.imports),
     )
@@ -328,18 +339,20 @@ def _folders_to_watch(app: WSGIApplication) -> frozenset[str]:
         return frozenset()
 
 
-def _send(channel: Channel, news: Watch | None) -> None:
-    if news is not None:
-        channel.tell(news)
+def _tell_watch(channel: Channel, watch: Watch | None) -> None:
+    if watch is not None:
+        channel.tell(watch)
 
 
-def _serve(server: AppServer, orders: ControlThread) -> bool:
+def _serve_until_drained(server: AppServer, control_thread: ControlThread) -> bool:
     """Returns whether everything that was asked has been answered."""
     try:
         server.serve()
     except KeyboardInterrupt:  # Ctrl-C reaches the whole process group; the supervisor ends us too
         return False
-    return server.drain(orders.drain_seconds, held=lambda: orders.stopped_at() is not None)
+    return server.drain(
+        control_thread.drain_seconds, held=lambda: control_thread.stopped_at() is not None
+    )
 
 
 def _leave_interrupts_to_supervisor() -> None:
@@ -350,13 +363,13 @@ def _leave_interrupts_to_supervisor() -> None:
         signal.signal(signal.SIGINT, lambda number, frame: None)
 
 
-def _clean_up(orders: ControlThread) -> None:
+def _run_exit_functions(control_thread: ControlThread) -> None:
     """What an interpreter does at its end, less what only takes time: a debugger's exit wait
     (0.55 s) and the taking down of every module.
 
     The same two steps as in multiprocessing's own children (multiprocessing.process._bootstrap).
     """
-    orders.allow_exit(EXIT_SECONDS)
+    control_thread.allow_exit(EXIT_SECONDS)
     join_debug_session.leave()
     threading._shutdown()  # type: ignore[attr-defined]  # joins the app's own threads
     atexit._run_exitfuncs()
@@ -376,89 +389,91 @@ class ControlThread:
     """
 
     def __init__(self, task: Task, channel: Channel) -> None:
-        self._server: AppServer | None = None
-        self._reports: Sequence[Callable[[], None]] = ()
+        self._app_server: AppServer | None = None
+        self._pending_reports: Sequence[Callable[[], None]] = ()
         self._report_at = 0.0
-        self.has_reported = False
+        self.has_made_reports = False
         self.drain_seconds = 0.0
-        self.may_go = False
+        self.may_leave_ide = False
         """Need we not stay for the IDE once we have cleaned up?"""
         self._plan = task.plan
         self._channel = channel
-        self._retiring = False
-        self._exit_by: float | None = None
-        self._reported: str | None = None
+        self._is_retiring = False
+        self._exit_deadline: float | None = None
+        self._reported_stop: str | None = None
         self.child_stops = ChildStops()
-        debugger_of(task.plan).start_hidden_thread(self._listen)
+        debugger_of(task.plan).start_hidden_thread(self._control_worker)
 
-    def serve_with(self, server: AppServer, reports: Sequence[Callable[[], None]]) -> None:
+    def serve_with(self, app_server: AppServer, reports: Sequence[Callable[[], None]]) -> None:
         """From now on there is a server to stop; the reports are made, one after the other, when
         its first requests have had their chance."""
         self._report_at = time.monotonic() + REPORT_SECONDS
-        self._reports = reports  # before the server: that is what the thread looks at first
-        self._server = server
+        # Before the server: that is what the thread looks at first.
+        self._pending_reports = reports
+        self._app_server = app_server
 
     def stopped_at(self) -> str | None:
         """Where a thread is stopped: in the IDE's debugger, here or in a child of the app, or at a
         prompt in the terminal."""
         # The debugger is not kept: the app may start one later.
-        here = debugger_of(self._plan).stopped_at() or prompting_at()
-        return here or self.child_stops.stopped_at()
+        stopped_here = debugger_of(self._plan).stopped_at() or prompting_at()
+        return stopped_here or self.child_stops.stopped_at()
 
     def allow_exit(self, seconds: float) -> None:
         """From now on: end after these seconds, whatever holds the interpreter."""
-        self._exit_by = time.monotonic() + seconds
+        self._exit_deadline = time.monotonic() + seconds
 
-    def _listen(self) -> None:
+    def _control_worker(self) -> None:
         while True:
-            sources: list[Channel | ChildStops] = [self._channel, self.child_stops]
-            readable = select(sources, [], [], self._patience())[0]
-            if self.child_stops in readable:
+            message_sources: list[Channel | ChildStops] = [self._channel, self.child_stops]
+            readable_sources = select(message_sources, [], [], self._select_timeout())[0]
+            if self.child_stops in readable_sources:
                 self.child_stops.hear()
-            if self._channel in readable:
-                self._obey(self._channel.receive())
-            elif self._server is not None and time.monotonic() >= self._report_at:
-                self._make_reports()
-            if self._retiring:
-                self._look_on()
+            if self._channel in readable_sources:
+                self._obey_supervisor(self._channel.receive())
+            elif self._app_server is not None and time.monotonic() >= self._report_at:
+                self._make_pending_reports()
+            if self._is_retiring:
+                self._report_stops()
 
-    def _patience(self) -> float | None:
-        if self._retiring:
+    def _select_timeout(self) -> float | None:
+        if self._is_retiring:
             return STOP_POLL_SECONDS
-        return REPORT_SECONDS if self._server is None or self._reports else None
+        return REPORT_SECONDS if self._app_server is None or self._pending_reports else None
 
-    def _make_reports(self) -> None:
+    def _make_pending_reports(self) -> None:
         """They look at objects of the app's, which may raise anything; this thread must live on."""
-        reports, self._reports = self._reports, ()
-        for report in reports:
+        pending_reports, self._pending_reports = self._pending_reports, ()
+        for make_report in pending_reports:
             try:
-                report()
+                make_report()
             except Exception as error:
                 say(f"What the app is made from is not all known: {type(error).__name__}: {error}")
-        self.has_reported = True
+        self.has_made_reports = True
 
-    def _obey(self, message: object) -> None:
+    def _obey_supervisor(self, message: object) -> None:
         if message is None:  # whatever has killed the supervisor: leave no orphan, no port
             os._exit(1)
         if isinstance(message, Go):
-            self.may_go = True
+            self.may_leave_ide = True
         if isinstance(message, Retire):
             self.drain_seconds = message.drain_seconds
-            self._retiring = True
-            if self._server is not None:
+            self._is_retiring = True
+            if self._app_server is not None:
                 # Also while a thread is stopped: under load a breakpoint would be hit for ever.
-                self._server.stop()
-                self._make_reports()  # whoever saves so soon has the next worker started by it
+                self._app_server.stop()
+                # Whoever saves so soon has the next worker started by it.
+                self._make_pending_reports()
 
-    def _look_on(self) -> None:
+    def _report_stops(self) -> None:
         """While retiring: say when a stopped thread holds it up."""
-        where = self.stopped_at()
-        if where != self._reported:
-            self._reported = where
-            self._channel.tell(Stopped(where) if where else Resumed())
-        is_overdue = self._exit_by is not None and time.monotonic() > self._exit_by
+        stopped_at = self.stopped_at()
+        if stopped_at != self._reported_stop:
+            self._reported_stop = stopped_at
+            self._channel.tell(Stopped(stopped_at) if stopped_at else Resumed())
+        is_overdue = self._exit_deadline is not None and time.monotonic() > self._exit_deadline
         # Without a server the app is still being imported, from files that have changed again.
-        if where is None and (self._server is None or is_overdue):
+        if stopped_at is None and (self._app_server is None or is_overdue):
             os._exit(0)
-        if where is None and self._server is not None:
-            self._server.cut_off()
+        if stopped_at is None and self._app_server is not None:
+            self._app_server.cut_off()

@@ -120,7 +120,7 @@ def warm(cold: tuple[ModuleRun, ...], folder: Path) -> Any:
     def afresh(module: str, what: str) -> None:
         raise Afresh(f"{what} before {module}")
 
-    recorder = ImportRecorder(PreloadedModules(hidden=hidden), afresh)
+    recorder = ImportRecorder(PreloadedModules(hidden_modules=hidden), afresh)
     try:
         with recorder:
             after = imported(folder)

@@ -61,7 +61,7 @@ class PreloadedModules:
     """Packages that can't be preloaded, each with what it changes."""
     made_by_others: frozenset[str] = frozenset()
     """What packages change that are not preloaded, or not as the app does it: no other minds."""
-    hidden: HiddenModules | None = None
+    hidden_modules: HiddenModules | None = None
     """The project's own modules among them."""
 
 
@@ -120,7 +120,7 @@ class ImportRecorder:
     def __exit__(self, *error: object) -> None:
         self.seconds += time.monotonic()
         self._is_left = True
-        hidden = self._preloaded.hidden
+        hidden = self._preloaded.hidden_modules
         self._statements.module_runs()
         if hidden is not None:
             self._look_at_objects(hidden, self._to_look_at)
@@ -143,7 +143,7 @@ class ImportRecorder:
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        hidden = self._preloaded.hidden
+        hidden = self._preloaded.hidden_modules
         if hidden is not None and name in hidden:
             return hidden.spec_of(name, partial(self._reveal, hidden))
         self._statements.module_runs()
@@ -170,8 +170,8 @@ class ImportRecorder:
     def app_is_imported(self) -> None:
         """From now on it is a factory of the app that imports, and changes what it likes: what it
         changes after the last import concerns no module."""
-        if self._preloaded.hidden is not None:
-            self._look_at_objects(self._preloaded.hidden, self._to_look_at)
+        if self._preloaded.hidden_modules is not None:
+            self._look_at_objects(self._preloaded.hidden_modules, self._to_look_at)
         self._to_look_at.clear()
         self._looks_left = MOST_LOOKS
 
@@ -214,7 +214,7 @@ class ImportRecorder:
             changed = {what for what, _ in look().changes_since(self._begun)}
             if (of_app := changed - self._preloaded.made_by_others) and not self._is_ours(one):
                 self._start_afresh(one, min(of_app))
-        hidden = self._preloaded.hidden
+        hidden = self._preloaded.hidden_modules
         if hidden is not None:
             # Python's own way to them, by our finder, takes several times as long.
             for one in filter(hidden.shown_by_import_of, asked_for):

@@ -120,7 +120,7 @@ def run_project_module_server(
     signal.alarm(PROJECT_IMPORT_SECONDS)
     hidden_modules = _import_project_modules(preload_modules, inherited)
     signal.alarm(0)
-    preloaded = replace(inherited.preloaded, hidden=hidden_modules)
+    preloaded = replace(inherited.preloaded, hidden_modules=hidden_modules)
     return serve_forks(replace(inherited, preloaded=preloaded), interrupt_handler)
 
 
@@ -142,7 +142,7 @@ def serve_forks(fork_inheritance: Inheritance, interrupt_handler: Any) -> Inheri
     gc.collect()
     if hasattr(gc, "freeze"):  # not in PyPy
         gc.freeze()
-    touch_memory = partial(_touch_shared_memory, fork_inheritance.preloaded.hidden)
+    touch_memory = partial(_touch_shared_memory, fork_inheritance.preloaded.hidden_modules)
     channel = _fork_on_demand(fork_inheritance.channel, touch_memory)
     lifeline = None if fork_inheritance.lifeline is None else tie_to(fork_inheritance.lifeline)
     fork_inheritance.reseed_generators()

@@ -153,7 +153,7 @@ def start_afresh(task: Task, inherited: Inheritance, reason: str) -> NoReturn:
         inherited.channel.tell(Misfit())
         os._exit(0)
     # The next worker must not come from the same fork server.
-    if inherited.preloaded.hidden is not None:
+    if inherited.preloaded.hidden_modules is not None:
         inherited.channel.tell(ModulesUnfit(frozenset()))
         task = replace(task, look_at_project_modules=True)
     else:
