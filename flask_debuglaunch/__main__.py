@@ -7,9 +7,9 @@ try:
 except (ImportError, AttributeError) as error:
     from flask_debuglaunch.shadowed_modules import shadowing_file
 
-    file = shadowing_file(error)
-    if file is None:
+    shadowing = shadowing_file(error)
+    if shadowing is None:
         raise
-    text = f"hides the module {file.stem} that is needed here. Rename the file"
-    print(f"Error: {file}: {text}", file=sys.stderr)
+    advice = f"hides the module {shadowing.stem} that is needed here. Rename the file"
+    print(f"Error: {shadowing}: {advice}", file=sys.stderr)
     sys.exit(2)

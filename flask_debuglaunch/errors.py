@@ -27,22 +27,22 @@ class DebuggerUnavailable(LaunchError):
     """
 
 
-def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+def nearest(name: str, known_names: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known name that is most like a misspelt one; None where none is alike enough."""
     import difflib  # here, because a launch without an error does without it
 
-    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
+    return next(iter(difflib.get_close_matches(name, list(known_names), n=1, cutoff=cutoff)), None)
 
 
-def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+def did_you_mean(name: str, known_names: Iterable[str], otherwise: str = "") -> str:
     """The end of a message on an unknown name: ". Did you mean PORT?"."""
-    near = nearest(name, known)
-    return f". Did you mean {near}?" if near else otherwise
+    nearest_name = nearest(name, known_names)
+    return f". Did you mean {nearest_name}?" if nearest_name else otherwise
 
 
-def another_port(flag: str, taken: int) -> str:
+def another_port(flag: str, taken_port: int) -> str:
     """The flag with a port beside the one that is taken."""
-    return f"{flag} {taken + 1 if taken < 65535 else taken - 1}"
+    return f"{flag} {taken_port + 1 if taken_port < 65535 else taken_port - 1}"
 
 
 def not_valid_yaml(file_name: str, error: Exception) -> LaunchError:

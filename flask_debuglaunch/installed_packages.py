@@ -20,15 +20,17 @@ OLDEST_FLASK = "3"
 
 def installed_version(package: str) -> Version | None:
     """The version's leading numbers, such as (1, 8, 22); None if it is not installed here."""
-    name = package.replace("-", "_")
-    for folder in filter(None, sys.path):
-        for info in Path(folder).glob(f"{name}-*.dist-info"):
-            numbers = info.name.removesuffix(".dist-info").rpartition("-")[2].split(".")
-            return tuple(int(part) for part in numbers[:3] if part.isdigit())
+    distribution = package.replace("-", "_")
+    for import_folder in filter(None, sys.path):
+        for dist_info in Path(import_folder).glob(f"{distribution}-*.dist-info"):
+            version_numbers = (
+                dist_info.name.removesuffix(".dist-info").rpartition("-")[2].split(".")
+            )
+            return tuple(int(number) for number in version_numbers[:3] if number.isdigit())
     return None
 
 
-def written(version: Version) -> str:
+def version_text(version: Version) -> str:
     return ".".join(map(str, version))
 
 
@@ -44,14 +46,14 @@ def upgrade_command(package: str) -> str:
 @functools.cache  # it reads the metadata; what is forked has it from the fork server
 def require_flask() -> None:
     """Raises LaunchError where the Flask of this environment is missing or too old for us."""
-    wanted = f"Install it for {sys.executable}: pip install 'flask>={OLDEST_FLASK}'"
+    how_to_install = f"Install it for {sys.executable}: pip install 'flask>={OLDEST_FLASK}'"
     try:
         import flask  # noqa: F401
     except ModuleNotFoundError as error:
         if error.name != "flask":
             raise
-        raise LaunchError(f"Flask is not installed. {wanted}") from None
+        raise LaunchError(f"Flask is not installed. {how_to_install}") from None
     from importlib.metadata import version  # Flask has imported it already
 
     if int(version("flask").partition(".")[0]) < int(OLDEST_FLASK):
-        raise LaunchError(f"Flask {version('flask')} is too old for the launcher. {wanted}")
+        raise LaunchError(f"Flask {version('flask')} is too old for the launcher. {how_to_install}")

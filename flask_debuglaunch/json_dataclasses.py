@@ -16,113 +16,133 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-LARGEST = 2**63
+LARGEST_NUMBER = 2**63
 """Beyond it, the system's functions take no number."""
 
 
 def encode(message: Any) -> bytes:
     """The name of its class, and its fields."""
-    named = {"class": type(message).__name__, "fields": _plain(message)}
-    return json.dumps(named, allow_nan=False).encode()
+    class_and_fields = {"class": type(message).__name__, "fields": _json_value_of(message)}
+    return json.dumps(class_and_fields, allow_nan=False).encode()
 
 
 def decode(content: bytes, expected: Collection[type]) -> Any:
     """An object of one of these classes. Raises ValueError for anything else."""
     try:
-        named = json.loads(content)
+        class_and_fields = json.loads(content)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    if not isinstance(named, dict) or named.keys() != {"class", "fields"}:
+    if not isinstance(class_and_fields, dict) or class_and_fields.keys() != {"class", "fields"}:
         raise ValueError("expected a class and its fields")
-    known = next((one for one in expected if one.__name__ == named["class"]), None)
-    if known is None:
+    expected_class = next(
+        (dataclass for dataclass in expected if dataclass.__name__ == class_and_fields["class"]),
+        None,
+    )
+    if expected_class is None:
         raise ValueError("no class that is expected here")
-    return _typed(named["fields"], known)
+    return _value_of_type(class_and_fields["fields"], expected_class)
 
 
-def _plain(value: Any) -> Any:
+def _json_value_of(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
-        return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+        return {
+            field.name: _json_value_of(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+        }
     if isinstance(value, (tuple, frozenset)):
-        return [_plain(one) for one in value]
+        return [_json_value_of(item) for item in value]
     if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
+        return {str(name): _json_value_of(item) for name, item in value.items()}
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     return str(value) if isinstance(value, Path) else value
 
 
-def _typed(plain: Any, wanted: Any) -> Any:
+def _value_of_type(json_value: Any, expected_type: Any) -> Any:
     """The value of this type that the plain data stands for."""
-    origin, arguments = get_origin(wanted) or wanted, get_args(wanted)
+    origin, arguments = get_origin(expected_type) or expected_type, get_args(expected_type)
     if origin in (Union, types.UnionType):
-        return _first_fitting(plain, arguments)
+        return _first_fitting_type(json_value, arguments)
     if dataclasses.is_dataclass(origin):
-        return _object(plain, origin, arguments)
+        return _dataclass_of_fields(json_value, origin, arguments)
     if origin is tuple:
-        return tuple(_items(plain, arguments))
+        return tuple(_tuple_items(json_value, arguments))
     if origin is frozenset:
-        return frozenset(_typed(one, arguments[0]) for one in _list(plain))
+        return frozenset(_value_of_type(item, arguments[0]) for item in _json_array(json_value))
     if origin in (dict, Mapping):
         name_type, item_type = arguments
-        return {_typed(name, name_type): _typed(one, item_type) for name, one in _pairs(plain)}
-    return _scalar(plain, origin)
+        return {
+            _value_of_type(name, name_type): _value_of_type(item, item_type)
+            for name, item in _json_object_items(json_value)
+        }
+    return _scalar_of_type(json_value, origin)
 
 
-def _scalar(plain: Any, wanted: Any) -> Any:
-    if wanted is type(None) and plain is None:
+def _scalar_of_type(json_value: Any, expected_type: Any) -> Any:
+    if expected_type is type(None) and json_value is None:
         return None
-    if wanted in (str, bool) and type(plain) is wanted:
-        return plain
-    is_number = type(plain) in (int, float) and -LARGEST < plain < LARGEST  # no NaN, no infinity
-    if is_number and (wanted is float or (wanted is int and type(plain) is int)):
-        return wanted(plain)
-    if wanted in (Path, bytes) and type(plain) is str:
-        return Path(plain) if wanted is Path else base64.b64decode(plain, validate=True)
-    raise ValueError(f"expected {wanted}, not {type(plain)}")
+    if expected_type in (str, bool) and type(json_value) is expected_type:
+        return json_value
+    # No NaN, no infinity.
+    is_number = type(json_value) in (int, float) and -LARGEST_NUMBER < json_value < LARGEST_NUMBER
+    if is_number and (expected_type is float or (expected_type is int and type(json_value) is int)):
+        return expected_type(json_value)
+    if expected_type in (Path, bytes) and type(json_value) is str:
+        is_path = expected_type is Path
+        return Path(json_value) if is_path else base64.b64decode(json_value, validate=True)
+    raise ValueError(f"expected {expected_type}, not {type(json_value)}")
 
 
-def _first_fitting(plain: Any, types_: Collection[Any]) -> Any:
-    for one in types_:
+def _first_fitting_type(json_value: Any, union_types: Collection[Any]) -> Any:
+    for type_ in union_types:
         try:
-            return _typed(plain, one)
+            return _value_of_type(json_value, type_)
         except ValueError:
             continue
-    raise ValueError(f"fits none of {types_}")
+    raise ValueError(f"fits none of {union_types}")
 
 
-def _object(plain: Any, wanted: Any, arguments: tuple[Any, ...]) -> Any:
-    hints = _hints(wanted)
-    if not isinstance(plain, dict) or plain.keys() != hints.keys():
-        raise ValueError(f"expected the fields of {wanted.__name__}")
+def _dataclass_of_fields(
+    json_value: Any, expected_type: Any, class_arguments: tuple[Any, ...]
+) -> Any:
+    field_types = _field_types(expected_type)
+    if not isinstance(json_value, dict) or json_value.keys() != field_types.keys():
+        raise ValueError(f"expected the fields of {expected_type.__name__}")
     # A hint may be the type variable of a generic class: Value[int].
-    filled_in = dict(zip(getattr(wanted, "__parameters__", ()), arguments, strict=True))
-    return wanted(
-        **{name: _typed(plain[name], filled_in.get(hint, hint)) for name, hint in hints.items()}
+    type_arguments = dict(
+        zip(getattr(expected_type, "__parameters__", ()), class_arguments, strict=True)
+    )
+    return expected_type(
+        **{
+            name: _value_of_type(json_value[name], type_arguments.get(field_type, field_type))
+            for name, field_type in field_types.items()
+        }
     )
 
 
 @lru_cache
-def _hints(wanted: type) -> dict[str, Any]:
-    hints = get_type_hints(wanted)
-    return {one.name: hints[one.name] for one in dataclasses.fields(wanted)}
+def _field_types(dataclass: type) -> dict[str, Any]:
+    field_types = get_type_hints(dataclass)
+    return {field.name: field_types[field.name] for field in dataclasses.fields(dataclass)}
 
 
-def _items(plain: Any, arguments: tuple[Any, ...]) -> Iterator[Any]:
-    items = _list(plain)
-    each = [arguments[0]] * len(items) if arguments[1:] == (...,) else list(arguments)
-    if len(each) != len(items):
-        raise ValueError(f"expected {len(each)} items")
-    return (_typed(one, wanted) for one, wanted in zip(items, each, strict=True))
+def _tuple_items(json_value: Any, arguments: tuple[Any, ...]) -> Iterator[Any]:
+    items = _json_array(json_value)
+    item_types = [arguments[0]] * len(items) if arguments[1:] == (...,) else list(arguments)
+    if len(item_types) != len(items):
+        raise ValueError(f"expected {len(item_types)} items")
+    return (
+        _value_of_type(item, item_type) for item, item_type in zip(items, item_types, strict=True)
+    )
 
 
-def _list(plain: Any) -> list[Any]:
-    if not isinstance(plain, list):
+def _json_array(json_value: Any) -> list[Any]:
+    if not isinstance(json_value, list):
         raise ValueError("expected a list")
-    return plain
+    return json_value
 
 
-def _pairs(plain: Any) -> Collection[tuple[Any, Any]]:
-    if not isinstance(plain, dict):
+def _json_object_items(json_value: Any) -> Collection[tuple[Any, Any]]:
+    if not isinstance(json_value, dict):
         raise ValueError("expected a mapping")
-    return plain.items()
+    return json_value.items()

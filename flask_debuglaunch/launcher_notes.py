@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from flask_debuglaunch.procfs import PROC, open_files, processes, works_in
+from flask_debuglaunch.procfs import PROC, has_working_folder, open_files, processes
 from flask_debuglaunch.redaction import redact
 from flask_debuglaunch.regular_file import read_regular_file
 from flask_debuglaunch.terminal_messages import say
@@ -70,7 +70,7 @@ def _notes_of_launchers(folder: Path) -> Iterator[NotesOfLauncher]:
     if sys.platform == "win32":
         return
     for launcher_process in sorted(processes(), key=lambda process: int(process.name)):
-        if not works_in(launcher_process, folder):
+        if not has_working_folder(launcher_process, folder):
             continue
         with contextlib.suppress(OSError):  # it is gone
             if launcher_process.stat().st_uid != os.geteuid():

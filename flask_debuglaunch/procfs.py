@@ -21,7 +21,7 @@ def processes() -> Iterator[Path]:
     return PROC.glob("[0-9]*")
 
 
-def works_in(process: Path, folder: Path) -> bool:
+def has_working_folder(process: Path, folder: Path) -> bool:
     """Is that its working folder? No, where it is another user's, or gone."""
     try:
         return Path(os.readlink(process / "cwd")) == folder
@@ -42,11 +42,11 @@ def parent_and_start(pid: int) -> tuple[int, float] | None:
     """The parent's number, and when the process was started, in seconds since the epoch.
     None where it is gone."""
     try:
-        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        booted = time.time() - float((PROC / "uptime").read_text().split()[0])
+        stat_fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        booted_at = time.time() - float((PROC / "uptime").read_text().split()[0])
     except OSError:
         return None
-    return int(fields[1]), booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return int(stat_fields[1]), booted_at + int(stat_fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 # Who listens on a port
@@ -71,31 +71,35 @@ class PortOwner:
 
     @property
     def is_debugpy_adapter(self) -> bool:
-        return any("debugpy" in one and "adapter" in one for one in self.arguments)
+        return any("debugpy" in argument and "adapter" in argument for argument in self.arguments)
 
 
 def owner_of_port(port: int) -> PortOwner | None:
     """Who listens on the port of this machine; None if nobody does, or the system does not tell."""
-    inodes = {one.inode for one in _tcp_sockets() if one.state == LISTEN and one.port == port}
-    if not inodes:
+    listening_inodes = {
+        socket.inode for socket in _tcp_sockets() if socket.state == LISTEN and socket.port == port
+    }
+    if not listening_inodes:
         return None
-    names = {f"socket:[{inode}]" for inode in inodes}
+    socket_names = {f"socket:[{inode}]" for inode in listening_inodes}
     for process in processes():
-        if names & _names_of_open_files(process):
-            return _owner(process)
+        if socket_names & _names_of_open_files(process):
+            return _port_owner(process)
     return PortOwner()
 
 
 def is_met_elsewhere(owner: PortOwner, port: int) -> bool:
     """Is somebody connected to another port that it listens on? To debugpy's adapter that is the
     program which it debugs; the IDE takes the debug port."""
-    own = _names_of_open_files(PROC / str(owner.pid))
-    sockets = [one for one in _tcp_sockets() if f"socket:[{one.inode}]" in own]
-    others = {one.port for one in sockets if one.state == LISTEN} - {port}
-    return any(one.state == ESTABLISHED and one.port in others for one in sockets)
+    open_file_names = _names_of_open_files(PROC / str(owner.pid))
+    own_sockets = [
+        socket for socket in _tcp_sockets() if f"socket:[{socket.inode}]" in open_file_names
+    ]
+    other_ports = {socket.port for socket in own_sockets if socket.state == LISTEN} - {port}
+    return any(socket.state == ESTABLISHED and socket.port in other_ports for socket in own_sockets)
 
 
-def _owner(process: Path) -> PortOwner:
+def _port_owner(process: Path) -> PortOwner:
     try:
         name = (process / "comm").read_text().strip()
         arguments = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
@@ -114,10 +118,10 @@ class _TcpSocket:
 
 
 def _tcp_sockets() -> Iterator[_TcpSocket]:
-    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
-        rows = table.read_text().splitlines()[1:] if table.exists() else []
-        for row in (line.split() for line in rows):
-            yield _TcpSocket(int(row[1].rpartition(":")[2], 16), row[3], int(row[9]))
+    for tcp_table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        table_rows = tcp_table.read_text().splitlines()[1:] if tcp_table.exists() else []
+        for columns in (line.split() for line in table_rows):
+            yield _TcpSocket(int(columns[1].rpartition(":")[2], 16), columns[3], int(columns[9]))
 
 
 def _names_of_open_files(process: Path) -> set[str]:

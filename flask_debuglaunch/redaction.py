@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 
-LONGEST = 4000
+LONGEST_SHOWN_TEXT = 4000
 """Characters of one text that are shown: what is longer than a screen nobody reads."""
 
 # In a name of several words (api_token, userPassword), one of these.
@@ -17,14 +17,14 @@ SECRET_NAMES = (
 SECRET_WORDS = {"pwd", "pw", "pass", "auth"}
 
 # With one slash where a URL was taken for a path.
-_URL_PASSWORD = re.compile(r"(:/{1,2}[^/\s:@'\"]*):[^\s'\"]*@")
+_PASSWORD_IN_URL = re.compile(r"(:/{1,2}[^/\s:@'\"]*):[^\s'\"]*@")
 # `name=`, `name: `, `"name": `; backslashes where a text with quotes was quoted again.
-_NAMED = re.compile(r"(?<![\w-])([\w-]+)\\?['\"]?\s*[=:]\s*")
-_TEXT = r"[rbfuRBFU]{0,2}\\?(?:'(?:[^'\\]|\\.)*(?:'|$)|\"(?:[^\"\\]|\\.)*(?:\"|$))"
-_GROUP = r"(?:\([^()]*(?:\([^()]*\)[^()]*)*(?:\)|$)|\[[^\]]*(?:\]|$)|\{[^}]*(?:\}|$))"
-_ONE = rf"(?:{_TEXT}|{_GROUP}|(?:(?:Bearer|Basic)\s+)?[^\s,;&)\]}}]+)"
+_NAME_BEFORE_VALUE = re.compile(r"(?<![\w-])([\w-]+)\\?['\"]?\s*[=:]\s*")
+_QUOTED_TEXT = r"[rbfuRBFU]{0,2}\\?(?:'(?:[^'\\]|\\.)*(?:'|$)|\"(?:[^\"\\]|\\.)*(?:\"|$))"
+_BRACKETED_GROUP = r"(?:\([^()]*(?:\([^()]*\)[^()]*)*(?:\)|$)|\[[^\]]*(?:\]|$)|\{[^}]*(?:\}|$))"
+_ONE_VALUE = rf"(?:{_QUOTED_TEXT}|{_BRACKETED_GROUP}|(?:(?:Bearer|Basic)\s+)?[^\s,;&)\]}}]+)"
 # The expression after the name, also where it is put together of several.
-_VALUE = re.compile(rf"{_ONE}(?:\s*[+%]\s*{_ONE}|\s+{_TEXT})*", re.DOTALL)
+_SECRET_VALUE = re.compile(rf"{_ONE_VALUE}(?:\s*[+%]\s*{_ONE_VALUE}|\s+{_QUOTED_TEXT})*", re.DOTALL)
 
 
 def redact(text: str) -> str:
@@ -32,13 +32,14 @@ def redact(text: str) -> str:
 
     Cut first: what follows the cut might be the rest of a secret.
     """
-    safe, left_out = _without_secrets(text[:LONGEST]), len(text) - LONGEST
-    return f"{safe} ... ({left_out:,} more characters)" if left_out > 0 else safe
+    redacted = _without_secrets(text[:LONGEST_SHOWN_TEXT])
+    left_out = len(text) - LONGEST_SHOWN_TEXT
+    return f"{redacted} ... ({left_out:,} more characters)" if left_out > 0 else redacted
 
 
 def redact_value(name: str, value: str) -> str:
     """The value of a variable, or *** where its name says that it is a secret."""
-    return "***" if _is_secret(name) else redact(value)
+    return "***" if _is_name_of_secret(name) else redact(value)
 
 
 class _RedactedRepr(reprlib.Repr):
@@ -61,20 +62,22 @@ def redacted_repr(value: object) -> str:
 
 def holds_secret(text: str) -> bool:
     """Is there anything to redact, as far as it would be shown?"""
-    return _without_secrets(text[:LONGEST]) != text[:LONGEST]
+    return _without_secrets(text[:LONGEST_SHOWN_TEXT]) != text[:LONGEST_SHOWN_TEXT]
 
 
 def _without_secrets(text: str) -> str:
-    text = _URL_PASSWORD.sub(r"\1:***@", text)
-    parts, end = [], 0
-    for named in _NAMED.finditer(text):
-        value = _VALUE.match(text, named.end())
-        if named.start() >= end and value and _is_secret(named[1]):
-            parts += [text[end : named.end()], "***"]
-            end = value.end()
-    return "".join([*parts, text[end:]])
+    text = _PASSWORD_IN_URL.sub(r"\1:***@", text)
+    safe_parts, end_of_secret = [], 0
+    for name_match in _NAME_BEFORE_VALUE.finditer(text):
+        secret_value = _SECRET_VALUE.match(text, name_match.end())
+        if name_match.start() < end_of_secret:
+            continue
+        if secret_value and _is_name_of_secret(name_match[1]):
+            safe_parts += [text[end_of_secret : name_match.end()], "***"]
+            end_of_secret = secret_value.end()
+    return "".join([*safe_parts, text[end_of_secret:]])
 
 
-def _is_secret(name: str) -> bool:
-    words = [one.lower() for one in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
-    return bool(SECRET_WORDS & set(words)) or any(one in "".join(words) for one in SECRET_NAMES)
+def _is_name_of_secret(name: str) -> bool:
+    words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
+    return bool(SECRET_WORDS & set(words)) or any(word in "".join(words) for word in SECRET_NAMES)

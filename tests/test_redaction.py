@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.redaction import LONGEST, holds_secret, redact
+from flask_debuglaunch.redaction import LONGEST_SHOWN_TEXT, holds_secret, redact
 
 
 @pytest.mark.parametrize(
@@ -67,5 +67,5 @@ def test_no_literal_gets_through(name: str, secret: str, quoted: object) -> None
 )
 def test_endless_texts_are_cut_before_anything_is_searched(piece: str) -> None:
     """However a pattern may behave, it sees no more than a screen."""
-    assert len(redact(piece * 1_000_000)) < LONGEST + 100
-    assert redact("x" * (LONGEST + 5)).endswith(" ... (5 more characters)")
+    assert len(redact(piece * 1_000_000)) < LONGEST_SHOWN_TEXT + 100
+    assert redact("x" * (LONGEST_SHOWN_TEXT + 5)).endswith(" ... (5 more characters)")

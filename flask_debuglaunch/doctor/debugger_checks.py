@@ -15,7 +15,7 @@ from flask_debuglaunch.installed_packages import (
     install_command,
     installed_version,
     upgrade_command,
-    written,
+    version_text,
 )
 from flask_debuglaunch.terminal_messages import shown_path
 
@@ -44,15 +44,17 @@ def _debugger_too_old(evidence: Evidence) -> Iterator[Finding]:
     debugger_version = installed_version(debugger.package)
     if needed_version is None or debugger_version is None:
         return
-    python_version = written(evidence.facts.python)
-    debugger_on_python = f"{debugger.name} {written(debugger_version)} on Python {python_version}"
+    python_version = version_text(evidence.facts.python)
+    debugger_on_python = (
+        f"{debugger.name} {version_text(debugger_version)} on Python {python_version}"
+    )
     if debugger_version >= needed_version:
         yield Finding(Level.OK, debugger_on_python, sys.executable)
         return
     fix = upgrade_command(debugger.package)
     yield Finding(
         Level.ERROR,
-        f"{debugger_on_python} is too old: it needs {written(needed_version)} or newer",
+        f"{debugger_on_python} is too old: it needs {version_text(needed_version)} or newer",
         sys.executable,
         fix,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.doctor.source_tree import MAX_SOURCE_FILES
-from flask_debuglaunch.installed_packages import installed_version, written
+from flask_debuglaunch.installed_packages import installed_version, version_text
 from flask_debuglaunch.plan import is_loopback
 from flask_debuglaunch.serving.watching.polling_backend import (
     LONGEST_POLL_SECONDS,
@@ -124,7 +124,8 @@ def _watchdog_of_werkzeug(evidence: Evidence) -> Iterator[Finding]:
     if watchdog_version is not None and watchdog_version >= (7,):
         yield Finding(
             Level.NOTE,
-            f"watchdog {written(watchdog_version)}: Werkzeug's own reloader sees no change with it",
+            f"watchdog {version_text(watchdog_version)}: Werkzeug's own reloader sees no change"
+            " with it",
             "watchdog",
             "pip install 'watchdog<7'",
         )

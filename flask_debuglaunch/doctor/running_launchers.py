@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flask_debuglaunch.procfs import parent_and_start, processes, works_in
+from flask_debuglaunch.procfs import has_working_folder, parent_and_start, processes
 
 LAUNCHER_NAMES = ("flask_debuglaunch", "flask-debuglaunch", "debuglaunch")
 OTHER_COMMANDS = {"doctor", "explain", "init", "ide", "schema"}
@@ -43,7 +43,7 @@ def _is_launcher(process: Path, folder: Path) -> bool:
         command_line = (process / "cmdline").read_bytes().decode(errors="replace")
     except OSError:  # another user's, or gone
         return False
-    return _starts_launcher(command_line) and works_in(process, folder)
+    return _starts_launcher(command_line) and has_working_folder(process, folder)
 
 
 def _starts_launcher(command_line: str) -> bool:

@@ -20,7 +20,7 @@ from flask_debuglaunch.detect_environment import observe
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.explain_report import as_json, as_text
 from flask_debuglaunch.plan import resolve
-from flask_debuglaunch.redaction import LONGEST
+from flask_debuglaunch.redaction import LONGEST_SHOWN_TEXT
 from flask_debuglaunch.serving.app.app_finder import AppTarget, FactoryCall, parse_call
 
 
@@ -78,7 +78,7 @@ def explained(environ: dict[str, str], given_flags: dict[str, str]) -> None:
     else:
         as_json(plan)
         length = len(as_text(plan)) // len(DECLARATIONS)
-    assert 0 < length < LONGEST + 100
+    assert 0 < length < LONGEST_SHOWN_TEXT + 100
 
 
 @given(yaml=yamls | words, env_file=env_files | words, environ=environments, given_flags=flags)
@@ -115,4 +115,4 @@ def test_any_name_of_an_app(expression: str) -> None:
     else:
         assert type(call) is FactoryCall
         return
-    assert 0 < length < LONGEST + 100
+    assert 0 < length < LONGEST_SHOWN_TEXT + 100
