@@ -53,7 +53,7 @@ def run(app: WSGIApplication, config: str | os.PathLike[str] | None = None, **op
         if is_child():
             raise SystemExit(run_child(app))
         plan = _planner(config, options, app_is_given=True)
-        status = serve(plan(), app, resolve=plan)
+        status = serve(plan(), app, resolve_plan=plan)
     except LaunchError as error:
         show_error(str(error))
         raise SystemExit(error.exit_status) from None

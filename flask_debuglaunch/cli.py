@@ -77,7 +77,7 @@ def run(ctx: click.Context, /, **flags: Any) -> None:
     from flask_debuglaunch.serving.serve import serve
 
     plan = _planner(ctx, flags, start_again=True)
-    sys.exit(serve(plan(), resolve=plan, why=explaining_command(ctx)))
+    sys.exit(serve(plan(), resolve_plan=plan, explain_command=explaining_command(ctx)))
 
 
 @main.command(examples=["explain", "explain reload --debug-with pycharm"])

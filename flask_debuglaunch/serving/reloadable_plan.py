@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.plan import Plan
-from flask_debuglaunch.serving.server.listening_socket import bind, say_address
-from flask_debuglaunch.serving.server.tls_certificate import certificate_of
+from flask_debuglaunch.serving.server.listening_socket import bind_listener, say_address
+from flask_debuglaunch.serving.server.tls_certificate import certificate_files_of
 from flask_debuglaunch.serving.watching.watched_files import unmatched_patterns, watch_rules_of
 from flask_debuglaunch.terminal_messages import say
 
@@ -26,8 +26,8 @@ class ReloadablePlan:
         self.plan = plan
         self._resolve, self._cleanup = resolve, cleanup
         self._folder = WorkingDirectory()
-        self.listener = cleanup.enter_context(bind(plan))
-        self.certificate = certificate_of(plan, cleanup)
+        self.listener = cleanup.enter_context(bind_listener(plan))
+        self.certificate = certificate_files_of(plan, cleanup)
         self.watched = watch_rules_of(plan)
         self._say_unmatched_patterns()
 
@@ -49,9 +49,11 @@ class ReloadablePlan:
             return
         try:
             new = self._resolve()
-            watched, certificate = watch_rules_of(new), certificate_of(new, self._cleanup)
+            watched, certificate = watch_rules_of(new), certificate_files_of(new, self._cleanup)
             has_moved = _address(new) != _address(self.plan)
-            listener = self._cleanup.enter_context(bind(new)) if has_moved else self.listener
+            listener = (
+                self._cleanup.enter_context(bind_listener(new)) if has_moved else self.listener
+            )
         except LaunchError as error:
             say(f"{error}. The configuration stays as it was")
             return

@@ -31,10 +31,10 @@ def is_only_imported() -> bool:
 
     Flask's own `app.run()` returns there, too. An inherited FLASK_RUN_FROM_CLI does not count.
     """
-    return ignore_server_call() or _ignored_in_flask_command()
+    return ignore_server_call() or _is_ignored_by_flask_command()
 
 
-def _ignored_in_flask_command() -> bool:
+def _is_ignored_by_flask_command() -> bool:
     context = click.get_current_context(silent=True)
     if context is None or type(context.find_root().obj).__name__ != "ScriptInfo":
         return False
@@ -58,46 +58,49 @@ def refuse_inside_server() -> None:
 def serve(
     plan: Plan,
     app: WSGIApplication | None = None,
-    resolve: Callable[[], Plan] | None = None,
-    why: str = "python -m flask_debuglaunch explain",
+    resolve_plan: Callable[[], Plan] | None = None,
+    explain_command: str = "python -m flask_debuglaunch explain",
 ) -> int:
     """Serve until told to end; returns the exit status.
 
-    app: one that is there already; else it is imported as planned. resolve: gives the plan anew
-    when a reload finds the configuration changed. why: the command that shows the reasons of this
+    app: one that is there already; else it is imported as planned. resolve_plan: gives the plan
+    anew when a reload finds the configuration changed. explain_command: shows the reasons of this
     very plan. Raises LaunchError.
     """
 
-    def serve_here() -> int:
-        return _serve(plan, app, resolve, why)
+    def serve_plan() -> int:
+        return _serve_with_banner(plan, app, resolve_plan, explain_command)
 
-    return below_init(serve_here) if app is None and needs_init(plan) else serve_here()
+    return below_init(serve_plan) if app is None and needs_init(plan) else serve_plan()
 
 
-def _serve(
-    plan: Plan, app: WSGIApplication | None, resolve: Callable[[], Plan] | None, why: str
+def _serve_with_banner(
+    plan: Plan,
+    app: WSGIApplication | None,
+    resolve_plan: Callable[[], Plan] | None,
+    explain_command: str,
 ) -> int:
-    _fill_standard_descriptors()
+    _open_closed_standard_descriptors()
     drop_stale_variables()
-    for line in (*banner(plan, why), *plan.notes):
-        say(line)
+    for banner_line in (*banner(plan, explain_command), *plan.notes):
+        say(banner_line)
     if plan.reload.value:
         from flask_debuglaunch.serving.supervisor import supervise
 
-        return supervise(plan, resolve or (lambda: plan))
+        return supervise(plan, resolve_plan or (lambda: plan))
     require_flask()
-    from flask_debuglaunch.serving.serve_without_reload import serve_here
+    from flask_debuglaunch.serving.serve_without_reload import serve_in_this_process
 
     with terminal_restored():
-        return serve_here(plan, app)
+        return serve_in_this_process(plan, app)
 
 
-def _fill_standard_descriptors() -> None:
+def _open_closed_standard_descriptors() -> None:
     """Open those of 0, 1 and 2 that are closed (`2>&-`): else the next file or socket gets the
     number, and what a child prints goes into that."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            nowhere = os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
-            os.set_inheritable(nowhere, True)
+            null_device = os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            os.set_inheritable(null_device, True)

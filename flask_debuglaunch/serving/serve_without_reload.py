@@ -21,40 +21,41 @@ from flask_debuglaunch.serving.app.compatibility_warnings import (
 from flask_debuglaunch.serving.app.middleware import with_middleware
 from flask_debuglaunch.serving.attach_debugger import attach_single, debugger_of
 from flask_debuglaunch.serving.server.http_server import make_server
-from flask_debuglaunch.serving.server.listening_socket import bind, say_address
-from flask_debuglaunch.serving.server.tls_certificate import certificate_of, ssl_context_of
+from flask_debuglaunch.serving.server.listening_socket import bind_listener, say_address
+from flask_debuglaunch.serving.server.tls_certificate import certificate_files_of, ssl_context_of
 from flask_debuglaunch.serving.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-class Terminated(BaseException):
+class TerminatedBySignal(BaseException):
     """SIGTERM has come; not a SystemExit, which the app itself may raise while it is imported."""
 
 
-def serve_here(plan: Plan, app: WSGIApplication | None) -> int:
+def serve_in_this_process(plan: Plan, app: WSGIApplication | None) -> int:
     """Serve until told to end; returns the exit status. Raises LaunchError."""
     try:
-        return _serve(plan, app)
+        return _serve_until_end(plan, app)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except Terminated:
+    except TerminatedBySignal:
         return 128 + signal.SIGTERM
 
 
-def _serve(plan: Plan, app: WSGIApplication | None) -> int:
+def _serve_until_end(plan: Plan, app: WSGIApplication | None) -> int:
     with ExitStack() as cleanup:
-        listener = cleanup.enter_context(bind(plan))  # before the app, which may take its time
-        certificate = certificate_of(plan, cleanup)
-        signals = _EndSignals(plan)
+        # Before the app, which may take its time.
+        listener = cleanup.enter_context(bind_listener(plan))
+        certificate = certificate_files_of(plan, cleanup)
+        ending_signals = _EndingSignals(plan)
         # With the app's atexit functions, as on Ctrl-C; and also as process 1 of a container, for
         # which the kernel has no default action.
-        signals.take(signal.SIGTERM, signal.SIG_DFL)
-        over = threading.Event()
-        cleanup.callback(over.set)
-        attach_single(plan, over.is_set)
-        limit = cleanup.enter_context(TimeLimit(plan))
+        ending_signals.handle_signal(signal.SIGTERM, signal.SIG_DFL)
+        has_run_ended = threading.Event()
+        cleanup.callback(has_run_ended.set)
+        attach_single(plan, has_run_ended.is_set)
+        time_limit = cleanup.enter_context(TimeLimit(plan))
         try:
             if app is None:
                 app = import_app(plan, supervised=False, first=True)
@@ -66,39 +67,40 @@ def _serve(plan: Plan, app: WSGIApplication | None) -> int:
             print_error(error)
             return 2
         warn_of_incompatibilities(app, plan)
-        tls = ssl_context_of(plan, certificate)
-        threads = plan.settings.with_threads.value
-        server = make_server(listener, with_middleware(app, plan), tls, threads=threads)
+        ssl_context = ssl_context_of(plan, certificate)
+        is_threaded = plan.settings.with_threads.value
+        server = make_server(listener, with_middleware(app, plan), ssl_context, threads=is_threaded)
         with closing(server):
-            limit.stop = server.stop
+            time_limit.stop_run = server.stop
             if is_patched_for_greenlets():
-                signals.stop = server.stop
-                signals.take(signal.SIGINT, signal.default_int_handler)
+                ending_signals.stop_server = server.stop
+                ending_signals.handle_signal(signal.SIGINT, signal.default_int_handler)
             say_address(listener, plan)
             server.serve()
-        return signals.exit_status
+        return ending_signals.exit_status
 
 
-class _EndSignals:
-    """What a signal does that ends the run: it raises Terminated, or calls `stop` once there is
-    something to stop so. Among greenlets an exception would end the one that happens to run, be it
-    a request's, and the server would go on."""
+class _EndingSignals:
+    """What a signal does that ends the run: it raises TerminatedBySignal, or calls
+    stop_server once there is something to stop so. Among greenlets an exception would end the one
+    that happens to run, be it a request's, and the server would go on."""
 
     def __init__(self, plan: Plan) -> None:
-        self.stop: Callable[[], None] | None = None
+        self.stop_server: Callable[[], None] | None = None
         self.exit_status = 0
         self._plan = plan
 
-    def take(self, number: int, default: object) -> None:
+    def handle_signal(self, signal_number: int, default: object) -> None:
         """If nobody else has: the app may have a handler of its own."""
         # run(app) may be called in another thread than the one that gets it.
-        if is_main_thread() and signal.getsignal(number) is default:
-            signal.signal(number, self._end)
+        if is_main_thread() and signal.getsignal(signal_number) is default:
+            signal.signal(signal_number, self._end_run)
 
-    def _end(self, number: int, frame: FrameType | None) -> None:
+    def _end_run(self, signal_number: int, frame: FrameType | None) -> None:
         if debugger_of(self._plan).stopped_at():
-            os._exit(128 + number)  # the main thread stands in the debugger: nothing would unwind
-        if self.stop is None:
-            raise Terminated
-        self.exit_status = 128 + number
-        self.stop()
+            # The main thread stands in the debugger: nothing would unwind.
+            os._exit(128 + signal_number)
+        if self.stop_server is None:
+            raise TerminatedBySignal
+        self.exit_status = 128 + signal_number
+        self.stop_server()

@@ -41,7 +41,7 @@ from flask_debuglaunch.serving.ipc_protocol import (
     Resumed,
     Stopped,
 )
-from flask_debuglaunch.serving.time_limit import ends_in, notice_before
+from flask_debuglaunch.serving.time_limit import ends_by_itself_message, seconds_of_notice
 from flask_debuglaunch.terminal_messages import shown_path
 
 DRAIN_SECONDS = 2.0
@@ -351,7 +351,7 @@ def with_an_end(state: State, seconds: float | None, now: float) -> State:
     if seconds is None:
         return state
     ends_at = now + seconds
-    return replace(state, notice_at=ends_at - notice_before(seconds), ends_at=ends_at)
+    return replace(state, notice_at=ends_at - seconds_of_notice(seconds), ends_at=ends_at)
 
 
 @dataclass(frozen=True)
@@ -719,7 +719,7 @@ def _ends_soon(state: State, now: float) -> Step:
     told = replace(state, notice_at=None)
     if state.ends_at is None or state.exit_status is not None:
         return Step(told)
-    return Step(told, (Say(ends_in(state.ends_at - now)),))
+    return Step(told, (Say(ends_by_itself_message(state.ends_at - now)),))
 
 
 def _status_of(event: Signalled | TimeUp) -> int:

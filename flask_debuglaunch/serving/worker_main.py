@@ -351,7 +351,7 @@ def _serve_until_drained(server: AppServer, control_thread: ControlThread) -> bo
     except KeyboardInterrupt:  # Ctrl-C reaches the whole process group; the supervisor ends us too
         return False
     return server.drain(
-        control_thread.drain_seconds, held=lambda: control_thread.stopped_at() is not None
+        control_thread.drain_seconds, is_held=lambda: control_thread.stopped_at() is not None
     )
 
 

@@ -15,7 +15,7 @@ from flask import Flask, Response, request
 from werkzeug.serving import generate_adhoc_ssl_context
 
 from flask_debuglaunch.serving.server.http_server import (
-    CUT_OFF_SECONDS,
+    CUT_OFF_AFTER_SECONDS,
     AppServer,
     make_server,
 )
@@ -138,7 +138,7 @@ def test_what_may_never_end_is_not_waited_for(kind: str, threads: bool) -> None:
     gate = Gate()
     with serving(gate, threads=threads) as (server, thread), connected(server) as client:
         OPEN[kind](client)
-        wait_until(lambda: server._open)
+        wait_until(lambda: server._open_connections)
         server.stop()
         # A server without threads is in the request: somebody else has to end that.
         wait_until(lambda: server.cut_off() or not thread.is_alive())
@@ -154,7 +154,7 @@ def test_half_a_tls_handshake_is_not_waited_for() -> None:
         connected(server) as client,
     ):
         client.sendall(b"\x16\x03\x01")
-        wait_until(lambda: server._open)
+        wait_until(lambda: server._open_connections)
         server.stop()
         assert not server.drain(FOR_EVER, never)
 
@@ -187,7 +187,7 @@ def test_a_request_that_its_thread_has_not_seen_yet_is_waited_for() -> None:
         vars(server)["process_request_thread"] = serve_late
         with connected(server) as client:
             client.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            wait_until(lambda: server._open)
+            wait_until(lambda: server._open_connections)
             assert is_awaited(server)
             may_run.set()
             assert client.recv(12).endswith(b"404")
@@ -204,8 +204,8 @@ def is_awaited(server: AppServer) -> bool:
     """Does a reload wait longer than it does for a connection that may stay open for ever?"""
     server.stop()
     began = time.monotonic()
-    server.drain(3 * CUT_OFF_SECONDS, never)
-    return time.monotonic() - began >= 3 * CUT_OFF_SECONDS
+    server.drain(3 * CUT_OFF_AFTER_SECONDS, never)
+    return time.monotonic() - began >= 3 * CUT_OFF_AFTER_SECONDS
 
 
 def test_a_stream_is_waited_for_while_a_thread_is_stopped() -> None:

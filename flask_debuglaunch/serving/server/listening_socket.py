@@ -15,44 +15,47 @@ from flask_debuglaunch.startup_banner import tunnel_command
 from flask_debuglaunch.terminal_messages import say
 
 _ADDRESS_HINT = "Give an address of this machine, such as 127.0.0.1, with --host"
-_EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-BACKLOG = 128  # Werkzeug's; the kernel may allow less
+_LOOPBACK_OF_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+LISTEN_BACKLOG = 128  # Werkzeug's; the kernel may allow less
 
 
-def bind(plan: Plan) -> socket.socket:
+def bind_listener(plan: Plan) -> socket.socket:
     """The socket that the app is served on. Raises LaunchError (status 1) if it can't be had."""
     host, port = plan.host.value, plan.port.value
-    family, address = _resolve(plan, host, port)
+    family, address = _resolve_address(plan, host, port)
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        _share_port_rules(listener)
+        _set_address_reuse(listener)
         listener.bind(address)
-        listener.listen(BACKLOG)
+        listener.listen(LISTEN_BACKLOG)
     except OSError as error:
         listener.close()
-        if error.errno == errno.EADDRINUSE and _may_be_the_services(plan):
-            say(f"Port {port} is in use{_by_whom(port)}, which is left alone: a free one is taken")
-            return bind(replace(plan, port=Decision(0, f"{port} is in use")))
-        raise LaunchError(_why_not(error, plan), exit_status=1) from None
+        if error.errno == errno.EADDRINUSE and _is_port_of_service(plan):
+            holder = _holder_of_port(port)
+            say(f"Port {port} is in use{holder}, which is left alone: a free one is taken")
+            return bind_listener(replace(plan, port=Decision(0, f"{port} is in use")))
+        raise LaunchError(_why_not_bound(error, plan), exit_status=1) from None
     _accept_with_data_only(listener)
     # Several processes share it; one that lost the race for a connection must not block.
     listener.setblocking(False)
     return listener
 
 
-def _may_be_the_services(plan: Plan) -> bool:
+def _is_port_of_service(plan: Plan) -> bool:
     """Has nobody asked for this very port, beside a service that runs?"""
-    asked = str(plan.settings.port.origin).startswith("argv:")
-    return plan.deployed is not None and plan.deployed.service is not None and not asked
+    is_port_asked_for = str(plan.settings.port.origin).startswith("argv:")
+    return plan.deployed is not None and plan.deployed.service is not None and not is_port_asked_for
 
 
-def url_of(listener: socket.socket, *, tls: bool, published_port: int | None = None) -> str:
+def url_of_listener(
+    listener: socket.socket, *, tls: bool, published_port: int | None = None
+) -> str:
     """Where a browser on this machine finds it; published_port: the port that a container's is
     there, if it is another one."""
     host, port = listener.getsockname()[:2]
-    here = _EVERY_ADDRESS.get(host, host)
-    shown = f"[{here}]" if ":" in here else here
-    return f"{'https' if tls else 'http'}://{shown}:{published_port or port}"
+    reachable_host = _LOOPBACK_OF_ANY_ADDRESS.get(host, host)
+    host_in_url = f"[{reachable_host}]" if ":" in reachable_host else reachable_host
+    return f"{'https' if tls else 'http'}://{host_in_url}:{published_port or port}"
 
 
 def say_address(listener: socket.socket, plan: Plan) -> None:
@@ -60,13 +63,13 @@ def say_address(listener: socket.socket, plan: Plan) -> None:
     tls = plan.settings.cert.value is not None
     is_published_here = bool(plan.local_clients.value)
     # In no style: VS Code's serverReadyAction takes what stands behind the words for the address.
-    say(f"Running on {url_of(listener, tls=tls, published_port=plan.published_port)}")
+    say(f"Running on {url_of_listener(listener, tls=tls, published_port=plan.published_port)}")
     host, port = listener.getsockname()[:2]
-    reaches_others = host in _EVERY_ADDRESS and not is_published_here
-    others = _address_of_this_machine(listener.family) if reaches_others else None
-    if others is not None:
-        shown = f"[{others}]" if ":" in others else others
-        say(f"Other machines find it at {'https' if tls else 'http'}://{shown}:{port}")
+    reaches_others = host in _LOOPBACK_OF_ANY_ADDRESS and not is_published_here
+    address_in_network = _address_of_this_machine(listener.family) if reaches_others else None
+    if address_in_network is not None:
+        host_in_url = f"[{address_in_network}]" if ":" in address_in_network else address_in_network
+        say(f"Other machines find it at {'https' if tls else 'http'}://{host_in_url}:{port}")
     if plan.tunnel_to.value is not None:
         say(f"On your own machine, to reach it there: {tunnel_command(plan, port)}")
     say("Press CTRL+C to quit", fg="yellow")
@@ -76,28 +79,28 @@ def _address_of_this_machine(family: socket.AddressFamily) -> str | None:
     """In its network; None if it is in none. No packet is sent: UDP only looks for the way.
 
     The addresses are those that Werkzeug asks for, of networks that exist nowhere else."""
-    target = "fd31:f903:5ab5:1::1" if family == socket.AF_INET6 else "10.253.155.219"
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+    address_elsewhere = "fd31:f903:5ab5:1::1" if family == socket.AF_INET6 else "10.253.155.219"
+    with socket.socket(family, socket.SOCK_DGRAM) as udp_socket:
         try:
-            probe.connect((target, 58162))
+            udp_socket.connect((address_elsewhere, 58162))
         except OSError:
             return None
-        return str(probe.getsockname()[0])
+        return str(udp_socket.getsockname()[0])
 
 
-def _resolve(plan: Plan, host: str, port: int) -> tuple[socket.AddressFamily, Any]:
+def _resolve_address(plan: Plan, host: str, port: int) -> tuple[socket.AddressFamily, Any]:
     # As Werkzeug: only an address with a colon is IPv6, so that `localhost` stays 127.0.0.1.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+        address_infos = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
     except socket.gaierror as error:
         origin = plan.settings.host.origin
-        why = f"{origin}: HOST {host} is not known: {error.strerror}"
-        raise LaunchError(f"{why}. {_ADDRESS_HINT}", exit_status=1) from None
-    return found[0][0], found[0][4]
+        reason = f"{origin}: HOST {host} is not known: {error.strerror}"
+        raise LaunchError(f"{reason}. {_ADDRESS_HINT}", exit_status=1) from None
+    return address_infos[0][0], address_infos[0][4]
 
 
-def _share_port_rules(listener: socket.socket) -> None:
+def _set_address_reuse(listener: socket.socket) -> None:
     if sys.platform == "win32":
         # There SO_REUSEADDR would let two servers take the same port.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
@@ -115,19 +118,19 @@ def _accept_with_data_only(listener: socket.socket) -> None:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 30)
 
 
-def _why_not(error: OSError, plan: Plan) -> str:
+def _why_not_bound(error: OSError, plan: Plan) -> str:
     port, origin = plan.port.value, plan.settings.port.origin
     if error.errno == errno.EADDRINUSE:
-        holder = _by_whom(port)
-        other = another_port("--port", port)
-        return f"{origin}: port {port} is in use{holder}. End that, or choose another with {other}"
+        holder = _holder_of_port(port)
+        flag = another_port("--port", port)
+        return f"{origin}: port {port} is in use{holder}. End that, or choose another with {flag}"
     if error.errno == errno.EACCES:
         return f"{origin}: port {port} is not for this user. Choose one above 1023 with --port"
-    why = f"{plan.settings.host.origin}: HOST {plan.host.value} can't be served on"
-    return f"{why}: {error.strerror}. {_ADDRESS_HINT}"
+    reason = f"{plan.settings.host.origin}: HOST {plan.host.value} can't be served on"
+    return f"{reason}: {error.strerror}. {_ADDRESS_HINT}"
 
 
-def _by_whom(port: int) -> str:
+def _holder_of_port(port: int) -> str:
     """` by python (process 123)`, as far as the system tells."""
     if sys.platform == "darwin" and port == 5000:
         return " (on macOS often by the AirPlay Receiver: System Settings turns it off)"

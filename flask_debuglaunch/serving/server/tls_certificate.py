@@ -17,7 +17,7 @@ from flask_debuglaunch.terminal_messages import shown_path
 CertificateFiles = tuple[Path, Path | None]
 
 
-def certificate_of(plan: Plan, cleanup: ExitStack) -> CertificateFiles | None:
+def certificate_files_of(plan: Plan, cleanup: ExitStack) -> CertificateFiles | None:
     """The files to serve HTTPS with; None for plain HTTP and for an app's own SSLContext.
 
     An ad-hoc certificate is made once, so that the browser need not be told to trust a new one
@@ -26,27 +26,27 @@ def certificate_of(plan: Plan, cleanup: ExitStack) -> CertificateFiles | None:
     """
     cert, key = plan.settings.cert, plan.settings.key
     if key.value is not None:
-        _check_key(key.origin, key.value, cert.value)
+        _refuse_key_without_certificate(key.origin, key.value, cert.value)
     if cert.value is None:
         return None
     if cert.value == "adhoc":
-        return _adhoc(plan, cleanup)
+        return _make_adhoc_certificate(plan, cleanup)
     if not os.path.isfile(cert.value):
         return None
-    files = (Path(cert.value), key.value)
-    _context(files, f"{cert.origin}")
-    return files
+    certificate_files = (Path(cert.value), key.value)
+    _load_certificate(certificate_files, f"{cert.origin}")
+    return certificate_files
 
 
-def ssl_context_of(plan: Plan, files: CertificateFiles | None) -> ssl.SSLContext | None:
+def ssl_context_of(plan: Plan, certificate_files: CertificateFiles | None) -> ssl.SSLContext | None:
     """The context to serve with; imports it where CERT names one in the app's own code."""
     cert = plan.settings.cert
-    if files is not None:
-        return _context(files, str(cert.origin))
-    return _imported(cert.value, str(cert.origin)) if cert.value else None
+    if certificate_files is not None:
+        return _load_certificate(certificate_files, str(cert.origin))
+    return _import_ssl_context(cert.value, str(cert.origin)) if cert.value else None
 
 
-def _check_key(origin: Origin, key: Path, cert: str | None) -> None:
+def _refuse_key_without_certificate(origin: Origin, key: Path, cert: str | None) -> None:
     if cert is None:
         raise LaunchError(f"{origin}: KEY goes with a certificate file: give CERT (--cert) too")
     if not os.path.isfile(cert):
@@ -55,22 +55,22 @@ def _check_key(origin: Origin, key: Path, cert: str | None) -> None:
         raise LaunchError(f"{origin}: no such file: {key}. Name the certificate's key file")
 
 
-def _context(files: CertificateFiles, origin: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+def _load_certificate(certificate_files: CertificateFiles, origin: str) -> ssl.SSLContext:
+    ssl_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(*files)
+        ssl_context.load_cert_chain(*certificate_files)
     except OSError as error:  # an SSLError too
-        names = " and ".join(shown_path(file) for file in files if file)
+        file_names = " and ".join(shown_path(file) for file in certificate_files if file)
         raise LaunchError(
-            f"{origin}: no certificate with its key in {names}: {error.strerror or error}."
-            f" {_why_no_pair(files, error)}"
+            f"{origin}: no certificate with its key in {file_names}: {error.strerror or error}."
+            f" {_how_to_mend_pair(certificate_files, error)}"
         ) from None
-    return context
+    return ssl_context
 
 
-def _why_no_pair(files: CertificateFiles, error: OSError) -> str:
+def _how_to_mend_pair(certificate_files: CertificateFiles, error: OSError) -> str:
     """What is to be done; OpenSSL's own words are few."""
-    cert, key = files
+    cert, key = certificate_files
     if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
         return "Name the key that the certificate was made with"
     if not isinstance(error, ssl.SSLError):
@@ -82,7 +82,7 @@ def _why_no_pair(files: CertificateFiles, error: OSError) -> str:
     return f"{shown_path(key)} holds no private key that can be read: name a PEM file that does"
 
 
-def _adhoc(plan: Plan, cleanup: ExitStack) -> CertificateFiles:
+def _make_adhoc_certificate(plan: Plan, cleanup: ExitStack) -> CertificateFiles:
     try:
         from cryptography.hazmat.primitives.serialization import (
             Encoding,
@@ -97,23 +97,23 @@ def _adhoc(plan: Plan, cleanup: ExitStack) -> CertificateFiles:
         ) from None
     cert, key = generate_adhoc_ssl_pair(plan.host.value)
     folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="debuglaunch-")))
-    files = (folder / "cert.pem", folder / "key.pem")
-    files[0].write_bytes(cert.public_bytes(Encoding.PEM))
-    files[1].write_bytes(
+    certificate_files = (folder / "cert.pem", folder / "key.pem")
+    certificate_files[0].write_bytes(cert.public_bytes(Encoding.PEM))
+    certificate_files[1].write_bytes(
         key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     )
-    return files
+    return certificate_files
 
 
-def _imported(name: str, origin: str) -> ssl.SSLContext:
-    module, _, attribute = name.rpartition(":") if ":" in name else name.rpartition(".")
+def _import_ssl_context(import_name: str, origin: str) -> ssl.SSLContext:
+    module, _, attribute = import_name.rpartition(":" if ":" in import_name else ".")
     try:
-        context = getattr(importlib.import_module(module), attribute)
+        ssl_context = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError):
-        context = None
-    if not isinstance(context, ssl.SSLContext):
+        ssl_context = None
+    if not isinstance(ssl_context, ssl.SSLContext):
         raise LaunchError(
-            f"{origin}: CERT {name} is no file, nor an ssl.SSLContext to import. Name a certificate"
-            ' file, or "adhoc" for a certificate made on the spot'
+            f"{origin}: CERT {import_name} is no file, nor an ssl.SSLContext to import. Name a"
+            ' certificate file, or "adhoc" for a certificate made on the spot'
         )
-    return context
+    return ssl_context
