@@ -30,7 +30,7 @@ class Target:
 
     @property
     def action(self) -> str:
-        return f"{kept_errors.PATH}/{self.kept.all()[0].key}"
+        return f"{kept_errors.LIST_PATH}/{self.kept.all()[0].key}"
 
     def click(
         self, path: str = "", *, token: str | None = None, query: str = "", **environ: str
@@ -83,7 +83,7 @@ def test_cross_site_posts(target: Target) -> None:
         assert target.click(HTTP_SEC_FETCH_SITE=site).status_code == 403
     answer = target.send("OPTIONS", target.action, HTTP_ORIGIN="http://attacker.example")
     assert answer.status_code == 405
-    for path in (kept_errors.PATH, target.action):
+    for path in (kept_errors.LIST_PATH, target.action):
         answer = target.send("GET", path, HTTP_ORIGIN="http://attacker.example")
         assert "Access-Control-Allow-Origin" not in answer.headers
 
@@ -93,7 +93,10 @@ def test_a_host_name_that_was_pointed_here(target: Target) -> None:
     for host in ("attacker.example:5000", "localhost.attacker.example", "localhost@a.example", ""):
         assert target.click(HTTP_HOST=host).text == "the app's"
         query = f"open={target.kept.token}"
-        assert target.send("GET", kept_errors.PATH, query=query, HTTP_HOST=host).text == "the app's"
+        assert (
+            target.send("GET", kept_errors.LIST_PATH, query=query, HTTP_HOST=host).text
+            == "the app's"
+        )
 
 
 def test_clients_elsewhere(target: Target) -> None:
@@ -112,7 +115,7 @@ def test_guessed_tokens(target: Target) -> None:
     guesses = ["", "x", token[:-1], token + "x", token.swapcase(), "\0", "ü", "x" * 9_000]
     for guess in guesses:
         assert target.click(token=guess).status_code == 403
-        assert target.send("GET", kept_errors.PATH, query=f"open={guess}").status_code == 403
+        assert target.send("GET", kept_errors.LIST_PATH, query=f"open={guess}").status_code == 403
     assert target.click(token="x" * 50_000_000).status_code == 403
     assert kept_errors.KeptErrors(lambda function: None, print).token != token
 
@@ -134,17 +137,17 @@ def test_a_token_that_is_only_in_the_address(target: Target) -> None:
 
 def test_paths(target: Target) -> None:
     for path in (
-        kept_errors.PATH,
-        f"{kept_errors.PATH}/",
-        f"{kept_errors.PATH}/x",
+        kept_errors.LIST_PATH,
+        f"{kept_errors.LIST_PATH}/",
+        f"{kept_errors.LIST_PATH}/x",
         f"{target.action}/..",
         f"{target.action}x",
     ):
         assert "not kept any more" in target.click(path).text
     for path in (
-        f"/x{kept_errors.PATH}",
-        f"{kept_errors.PATH}x",
-        kept_errors.PATH.upper(),
+        f"/x{kept_errors.LIST_PATH}",
+        f"{kept_errors.LIST_PATH}x",
+        kept_errors.LIST_PATH.upper(),
         "/__debuglaunch__/",
     ):
         assert target.click(path).text == "the app's"
@@ -152,7 +155,7 @@ def test_paths(target: Target) -> None:
 
 def test_frames_scripts_and_referrers(target: Target) -> None:
     """No other site can have the button in a frame, and the address with the token stays here."""
-    listed = target.send("GET", kept_errors.PATH, query=f"open={target.kept.token}")
+    listed = target.send("GET", kept_errors.LIST_PATH, query=f"open={target.kept.token}")
     for answer in (listed, target.click(token="")):
         policy = answer.headers["Content-Security-Policy"]
         for rule in ("default-src 'none'", "frame-ancestors 'none'", "form-action 'self'"):
@@ -165,14 +168,14 @@ def test_frames_scripts_and_referrers(target: Target) -> None:
 
 def test_what_a_browser_sends_becomes_no_code(target: Target) -> None:
     target.kept.keep(ValueError(), "GET /<script>alert(1)</script>")
-    listed = target.send("GET", kept_errors.PATH, query=f"open={target.kept.token}").text
+    listed = target.send("GET", kept_errors.LIST_PATH, query=f"open={target.kept.token}").text
     assert "<script" not in listed
     assert "&lt;script&gt;alert(1)" in listed
 
 
 def test_who_has_no_token_gets_none(target: Target) -> None:
     for answer in (
-        target.send("GET", kept_errors.PATH),
+        target.send("GET", kept_errors.LIST_PATH),
         target.send("GET", target.action),
         target.click(token="x"),
     ):

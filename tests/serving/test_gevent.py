@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from flask_debuglaunch.serving.app.kept_errors import PATH
+from flask_debuglaunch.serving.app.kept_errors import LIST_PATH
 
 from ..support.dap import Editor
 from ..support.processes import command_line, free_port, http_get, in_background, wait_until
@@ -150,7 +150,7 @@ def test_it_serves_while_a_click_waits_for_the_ide(project: Project) -> None:
     with project.served(*flags, env={"GEVENT_SUPPORT": "True"}) as served:
         assert http_get(served.url + "/fails").status == 500
         link = served.program.wait_for_line(r"open (http\S+\?open=(\S+))")
-        action = re.search(f'action="({PATH}/[0-9a-f]+)"', http_get(link[1]).text)
+        action = re.search(f'action="({LIST_PATH}/[0-9a-f]+)"', http_get(link[1]).text)
         assert action is not None
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         body = f"token={link[2]}".encode()

@@ -28,6 +28,7 @@ from werkzeug.wrappers import Request, Response
 from flask_debuglaunch.errors import DebuggerUnavailable
 from flask_debuglaunch.serving.app.local_clients import LocalClients
 from flask_debuglaunch.serving.app.retained_size import bytes_held_by
+from flask_debuglaunch.serving.app.traceback_page import ERROR_PAGE_HEADERS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -140,17 +141,10 @@ def _megabytes(bytes_held: int) -> str:
 
 # The page
 
-PATH = "/__debuglaunch__/errors"
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
-    ),
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",  # its address has the token
-    "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
-}
+LIST_PATH = "/__debuglaunch__/errors"
+LIST_HEADERS = {**ERROR_PAGE_HEADERS, "Referrer-Policy": "no-referrer"}  # the URL has the token
 MOST_BYTES_OF_FORM = 10_000
-PAGE = Markup("""\
+LIST_PAGE = Markup("""\
 <!doctype html>
 <html lang=en>
 <title>Kept errors</title>
@@ -160,7 +154,7 @@ PAGE = Markup("""\
 <ul>{error_items}</ul>
 </html>
 """)
-BUTTON = Markup("""\
+STOP_BUTTON = Markup("""\
 <form method=post action="{path}/{key}"><input type=hidden name=token value="{token}">\
 <button>Stop here in the debugger</button></form>""")
 
@@ -194,7 +188,7 @@ def link_to_list(
     url_host = f"[{host}]" if ":" in host else host
     port = published_port or environ["SERVER_PORT"]
     server_url = f"{environ['wsgi.url_scheme']}://{url_host}:{port}"
-    return f"{server_url}{PATH}?open={quote(kept_errors.token)}"
+    return f"{server_url}{LIST_PATH}?open={quote(kept_errors.token)}"
 
 
 def with_kept_errors(
@@ -207,7 +201,7 @@ def with_kept_errors(
 
     def app_with_list(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if f"{path}/".startswith(f"{PATH}/") and local_clients.include(environ):
+        if f"{path}/".startswith(f"{LIST_PATH}/") and local_clients.include(environ):
             response = _list_response(Request(environ), kept_errors, debugger_stop)
             return response(environ, start_response)
         return app(environ, start_response)
@@ -219,13 +213,17 @@ def _list_response(
     request: Request, kept_errors: KeptErrors, debugger_stop: DebuggerStop
 ) -> Response:
     if request.method not in ("GET", "HEAD", "POST"):
-        return Response("This is to be read, or clicked", 405, {**HEADERS, "Allow": "GET, POST"})
+        return Response(
+            "This is to be read, or clicked", 405, {**LIST_HEADERS, "Allow": "GET, POST"}
+        )
     if not _is_same_token(_token_in(request), kept_errors.token):
-        return Response("Not this process's token: open the link that it printed", 403, HEADERS)
+        return Response(
+            "Not this process's token: open the link that it printed", 403, LIST_HEADERS
+        )
     if request.method != "POST":
         return _list_page(kept_errors, "")
     if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
-        return Response("Not from another site's page", 403, HEADERS)
+        return Response("Not from another site's page", 403, LIST_HEADERS)
     kept_error = kept_errors.find(key=request.path.rpartition("/")[2])
     if kept_error is None:
         return _list_page(kept_errors, "That error is not kept any more.")
@@ -245,8 +243,8 @@ def _list_page(kept_errors: KeptErrors, message: str) -> Response:
         Markup("<li>{} {}").format(kept_error, _button_html(kept_errors, kept_error))
         for kept_error in kept_errors.all()
     )
-    page = PAGE.format(message=message, error_items=error_items)
-    return Response(page, 200, HEADERS, mimetype="text/html")
+    page = LIST_PAGE.format(message=message, error_items=error_items)
+    return Response(page, 200, LIST_HEADERS, mimetype="text/html")
 
 
 def _token_in(request: Request) -> str:
@@ -283,4 +281,4 @@ def _stop_thread(
 
 
 def _button_html(kept_errors: KeptErrors, kept_error: KeptError) -> Markup:
-    return BUTTON.format(path=PATH, key=kept_error.key, token=escape(kept_errors.token))
+    return STOP_BUTTON.format(path=LIST_PATH, key=kept_error.key, token=escape(kept_errors.token))

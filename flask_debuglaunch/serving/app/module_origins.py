@@ -1,4 +1,4 @@
-"""Where a module comes from: ours, an installed package or the project, and where Python looks.
+"""Where a module comes from: ours, an installed package or the project.
 
 The folders end with a separator: one whose name begins with another's is not below it.
 """
@@ -10,8 +10,6 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
-from importlib.machinery import all_suffixes
 from pathlib import Path
 from typing import Any
 
@@ -77,48 +75,3 @@ def _installed_folders() -> tuple[str, ...]:
 @functools.cache
 def _real_folder(path: str) -> str:
     return os.path.join(os.path.realpath(path), "")
-
-
-# Where Python looks: a file that comes to be there is another module.
-
-
-def places_before(name: str, folders: Iterable[object], origin: str | None) -> Iterator[str]:
-    """The paths at which nothing was found before the module's file, in Python's order
-    (importlib.machinery.FileFinder); without a file, all of them.
-
-    folders: what is looked through, sys.path or a package's __path__. origin: the file.
-    """
-    suffixes = all_suffixes()
-    for folder in folders:
-        if not isinstance(folder, str):
-            continue
-        base = os.path.join(os.path.abspath(folder), name.rpartition(".")[2])
-        package_files = [os.path.join(base, f"__init__{suffix}") for suffix in suffixes]
-        module_files = [base + suffix for suffix in suffixes]
-        for module_path in (*(package_files if os.path.isdir(base) else [base]), *module_files):
-            if module_path == origin:
-                return
-            yield module_path
-
-
-def are_there(paths: Iterable[str]) -> dict[str, bool]:
-    """Is each of them there? Quick for many in one folder."""
-    listings: dict[str, frozenset[str] | None] = {}
-    return {path: _exists(path, listings) for path in paths}
-
-
-def _exists(path: str, listings: dict[str, frozenset[str] | None]) -> bool:
-    folder, name = os.path.split(path)
-    if folder not in listings:
-        listings[folder] = _list_folder(folder)
-    listing = listings[folder]
-    return name in listing if listing is not None and name else os.path.lexists(path)
-
-
-def _list_folder(folder: str) -> frozenset[str] | None:
-    try:
-        return frozenset(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return frozenset()
-    except (OSError, ValueError):  # it may be entered, but not read
-        return None

@@ -27,7 +27,7 @@ from flask_debuglaunch.serving.app.stop_on_unhandled_errors import is_for_the_se
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-PAGE = """\
+ERROR_PAGE = """\
 <!doctype html>
 <html lang=en>
 <title>{title}</title>
@@ -44,12 +44,12 @@ PAGE = """\
 """
 # Whatever an error's message holds, it can't become a script; and no other site can have the button
 # in a frame, to be clicked unseen.
-HEADERS = {
+ERROR_PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
     ),
     "Cache-Control": "no-store",
-    "X-Frame-Options": "DENY",
+    "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
 }
 # A message may hold a whole response, and an endless recursion has a thousand frames.
 MOST_CHARACTERS = 10_000
@@ -130,16 +130,18 @@ def _error_response(
         import json
 
         error_json = {"error": "Internal Server Error", "exception": _error_message(error)}
-        return Response(json.dumps(error_json), 500, HEADERS, mimetype="application/json")
+        return Response(
+            json.dumps(error_json), 500, ERROR_PAGE_HEADERS, mimetype="application/json"
+        )
     page = render_page(error, editor_links, stop_button)
-    return Response(page, 500, HEADERS, mimetype="text/html")
+    return Response(page, 500, ERROR_PAGE_HEADERS, mimetype="text/html")
 
 
 def render_page(error: BaseException, editor_links: EditorLinks, stop_button: str = "") -> str:
     """The page of an error, complete in itself."""
     trace = _traceback_of(error)
     style = pkgutil.get_data("werkzeug.debug", "shared/style.css") or b""
-    return PAGE.format(
+    return ERROR_PAGE.format(
         title=escape(_error_message(error)),
         error_class=escape(type(error).__name__),
         stop_button=stop_button,

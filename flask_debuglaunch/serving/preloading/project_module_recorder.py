@@ -26,9 +26,9 @@ from flask_debuglaunch.serving.app.module_origins import (
     is_of_a_package,
     is_of_the_project,
     namespace_of,
-    places_before,
 )
 from flask_debuglaunch.serving.ipc_protocol import ModuleRun, StateChanges
+from flask_debuglaunch.serving.preloading.module_search_paths import searched_before
 from flask_debuglaunch.serving.preloading.preloaded_modules import (
     MOST_LOOKS,
     absolute_name,
@@ -306,7 +306,7 @@ class ModuleRecorder:
         origin = namespace_of(spec).get("origin")
         if spec is not None and isinstance(origin, str) and is_of_a_package(spec):
             return  # the fork server, too, has what was found there
-        places = {one: os.path.lexists(one) for one in places_before(name, folders, origin)}
+        places = {one: os.path.lexists(one) for one in searched_before(name, folders, origin)}
         if spec is not None:
             self._places[name] = places
         elif self._is_own_code():

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from flask_debuglaunch.launcher_notes import LauncherNotes
-from flask_debuglaunch.serving.app.module_origins import are_there
 from flask_debuglaunch.serving.ipc_protocol import (
     ModuleRun,
     Preloadable,
     PreloadModules,
     channel_to_child,
 )
+from flask_debuglaunch.serving.preloading.module_search_paths import which_exist
 from flask_debuglaunch.serving.preloading.project_module_graph import (
     ColdAndHotModules,
     cold_and_hot_modules,
@@ -321,7 +321,7 @@ def _asked_paths_of_modules(module_runs: Iterable[ModuleRun]) -> frozenset[tuple
 
 
 def _paths_that_came_or_went(asked_paths: Iterable[tuple[str, bool]]) -> frozenset[str]:
-    is_there_now = are_there(path for path, _ in asked_paths)
+    is_there_now = which_exist(path for path, _ in asked_paths)
     return frozenset(path for path, was_there in asked_paths if is_there_now[path] != was_there)
 
 
