@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flask_debuglaunch.errors import LaunchError
-from flask_debuglaunch.regular_file import kind_of, read_regular_file
+from flask_debuglaunch.regular_file import kind_of_file, read_regular_file
 from flask_debuglaunch.terminal_messages import shown_path
 
 PutFileInPlace = Callable[[], None]
@@ -131,11 +131,11 @@ def _status_of_writable(path: Path, folder: Path) -> os.stat_result | None:
         status = path.lstat()
     except FileNotFoundError:
         return None
-    kind_of_file = kind_of(status.st_mode)
-    if kind_of_file == "a symbolic link":
-        kind_of_file = f"a symbolic link to {os.readlink(path)}"
-    if kind_of_file is not None:
-        raise OSError(None, f"it is {kind_of_file}; only files are written: put one in its place")
+    file_kind = kind_of_file(status.st_mode)
+    if file_kind == "a symbolic link":
+        file_kind = f"a symbolic link to {os.readlink(path)}"
+    if file_kind is not None:
+        raise OSError(None, f"it is {file_kind}; only files are written: put one in its place")
     if hasattr(os, "statvfs") and os.statvfs(path).f_flag & os.ST_RDONLY:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
     # Replacing a file asks the folder for leave, and not the file.

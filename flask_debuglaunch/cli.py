@@ -115,12 +115,13 @@ def init(ctx: click.Context, /, force: bool, stdout: bool, **flags: Any) -> None
 
     What the flags say is written into it; the rest stands there as comments.
     """
+    from flask_debuglaunch.app_in_source_files import find_app_in_source_files
     from flask_debuglaunch.atomic_file_changes import FileChange, apply_changes, read_text
     from flask_debuglaunch.configuration import starter_yaml
 
     folder = Path.cwd()
     _, given_flags = _config_and_flags(ctx, flags)
-    project = starter_yaml.look_at_project(folder)
+    project = find_app_in_source_files(folder)
     yaml_text = starter_yaml.starter_yaml(project, read_argv(given_flags, Path()))
     if stdout:
         _print_bytes_of(yaml_text)

@@ -23,7 +23,7 @@ STALE_VARIABLES = ("WERKZEUG_RUN_MAIN", "WERKZEUG_SERVER_FD", "FLASK_RUN_FROM_CL
 # whose debug port it attaches (README of microsoft/vscode-python-debugger, "No-config debugging").
 ENDPOINTS_VARIABLE = "VSCODE_DEBUGPY_ADAPTER_ENDPOINTS"
 # What each engine leaves in its containers; podman and systemd-nspawn also set `container`.
-MARKS = {"/.dockerenv": "docker", "/run/.containerenv": "podman"}
+CONTAINER_ENGINE_MARKS = {"/.dockerenv": "docker", "/run/.containerenv": "podman"}
 DOCKER_DESKTOP_GATEWAY = "192.168.65.1"
 """What comes through a published port has this address in Docker Desktop's virtual machine (seen by
 jdubois/boot-ui#339 and docker/desktop-feedback): its own proxy on the developer's machine."""
@@ -59,34 +59,39 @@ class Facts:
 
 def observe(environ: Mapping[str, str] = os.environ, *, app_is_given: bool = False) -> Facts:
     """Look at this process. Imports no debugger. app_is_given: its program has made the app."""
-    found = present_debugger()
+    present = present_debugger()
     return Facts(
         folder=Path.cwd(),
         python=(sys.version_info[0], sys.version_info[1]),
         platform=sys.platform,
         has_fork=hasattr(os, "fork"),
-        present=found.debugger.name if found else None,
-        presence=found.presence if found else None,
+        present=present.debugger.name if present else None,
+        presence=present.presence if present else None,
         production=production_server(environ),
         stale_variables=tuple(name for name in STALE_VARIABLES if name in environ),
         endpoints_file=_endpoints_file(environ),
         container=observe_container(environ),
         program_folder=_program_folder() if app_is_given else None,
         is_main_thread=is_main_thread(),
-        login=_login(environ),
+        login=_ssh_login(environ),
     )
 
 
-def _login(environ: Mapping[str, str]) -> str:
+def _ssh_login(environ: Mapping[str, str]) -> str:
     """The person, who may have become another user since, at the address that ssh has led to."""
-    names = ("SUDO_USER", "LOGNAME", "USER", "USERNAME")
-    user = next((environ[name] for name in names if environ.get(name)), None) or _own_name()
-    connection = environ.get("SSH_CONNECTION", "").split()  # client, port, server, port: ssh(1)
-    here = os.uname().nodename if sys.platform != "win32" else environ.get("COMPUTERNAME", "HOST")
-    return f"{user}@{connection[2] if len(connection) == 4 else here}"
+    user_variables = ("SUDO_USER", "LOGNAME", "USER", "USERNAME")
+    person = (
+        next((environ[name] for name in user_variables if environ.get(name)), None)
+        or _name_of_this_account()
+    )
+    ssh_connection = environ.get("SSH_CONNECTION", "").split()  # client, port, server, port: ssh(1)
+    this_host = (
+        os.uname().nodename if sys.platform != "win32" else environ.get("COMPUTERNAME", "HOST")
+    )
+    return f"{person}@{ssh_connection[2] if len(ssh_connection) == 4 else this_host}"
 
 
-def _own_name() -> str:
+def _name_of_this_account() -> str:
     if sys.platform == "win32":
         return "USER"
     import pwd
@@ -99,14 +104,15 @@ def _own_name() -> str:
 
 def _program_folder() -> Path:
     """The folder of the sources: of a console script, `-c` or a prompt nobody knows it."""
-    file = getattr(sys.modules["__main__"], "__file__", None)
-    return Path(file).absolute().parent if file and file.endswith(".py") else Path.cwd()
+    program = getattr(sys.modules["__main__"], "__file__", None)
+    return Path(program).absolute().parent if program and program.endswith(".py") else Path.cwd()
 
 
 def _endpoints_file(environ: Mapping[str, str]) -> Path | None:
-    file = Path(environ.get(ENDPOINTS_VARIABLE, ""))
+    endpoints_file = Path(environ.get(ENDPOINTS_VARIABLE, ""))
     # The variable outlives the extension, and debugpy's adapter ends if it can't write the file.
-    return file if file.is_absolute() and file.parent.is_dir() else None
+    is_usable = endpoints_file.is_absolute() and endpoints_file.parent.is_dir()
+    return endpoints_file if is_usable else None
 
 
 def production_server(environ: Mapping[str, str] = os.environ) -> str | None:
@@ -151,8 +157,8 @@ def observe_container(environ: Mapping[str, str], root: Path = Path("/")) -> Con
 def _container_engine(environ: Mapping[str, str], root: Path) -> str | None:
     if "KUBERNETES_SERVICE_HOST" in environ:
         return "kubernetes"
-    for mark, engine in MARKS.items():
-        if (root / mark.lstrip("/")).exists():
+    for mark_file, engine in CONTAINER_ENGINE_MARKS.items():
+        if (root / mark_file.lstrip("/")).exists():
             return engine
     return environ.get("container")
 
@@ -160,8 +166,10 @@ def _container_engine(environ: Mapping[str, str], root: Path) -> str | None:
 def _has_own_network(root: Path) -> bool:
     """The interfaces of a container (veth, tap) belong to no device; those of a machine do, and
     are seen in a container that shares its network (`--network=host`)."""
-    interfaces = list((root / "sys/class/net").glob("*"))
-    return bool(interfaces) and not any((one / "device").exists() for one in interfaces)
+    network_interfaces = list((root / "sys/class/net").glob("*"))
+    return bool(network_interfaces) and not any(
+        (interface / "device").exists() for interface in network_interfaces
+    )
 
 
 def _gateways(root: Path) -> Iterator[str]:
@@ -172,20 +180,20 @@ def _gateways(root: Path) -> Iterator[str]:
 
     if _is_in_docker_desktop(root):
         yield DOCKER_DESKTOP_GATEWAY
-    for row in _rows(root / "proc/net/route"):
-        if row[1] == "00000000" and row[2] != "00000000":
-            yield socket.inet_ntoa(struct.pack("=I", int(row[2], 16)))
-    for row in _rows(root / "proc/net/ipv6_route"):
-        if row[1] == "00" and row[4].strip("0"):
-            yield socket.inet_ntop(socket.AF_INET6, bytes.fromhex(row[4]))
+    for route in _routing_table_rows(root / "proc/net/route"):
+        if route[1] == "00000000" and route[2] != "00000000":
+            yield socket.inet_ntoa(struct.pack("=I", int(route[2], 16)))
+    for route in _routing_table_rows(root / "proc/net/ipv6_route"):
+        if route[1] == "00" and route[4].strip("0"):
+            yield socket.inet_ntop(socket.AF_INET6, bytes.fromhex(route[4]))
 
 
 def _is_in_docker_desktop(root: Path) -> bool:
     """By its kernel: elsewhere that address may be anybody's."""
-    release = root / "proc/sys/kernel/osrelease"
-    return release.exists() and release.read_text().strip().endswith("-linuxkit")
+    kernel_release = root / "proc/sys/kernel/osrelease"
+    return kernel_release.exists() and kernel_release.read_text().strip().endswith("-linuxkit")
 
 
-def _rows(table: Path) -> list[list[str]]:
-    lines = table.read_text().splitlines() if table.exists() else []
-    return [line.split() for line in lines]
+def _routing_table_rows(routing_table: Path) -> list[list[str]]:
+    table_lines = routing_table.read_text().splitlines() if routing_table.exists() else []
+    return [line.split() for line in table_lines]

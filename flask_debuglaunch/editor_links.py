@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-EDITORS: Mapping[str, str] = {
+LINKS_OF_EDITORS: Mapping[str, str] = {
     "vscode": "vscode://file/{path}:{line}:{column}",
     "vscode-insiders": "vscode-insiders://file/{path}:{line}:{column}",
     "vscodium": "vscodium://file/{path}:{line}:{column}",
@@ -38,13 +38,13 @@ _EDITOR_TERMINALS = (
 _EDITORS_OF_DEBUGGERS = {"debugpy": "vscode", "pydevd-pycharm": "pycharm"}
 
 # A link is put into a page: a scheme that runs code or shows text (javascript:, data:) never is.
-SCHEMES = frozenset(template.partition(":")[0] for template in EDITORS.values())
+SCHEMES_OF_EDITORS = frozenset(template.partition(":")[0] for template in LINKS_OF_EDITORS.values())
 
 
-def is_template(text: str) -> bool:
+def is_editor_link_template(text: str) -> bool:
     """Is the text a link with {path} in it, of a scheme that opens an editor?"""
     scheme, separator, _ = text.partition("://")
-    return bool(separator) and scheme.lower() in SCHEMES and "{path}" in text
+    return bool(separator) and scheme.lower() in SCHEMES_OF_EDITORS and "{path}" in text
 
 
 def editor_of_terminal(environ: Mapping[str, str]) -> str | None:
@@ -96,10 +96,10 @@ def link_template(
     if editor == "auto":
         terminal_editor = editor_of_terminal(environ) or ""
         debugger_editor = _EDITORS_OF_DEBUGGERS.get(debugger, "off")
-        editor = terminal_editor if terminal_editor in EDITORS else debugger_editor
+        editor = terminal_editor if terminal_editor in LINKS_OF_EDITORS else debugger_editor
     if editor == "off":
         return None
-    template = EDITORS.get(editor, editor)
+    template = LINKS_OF_EDITORS.get(editor, editor)
     distribution = environ.get("WSL_DISTRO_NAME")
     if distribution and editor.startswith(("vscode", "cursor", "windsurf")):
         from urllib.parse import quote

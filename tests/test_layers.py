@@ -24,7 +24,7 @@ LAYERS = [
     ["deployment"],
     ["detect_environment", "configuration"],
     ["debuggers"],
-    ["launcher_notes"],
+    ["app_in_source_files", "launcher_notes"],
     [
         "editor_links",
         "json_dataclasses",

@@ -28,7 +28,7 @@ from flask_debuglaunch.configuration.settings import (
     values_of,
 )
 from flask_debuglaunch.configuration.value_origins import Origin, Value
-from flask_debuglaunch.editor_links import EDITORS
+from flask_debuglaunch.editor_links import LINKS_OF_EDITORS
 from flask_debuglaunch.errors import LaunchError
 
 FlagValue = bool | str | tuple[str, ...]
@@ -97,7 +97,7 @@ def _completion_of_type(setting_type: SettingType[Any]) -> ShellCompletion:
     if isinstance(setting_type, (AppImport, Certificate, FilePath, Paths)):
         return completed_with_files
     if isinstance(setting_type, Editor):
-        return completed_with("auto", "off", *EDITORS)
+        return completed_with("auto", "off", *LINKS_OF_EDITORS)
     if isinstance(setting_type, Seconds):
         return completed_with("on", "off")
     return completed_with(*getattr(setting_type, "words", ()))

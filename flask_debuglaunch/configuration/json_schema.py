@@ -12,18 +12,18 @@ from flask_debuglaunch.configuration.setting_types import Boolean
 from flask_debuglaunch.configuration.settings import DECLARATIONS, YAML_BLOCK, Settings
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
 
-DRAFT = "http://json-schema.org/draft-07/schema#"
+JSON_SCHEMA_DRAFT = "http://json-schema.org/draft-07/schema#"
 SCHEMA_NAME = "flask-debuglaunch.schema.json"
 
 
 def yaml_schema() -> dict[str, Any]:
     """The schema as a plain dictionary. The app's own keys are allowed wherever they may stand."""
     return {
-        "$schema": DRAFT,
+        "$schema": JSON_SCHEMA_DRAFT,
         "title": "flask-debuglaunch",
         "description": "How a Flask app is started for debugging.",
         "type": "object",
-        "properties": {"FLASK": _app_block(), YAML_BLOCK: _launcher_block()},
+        "properties": {"FLASK": _schema_of_app_block(), YAML_BLOCK: _schema_of_launcher_block()},
     }
 
 
@@ -32,8 +32,8 @@ def schema_text() -> str:
     return json.dumps(yaml_schema(), indent=2) + "\n"
 
 
-def _app_block() -> dict[str, Any]:
-    flags = {
+def _schema_of_app_block() -> dict[str, Any]:
+    debug_with_flags = {
         flag: {
             **Boolean().schema(),
             "description": f"Debug with {debugger.name} ({', '.join(debugger.ides)}).",
@@ -41,28 +41,32 @@ def _app_block() -> dict[str, Any]:
         for debugger in DEBUGGERS.values()
         for flag in debugger.flags
     }
-    debug = {**Boolean().schema(), "description": "Flask's debug mode.", "default": False}
+    debug_mode = {**Boolean().schema(), "description": "Flask's debug mode.", "default": False}
     return {
         "description": "The app's own block.",
         "type": ["object", "null"],
-        "properties": {"DEBUG": debug, **flags},
+        "properties": {"DEBUG": debug_mode, **debug_with_flags},
     }
 
 
-def _launcher_block() -> dict[str, Any]:
+def _schema_of_launcher_block() -> dict[str, Any]:
     return {
         "description": "The launcher's settings.",
         "type": ["object", "null"],
         "properties": {
-            one.key: {**one.type.schema(), "description": one.description, **_default(one.name)}
-            for one in DECLARATIONS.values()
-            if one.in_files
+            declaration.key: {
+                **declaration.type.schema(),
+                "description": declaration.description,
+                **_default_in_schema(declaration.name),
+            }
+            for declaration in DECLARATIONS.values()
+            if declaration.in_files
         },
         "additionalProperties": False,
     }
 
 
-def _default(name: str) -> dict[str, Any]:
+def _default_in_schema(name: str) -> dict[str, Any]:
     """The default as YAML has it; none where leaving the key out is the only way to say it."""
     value = getattr(Settings(), name).value
     text = DECLARATIONS[name].type.to_text(value)

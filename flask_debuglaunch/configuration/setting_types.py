@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from flask_debuglaunch.editor_links import EDITORS, is_template
+from flask_debuglaunch.editor_links import LINKS_OF_EDITORS, is_editor_link_template
 from flask_debuglaunch.errors import did_you_mean
 from flask_debuglaunch.redaction import redacted_repr
 
@@ -154,21 +154,23 @@ class Editor(Text):
 
     def __init__(self) -> None:
         example_link = "vscode://vscode-remote/ssh-remote+HOST{path}:{line}"
-        super().__init__(f"auto, off, {', '.join(EDITORS)}, or a link such as {example_link}")
+        super().__init__(
+            f"auto, off, {', '.join(LINKS_OF_EDITORS)}, or a link such as {example_link}"
+        )
 
     def from_yaml(self, yaml_value: object, base: Path) -> str:
         return super().from_yaml(word_of_boolean(yaml_value), base)
 
     def from_text(self, text: str, base: Path) -> str:
         editor = super().from_text(text, base).strip()
-        if editor.lower() in ("auto", "off", *EDITORS):
+        if editor.lower() in ("auto", "off", *LINKS_OF_EDITORS):
             return editor.lower()
-        if not is_template(editor):
+        if not is_editor_link_template(editor):
             raise ValueError(text)
         return editor
 
     def schema(self) -> JsonSchema:
-        return {"anyOf": [{"enum": ["auto", False, *EDITORS]}, {"type": "string"}]}
+        return {"anyOf": [{"enum": ["auto", False, *LINKS_OF_EDITORS]}, {"type": "string"}]}
 
 
 class HostName(Text):

@@ -101,8 +101,8 @@ UNSET: Value[None] = Value(None)
 def setting(setting_type: SettingType[Any], default: T, help: str, **spelling: Any) -> Value[T]:  # noqa: A002
     """Declare a setting; ``spelling`` holds more of Declaration's fields."""
     declaration = Declaration(setting_type, help, **spelling)
-    declared: Value[T] = field(default=Value(default), metadata={"declaration": declaration})
-    return declared
+    setting_field: Value[T] = field(default=Value(default), metadata={"declaration": declaration})
+    return setting_field
 
 
 @dataclass(frozen=True)
@@ -269,9 +269,9 @@ class Settings:
 
 
 DECLARATIONS: Mapping[str, Declaration] = {
-    one.name: replace(one.metadata["declaration"], name=one.name)
-    for one in fields(Settings)
-    if one.metadata
+    setting_field.name: replace(setting_field.metadata["declaration"], name=setting_field.name)
+    for setting_field in fields(Settings)
+    if setting_field.metadata
 }
 
 

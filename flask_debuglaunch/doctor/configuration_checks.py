@@ -44,9 +44,9 @@ def _app_missing(evidence: Evidence) -> Iterator[Finding]:
     if target is None or not _app_exists(target.path):
         app_problem = f"APP {plan.app.value} is not there" if plan.app.value else "no app was found"
         where = str(plan.settings.app.origin) if plan.app.value else shown_path(evidence.app_folder)
-        from flask_debuglaunch.configuration.starter_yaml import look_at_project
+        from flask_debuglaunch.app_in_source_files import find_app_in_source_files
 
-        example_app = look_at_project(evidence.app_folder).app or "server.py"
+        example_app = find_app_in_source_files(evidence.app_folder).app or "server.py"
         fix = f"python -m flask_debuglaunch --app {shlex.quote(example_app)}"
         yield Finding(Level.ERROR, app_problem, where, fix)
         return

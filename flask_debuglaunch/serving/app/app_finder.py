@@ -68,9 +68,9 @@ def find_target(plan: Plan) -> AppTarget:
         if (folder / file).is_file() or (package / "__init__.py").is_file():
             return AppTarget(folder / file, None, file)
     # Here, because a launch that finds its app does without it.
-    from flask_debuglaunch.configuration.starter_yaml import look_at_project
+    from flask_debuglaunch.app_in_source_files import find_app_in_source_files
 
-    example_app = look_at_project(folder).app or "server.py"
+    example_app = find_app_in_source_files(folder).app or "server.py"
     raise LaunchError(
         f"{folder}: there is no app: no {', '.join(SEARCHED_FILES)}. Name it with APP in the YAML"
         f" or on the command line, as in --app {example_app}"
