@@ -55,7 +55,7 @@ def read_gunicorn_config(named: Value[str]) -> DeployedApp:
         user=gunicorn_settings.account_setting("user"),
         group=gunicorn_settings.account_setting("group"),
         umask=gunicorn_settings.umask_setting(),
-        working_directory=_working_directory(chdir, config_file),
+        working_directory=_working_directory_of_gunicorn(chdir, config_file),
         app=gunicorn_settings.text_setting("wsgi_app"),
         environment=dict(gunicorn_settings.environment()),
         notes=tuple(_notes_on_config_file(gunicorn_settings, config_file)),
@@ -65,39 +65,39 @@ def read_gunicorn_config(named: Value[str]) -> DeployedApp:
 class _GunicornSettings:
     """What the file gives, each value checked for its kind."""
 
-    def __init__(self, settings: Mapping[str, Any], origin: Origin) -> None:
-        self._settings, self._config_file = settings, origin
+    def __init__(self, gunicorn_settings: Mapping[str, Any], origin: Origin) -> None:
+        self._gunicorn_settings, self._config_file = gunicorn_settings, origin
 
     def origin(self, setting_name: str) -> Origin:
         return Origin(f"{self._config_file}:{setting_name}")
 
     def text_setting(self, setting_name: str) -> Value[str | None]:
-        value = self._settings.get(setting_name)
-        if value is None or value == "":
+        text = self._gunicorn_settings.get(setting_name)
+        if text is None or text == "":
             return NOT_GIVEN
-        if not isinstance(value, str):
+        if not isinstance(text, str):
             raise self._error_for(setting_name, "a text")
-        return Value(value, self.origin(setting_name))
+        return Value(text, self.origin(setting_name))
 
     def account_setting(self, setting_name: str) -> Value[str | None]:
         """An account or a group, by its name or its number."""
-        value = self._settings.get(setting_name)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return Value(str(value), self.origin(setting_name))
+        name_or_number = self._gunicorn_settings.get(setting_name)
+        if isinstance(name_or_number, int) and not isinstance(name_or_number, bool):
+            return Value(str(name_or_number), self.origin(setting_name))
         return self.text_setting(setting_name)
 
     def umask_setting(self) -> Value[int]:
-        value = self._settings.get("umask")
-        if value is None:
+        umask = self._gunicorn_settings.get("umask")
+        if umask is None:
             return DEFAULT_UMASK
-        if isinstance(value, str) and re.fullmatch(r"0[0-7]*", value):  # gunicorn's auto_int
-            value = int(value, 8)
-        if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(umask, str) and re.fullmatch(r"0[0-7]*", umask):  # gunicorn's auto_int
+            umask = int(umask, 8)
+        if isinstance(umask, bool) or not isinstance(umask, int):
             raise self._error_for("umask", "a number such as 0o022")
-        return Value(value, self.origin("umask"))
+        return Value(umask, self.origin("umask"))
 
     def environment(self) -> Iterator[tuple[str, Value[str]]]:
-        raw_env = self._settings.get("raw_env") or []
+        raw_env = self._gunicorn_settings.get("raw_env") or []
         if not isinstance(raw_env, list) or not all(isinstance(pair, str) for pair in raw_env):
             raise self._error_for("raw_env", 'a list of texts such as "NAME=value"')
         for pair in raw_env:
@@ -113,13 +113,15 @@ class _GunicornSettings:
             yield "PYTHONPATH", Value(os.pathsep.join(folders), pythonpath.origin)
 
     def _error_for(self, setting_name: str, expected: str) -> LaunchError:
-        value = self._settings[setting_name]
+        value = self._gunicorn_settings[setting_name]
         return LaunchError(
             f"{self.origin(setting_name)}: must be {expected}, not {redacted_repr(value)}"
         )
 
 
-def _working_directory(chdir: Value[str | None], config_file: Path) -> Value[Path | None]:
+def _working_directory_of_gunicorn(
+    chdir: Value[str | None], config_file: Path
+) -> Value[Path | None]:
     """gunicorn is usually started where its file is."""
     if chdir.value is None:
         return Value(config_file.parent, Origin("the file's folder"))
@@ -139,7 +141,7 @@ def _execute_config_file(config_file: Path, asked_by: Origin) -> Mapping[str, An
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=CONFIG_FILE_SECONDS,
             env=DeployedApp().environ(os.environ), **_rights_of_file_owner(config_file),
         )  # fmt: skip
-        settings: Any = json.loads(done.stdout) if done.returncode == 0 else None
+        gunicorn_settings: Any = json.loads(done.stdout) if done.returncode == 0 else None
     except subprocess.TimeoutExpired:
         raise LaunchError(
             f"{asked_by}: {shown_path(config_file)} has not ended within {CONFIG_FILE_SECONDS:g} s"
@@ -148,11 +150,11 @@ def _execute_config_file(config_file: Path, asked_by: Origin) -> Mapping[str, An
         raise LaunchError(
             f"{asked_by}: {shown_path(config_file)} can't be executed: {error}"
         ) from None
-    if settings is None:
+    if gunicorn_settings is None:
         error_lines = done.stderr.decode(errors="replace").strip().splitlines()
         reason = error_lines[-1] if error_lines else f"exit status {done.returncode}"
         raise LaunchError(f"{asked_by}: {shown_path(config_file)} fails: {reason}")
-    return dict(settings)
+    return dict(gunicorn_settings)
 
 
 def _rights_of_file_owner(config_file: Path) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def _app_of_service(section: _ServiceSection, unit: UnitName) -> DeployedApp:
             f"{dynamic_user.origin}: DynamicUser= makes an account for the service alone, which is"
             " not there outside of it. Name one that can read the app with --user"
         )
-    environment = dict(_environment(section))
+    environment = dict(_environment_of_service(section))
     variables = {variable: value.value for variable, value in environment.items()}
     exec_start = section.last_line("ExecStart")
     exec_start_app = _exec_start_app(exec_start, variables)
@@ -122,8 +122,8 @@ def _app_of_service(section: _ServiceSection, unit: UnitName) -> DeployedApp:
         user=section.value("User"),
         group=section.value("Group"),
         supplementary_groups=tuple(_supplementary_groups(section)),
-        umask=_umask(section),
-        working_directory=_working_directory(section, exec_start_app, exec_start),
+        umask=_umask_of_service(section),
+        working_directory=_working_directory_of_service(section, exec_start_app, exec_start),
         app=Value(app, exec_start.origin) if app and exec_start else NOT_GIVEN,
         environment=environment,
         notes=tuple(_notes_on_service(section, unit, exec_start_app)),
@@ -135,7 +135,7 @@ def _supplementary_groups(section: _ServiceSection) -> Iterator[Value[str]]:
         yield from (Value(group, line.origin) for group in line.value.split())
 
 
-def _umask(section: _ServiceSection) -> Value[int]:
+def _umask_of_service(section: _ServiceSection) -> Value[int]:
     umask_line = section.last_line("UMask")
     if umask_line is None:
         return DEFAULT_UMASK
@@ -147,7 +147,7 @@ def _umask(section: _ServiceSection) -> Value[int]:
         ) from None
 
 
-def _working_directory(
+def _working_directory_of_service(
     section: _ServiceSection, exec_start_app: ServerCommand | None, exec_start: _ServiceLine | None
 ) -> Value[Path | None]:
     """/ where nothing is said; and where the server itself goes to (gunicorn --chdir)."""
@@ -173,7 +173,7 @@ def _home_of_service_user(section: _ServiceSection, directory_line: _ServiceLine
     return find_account(Value(user_line.value if user_line else "root", directory_line.origin)).home
 
 
-def _environment(section: _ServiceSection) -> Iterator[tuple[str, Value[str]]]:
+def _environment_of_service(section: _ServiceSection) -> Iterator[tuple[str, Value[str]]]:
     """The files count more than Environment=, and of one name the last."""
     variables: dict[str, Value[str]] = {"PATH": Value(SYSTEMD_PATH, Origin("systemd's default"))}
     for line in section.lines_of("Environment"):

@@ -29,14 +29,15 @@ class CallInCode:
 class TroublesomeCall:
     """A call that is known to get in the way, what it does, and the cure.
 
-    only_on_import: no harm inside a function or an `if`. argument: only with this keyword, true.
+    only_on_import: no harm inside a function or an `if`. true_keyword: only where this argument is
+    True.
     """
 
     what: str
     fix: str
     level: Level = Level.WARNING
     only_on_import: bool = False
-    argument: str | None = None
+    true_keyword: str | None = None
 
 
 _STARTS_DEBUGGER = TroublesomeCall(
@@ -83,7 +84,7 @@ TROUBLESOME_CALLS: Mapping[str, TroublesomeCall] = {
         "with debug=True is for python FILE.py: its reloader would hide the app from the IDE",
         "app.run(**flask_debuglaunch.run_options())",
         Level.NOTE,
-        argument="debug",
+        true_keyword="debug",
     ),
 }
 METHODS_OF_APP_OBJECTS = ("app.run", "socketio.run")
@@ -103,8 +104,8 @@ def _words_of_call(call_name: str, troublesome_call: TroublesomeCall) -> Iterato
     """What the text has in it: the parts of a module's function may stand apart, and be renamed."""
     is_method = call_name in METHODS_OF_APP_OBJECTS
     yield from (word.encode() for word in ([call_name] if is_method else call_name.split(".")))
-    if troublesome_call.argument:
-        yield troublesome_call.argument.encode()
+    if troublesome_call.true_keyword:
+        yield troublesome_call.true_keyword.encode()
 
 
 _WORDS_OF_CALLS = [
@@ -115,7 +116,7 @@ _WORDS_OF_CALLS = [
 def _findings_in_source(source: SourceFile) -> Iterator[Finding]:
     if source.tree is None:
         return
-    for call in _calls_in_code(source.tree, _imported_names(source.tree)):
+    for call in _calls_in_code(source.tree, _full_names_of_imports(source.tree)):
         last_name = call.name.rpartition(".")[2]
         troublesome_call = TROUBLESOME_CALLS.get(call.name) or TROUBLESOME_CALLS.get(last_name)
         if troublesome_call is None or not _is_troublesome(call, troublesome_call):
@@ -132,15 +133,16 @@ def _findings_in_source(source: SourceFile) -> Iterator[Finding]:
 def _is_troublesome(call: CallInCode, troublesome_call: TroublesomeCall) -> bool:
     if troublesome_call.only_on_import:
         return call.runs_on_import and not call.is_guarded
-    if troublesome_call.argument is None:
+    if troublesome_call.true_keyword is None:
         return True
     return any(
-        keyword.arg == troublesome_call.argument and getattr(keyword.value, "value", None) is True
+        keyword.arg == troublesome_call.true_keyword
+        and getattr(keyword.value, "value", None) is True
         for keyword in call.node.keywords
     )
 
 
-def _imported_names(tree: ast.Module) -> dict[str, str]:
+def _full_names_of_imports(tree: ast.Module) -> dict[str, str]:
     """What a name of the file stands for: `listen` for debugpy.listen after a from-import."""
     full_names = {}
     for node in ast.walk(tree):

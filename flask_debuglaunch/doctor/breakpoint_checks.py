@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Finding, Level
-from flask_debuglaunch.doctor.ide_file_checks import LAUNCHER_MODULE, configurations_of
+from flask_debuglaunch.doctor.ide_file_checks import LAUNCHER_MODULE, launch_configurations_of
 from flask_debuglaunch.doctor.source_tree import (
     IMPORT_MINDS_CASE,
     SourceFile,
@@ -141,7 +141,7 @@ def _left_out_by_just_my_code(
     library_folders = map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))
     if not any(file.is_relative_to(Path(folder).resolve()) for folder in library_folders):
         return
-    for configuration in configurations_of(evidence.folder):
+    for configuration in launch_configurations_of(evidence.folder):
         is_ours = configuration.get("module") == LAUNCHER_MODULE
         if is_ours and configuration.get("justMyCode") is False:
             return
@@ -286,8 +286,8 @@ def _running_another_version(
     saved_at = breakpoint_line.file.stat().st_mtime
     for launcher in evidence.launchers:
         if saved_at <= launcher.app_began + PROCESS_START_SECONDS:
-            what = f"the launcher (process {launcher.pid}) runs the version on disk"
-            yield Finding(Level.OK, what, str(breakpoint_line))
+            version_message = f"the launcher (process {launcher.pid}) runs the version on disk"
+            yield Finding(Level.OK, version_message, str(breakpoint_line))
         else:
             yield Finding(
                 Level.WARNING,
@@ -299,7 +299,7 @@ def _running_another_version(
 
 
 def _template_line(breakpoint_line: BreakpointLine, evidence: Evidence) -> Iterator[Finding]:
-    for configuration in configurations_of(evidence.folder):
+    for configuration in launch_configurations_of(evidence.folder):
         if not configuration.get("jinja"):
             yield Finding(
                 Level.ERROR,
@@ -308,9 +308,9 @@ def _template_line(breakpoint_line: BreakpointLine, evidence: Evidence) -> Itera
                 '"jinja": true in .vscode/launch.json',
             )
     if not any(parent.name == "templates" for parent in breakpoint_line.file.parents):
-        what = "the file is in no folder named templates: Flask may not load it"
+        folder_message = "the file is in no folder named templates: Flask may not load it"
         yield Finding(
-            Level.NOTE, what, str(breakpoint_line), "Flask(__name__, template_folder=...)"
+            Level.NOTE, folder_message, str(breakpoint_line), "Flask(__name__, template_folder=...)"
         )
 
 

@@ -90,27 +90,27 @@ def _interpreter_of_vscode(evidence: Evidence) -> Iterator[Finding]:
     selected_interpreter = _interpreter_selected_in_vscode(evidence.folder)
     if selected_interpreter is None:
         return
-    where, python = selected_interpreter
-    if not os.path.exists(python):
+    where, vscode_python = selected_interpreter
+    if not os.path.exists(vscode_python):
         yield Finding(
             Level.ERROR,
-            f"the interpreter that VS Code has selected is not there: {python}",
+            f"the interpreter that VS Code has selected is not there: {vscode_python}",
             where,
             'Command Palette, "Python: Select Interpreter": ' + sys.executable,
         )
-    elif python.parent.parent.resolve() != Path(sys.prefix).resolve():
+    elif vscode_python.parent.parent.resolve() != Path(sys.prefix).resolve():
         missing_packages = [
             package
             for package in ("flask", "flask_debuglaunch")
-            if not _has_module_installed(python, package)
+            if not _has_module_installed(vscode_python, package)
         ]
         if missing_packages:
             yield Finding(
                 Level.ERROR,
-                f"VS Code's interpreter is {python}, which has no"
+                f"VS Code's interpreter is {vscode_python}, which has no"
                 f" {' and no '.join(missing_packages)}",
                 where,
-                f"{python} -m pip install flask-debuglaunch",
+                f"{vscode_python} -m pip install flask-debuglaunch",
             )
 
 

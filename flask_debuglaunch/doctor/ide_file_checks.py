@@ -32,7 +32,7 @@ _RUN_CONFIGURATION_FILES = (".run/*.run.xml", "*.launch", ".launches/*.launch")
 
 
 def _launch_json_findings(evidence: Evidence) -> Iterator[Finding]:
-    for configuration in configurations_of(evidence.folder):
+    for configuration in launch_configurations_of(evidence.folder):
         is_ours = configuration.get("module") == LAUNCHER_MODULE
         yield from _sub_process_off(configuration)
         if is_ours or configuration.get("request") == "attach":
@@ -40,10 +40,10 @@ def _launch_json_findings(evidence: Evidence) -> Iterator[Finding]:
         if configuration.get("module") == "flask":
             yield from _flask_with_its_reloader(configuration)
         yield from _paths_not_there(configuration, evidence.folder)
-    yield from _same_configuration_twice(configurations_of(evidence.folder))
+    yield from _same_configuration_twice(launch_configurations_of(evidence.folder))
 
 
-def configurations_of(folder: Path) -> list[LaunchConfiguration]:
+def launch_configurations_of(folder: Path) -> list[LaunchConfiguration]:
     """The Python configurations of launch.json; none where it is not there or does not parse."""
     if not os.path.exists(folder / LAUNCH_JSON):
         return []

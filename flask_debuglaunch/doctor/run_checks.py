@@ -57,8 +57,8 @@ def _run_checks(
             ("breakpoint", finding) for finding in breakpoint_findings(breakpoint_line, evidence)
         )
     if import_app and evidence.plan is not None:
-        found = import_findings(evidence.plan, breakpoint_line)
-        yield from (("import", finding) for finding in found)
+        findings_of_import = import_findings(evidence.plan, breakpoint_line)
+        yield from (("import", finding) for finding in findings_of_import)
 
 
 def repairs_of(diagnosis: Diagnosis, folder: Path) -> GeneratedFiles:

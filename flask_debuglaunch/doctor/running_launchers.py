@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from flask_debuglaunch.procfs import has_working_folder, parent_and_start, processes
@@ -29,13 +30,13 @@ def launchers_serving(folder: Path) -> tuple[RunningLauncher, ...]:
 
 
 def _find_launchers(folder: Path) -> Iterator[RunningLauncher]:
-    launchers = (int(process.name) for process in processes() if _is_launcher(process, folder))
-    others = {pid for pid in launchers if pid != os.getpid()}
-    stats = {pid: stat for pid in others if (stat := parent_and_start(pid)) is not None}
+    launcher_pids = (int(process.name) for process in processes() if _is_launcher(process, folder))
+    other_launchers = {pid for pid in launcher_pids if pid != os.getpid()}
+    stats = {pid: stat for pid in other_launchers if (stat := parent_and_start(pid)) is not None}
     for supervisor, (parent, _) in stats.items():
-        if parent not in others:
-            family = [pid for pid in stats if supervisor in _launcher_ancestors(pid, stats)]
-            yield RunningLauncher(supervisor, max(stats[pid][1] for pid in family))
+        if parent not in other_launchers:
+            family = (pid for pid in stats if supervisor in _launcher_ancestors(pid, stats))
+            yield RunningLauncher(supervisor, app_began=max(stats[pid][1] for pid in family))
 
 
 def _is_launcher(process: Path, folder: Path) -> bool:
@@ -48,9 +49,10 @@ def _is_launcher(process: Path, folder: Path) -> bool:
 
 def _starts_launcher(command_line: str) -> bool:
     arguments = command_line.split("\0")
-    programs = (Path(argument).name for argument in arguments)
-    launcher = next((index for index, name in enumerate(programs) if name in LAUNCHER_NAMES), None)
-    return launcher is not None and not set(arguments[launcher + 1 : launcher + 2]) & OTHER_COMMANDS
+    for argument, command in pairwise((*arguments, "")):
+        if Path(argument).name in LAUNCHER_NAMES:
+            return command not in OTHER_COMMANDS
+    return False
 
 
 def _launcher_ancestors(pid: int, stats: dict[int, tuple[int, float]]) -> Iterator[int]:

@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
 
 from flask_debuglaunch.plan import Plan
 from flask_debuglaunch.serving.attach_debugger import debugger_of
@@ -45,12 +44,7 @@ class TimeLimit:
             debugger_of(self._plan).start_hidden_thread(partial(self._run_clock, run_for_seconds))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._has_ended.set()
 
     def _run_clock(self, run_for_seconds: float) -> None:

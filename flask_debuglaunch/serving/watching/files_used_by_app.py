@@ -82,24 +82,23 @@ def _namespace_package_folders() -> Iterator[str]:
     for module_namespace in map(namespace_of, list(sys.modules.values())):
         if module_namespace.get("__file__") is None and "__path__" in module_namespace:
             with contextlib.suppress(Exception):  # a program may put anything there
-                folders = [os.path.abspath(folder) for folder in module_namespace["__path__"]]
-                yield from (
-                    folder for folder in folders if not is_installed(os.path.join(folder, ""))
-                )
+                for folder in list(map(os.path.abspath, module_namespace["__path__"])):
+                    if not is_installed(os.path.join(folder, "")):
+                        yield folder
 
 
 def files_of_error(error: BaseException | None) -> frozenset[str]:
     """The files that may mend an error on import: those it went through, and those that would be
     the module that is not there."""
-    files: set[str] = set()
+    mending_files: set[str] = set()
     while error is not None:
-        files |= {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
+        mending_files |= {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
         if isinstance(error, SyntaxError) and error.filename:
-            files.add(error.filename)
+            mending_files.add(error.filename)
         if isinstance(error, ImportError):
-            files |= set(_files_of_missing_module(error))
+            mending_files |= set(_files_of_missing_module(error))
         error = error.__cause__ or error.__context__
-    return frozenset(os.path.abspath(file) for file in files if os.path.isabs(file))
+    return frozenset(os.path.abspath(file) for file in mending_files if os.path.isabs(file))
 
 
 def _files_of_missing_module(error: ImportError) -> Iterator[str]:
@@ -107,14 +106,12 @@ def _files_of_missing_module(error: ImportError) -> Iterator[str]:
     module there lacks, which may be a submodule."""
     if error.path is not None:
         yield error.path
-        folders, missing_module = (
-            [os.path.dirname(error.path)],
-            getattr(error, "name_from", None) or "",
-        )
+        searched_folders = [os.path.dirname(error.path)]
+        missing_module = getattr(error, "name_from", None) or ""
     else:
-        package, _, missing_module = (error.name or "").rpartition(".")
-        folders = [os.path.join(path, *package.split(".")) for path in sys.path]
-    for folder in folders if missing_module else ():
+        missing_package, _, missing_module = (error.name or "").rpartition(".")
+        searched_folders = [os.path.join(path, *missing_package.split(".")) for path in sys.path]
+    for folder in searched_folders if missing_module else ():
         yield os.path.join(folder, f"{missing_module}.py")
         yield os.path.join(folder, missing_module, "__init__.py")
 

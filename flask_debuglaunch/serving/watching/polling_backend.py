@@ -58,12 +58,13 @@ class PollingEvents:
     def __init__(
         self,
         folders: Iterable[str],
-        ended: SelfPipe,
+        wait_ended: SelfPipe,
         kernel_events: FileEvents | None = None,
         recent_files: RecentFiles = dict,
     ) -> None:
         self._polled_folders = dict.fromkeys(folders, True)
-        self._ended, self._kernel_events, self._recent_files = ended, kernel_events, recent_files
+        self._wait_ended = wait_ended
+        self._kernel_events, self._recent_files = kernel_events, recent_files
         self._recent_signatures: dict[str, Signature | None] = dict(recent_files())
         self._next_poll = time.monotonic() + SHORTEST_POLL_SECONDS
         self._poll_began: float | None = None
@@ -77,7 +78,7 @@ class PollingEvents:
             changed_paths = self._wait_for_kernel_events(
                 min(SHORTEST_POLL_SECONDS, max(0.0, deadline - time.monotonic()))
             )
-            if changed_paths or self._ended.is_set():
+            if changed_paths or self._wait_ended.is_set():
                 return changed_paths
             if time.monotonic() >= self._next_poll:
                 self._poll_began = time.thread_time()
@@ -91,7 +92,7 @@ class PollingEvents:
     def _wait_for_kernel_events(self, seconds: float) -> dict[str, bool]:
         if self._kernel_events is not None:
             return dict(self._kernel_events.wait(seconds))
-        self._ended.wait(seconds)
+        self._wait_ended.wait(seconds)
         return {}
 
     def _end_poll(self) -> None:

@@ -239,16 +239,16 @@ class BestFileEvents:
         """Events of these folders, the most important first; wait_ended ends a wait."""
         folders = list(folders)
         polled = list(folders_without_events(folders))
-        has_events = frozenset(folders).difference(*(some.folders for some in polled))
-        event_folders = [folder for folder in folders if folder in has_events]
+        without_events = _all_folders_of(polled)
+        event_folders = [folder for folder in folders if folder not in without_events]
         kernel_events, unwatched_folders = _kernel_events(event_folders, wait_ended)
         polled += [unwatched_folders] if unwatched_folders else []
         for polled_folders in polled:
             self._say_why_polled(polled_folders)
         if kernel_events is not None and not polled:
             return kernel_events
-        all_polled_folders = frozenset().union(*(some.folders for some in polled))
-        return PollingEvents(all_polled_folders, wait_ended, kernel_events, self._recent_files)
+        all_polled = _all_folders_of(polled)
+        return PollingEvents(all_polled, wait_ended, kernel_events, self._recent_files)
 
     def _say_why_polled(self, polled_folders: PolledFolders) -> None:
         if polled_folders.reason not in self._said_reasons:
@@ -256,15 +256,19 @@ class BestFileEvents:
             say(f"Changed files are looked for several times a second: {polled_folders.reason}")
 
 
+def _all_folders_of(polled: Iterable[PolledFolders]) -> frozenset[str]:
+    return frozenset().union(*(polled_folders.folders for polled_folders in polled))
+
+
 def _kernel_events(
-    folders: list[str], ended: SelfPipe
+    folders: list[str], wait_ended: SelfPipe
 ) -> tuple[FileEvents | None, PolledFolders | None]:
     """The kernel's events, and what it gives none of."""
     if not folders:
         return None, None
     is_linux = sys.platform == "linux"
     try:
-        return (_inotify_events if is_linux else _watchfiles_events)(folders, ended)
+        return (_inotify_events if is_linux else _watchfiles_events)(folders, wait_ended)
     except ImportError as error:
         library = "inotify-simple" if is_linux else "watchfiles"
         reason = f"{error}. What tells of changes at once: pip install --force-reinstall {library}"
@@ -272,7 +276,7 @@ def _kernel_events(
 
 
 def _inotify_events(
-    folders: list[str], ended: SelfPipe
+    folders: list[str], wait_ended: SelfPipe
 ) -> tuple[FileEvents | None, PolledFolders | None]:
     from flask_debuglaunch.serving.watching.inotify_backend import (
         InotifyEvents,
@@ -280,7 +284,7 @@ def _inotify_events(
     )
 
     try:
-        events = InotifyEvents(folders, ended)
+        events = InotifyEvents(folders, wait_ended)
     except OSError as error:
         return None, PolledFolders(frozenset(folders), why_no_inotify_events(error))
     if events.last_refusal is None:
@@ -291,11 +295,11 @@ def _inotify_events(
 
 
 def _watchfiles_events(
-    folders: list[str], ended: SelfPipe
+    folders: list[str], wait_ended: SelfPipe
 ) -> tuple[FileEvents | None, PolledFolders | None]:
     from flask_debuglaunch.serving.watching.watchfiles_backend import WatchfilesEvents
 
     try:
-        return WatchfilesEvents(folders, ended), None
+        return WatchfilesEvents(folders, wait_ended), None
     except OSError as error:
         return None, PolledFolders(frozenset(folders), f"the system gives no events ({error})")

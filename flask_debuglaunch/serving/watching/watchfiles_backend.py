@@ -22,7 +22,7 @@ class WatchfilesEvents:
     """Raises OSError if the system gives no events."""
 
     def __init__(self, folders: Iterable[str], wait_ended: SelfPipe) -> None:
-        self._ended, self._folders = wait_ended, list(folders)
+        self._wait_ended, self._folders = wait_ended, list(folders)
         try:
             self._rust_notify = RustNotify(self._folders, False, False, 0, False, True)
         except WatchfilesRustInternalError as error:
@@ -37,7 +37,7 @@ class WatchfilesEvents:
                 WATCHFILES_DEBOUNCE_MILLISECONDS,
                 WATCHFILES_STEP_MILLISECONDS,
                 timeout_milliseconds,
-                self._ended,
+                self._wait_ended,
             )
         except WatchfilesRustInternalError as error:
             raise OSError(*error.args) from error
