@@ -55,7 +55,7 @@ class DeployedApp:
 def shown_values(deployed: DeployedApp) -> Iterator[tuple[str, Value[object]]]:
     """Everything that somebody has given, by its name; secrets are taken out."""
     supplementary_groups = deployed.supplementary_groups
-    values: dict[str, Value[object]] = {
+    deployed_values: dict[str, Value[object]] = {
         "user": deployed.user,
         "group": deployed.group,
         "supplementary_groups": Value(
@@ -68,7 +68,7 @@ def shown_values(deployed: DeployedApp) -> Iterator[tuple[str, Value[object]]]:
     }
     yield from (
         (name, given_value)
-        for name, given_value in values.items()
+        for name, given_value in deployed_values.items()
         if given_value.value not in (None, ())
     )
     for name, given_value in deployed.environment.items():

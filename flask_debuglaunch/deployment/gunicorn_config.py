@@ -40,14 +40,14 @@ os.write(answer, json.dumps(settings, default=repr).encode())
 """
 
 
-def read_gunicorn_config(named: Value[str]) -> DeployedApp:
+def read_gunicorn_config(as_service: Value[str]) -> DeployedApp:
     """Raises LaunchError where there is no such file, it fails, or a value is of no use."""
-    config_file = Path(named.value).absolute()
+    config_file = Path(as_service.value).absolute()
     if not config_file.is_file():
-        raise LaunchError(f"{named.origin}: there is no file {shown_path(config_file)}")
+        raise LaunchError(f"{as_service.origin}: there is no file {shown_path(config_file)}")
     say(f"Executes {shown_path(config_file)}, alone, for what it says of the app")
     gunicorn_settings = _GunicornSettings(
-        _execute_config_file(config_file, named.origin), Origin(shown_path(config_file))
+        _execute_config_file(config_file, as_service.origin), Origin(shown_path(config_file))
     )
     chdir = gunicorn_settings.text_setting("chdir")
     return DeployedApp(
@@ -137,11 +137,13 @@ def _notes_on_config_file(gunicorn_settings: _GunicornSettings, config_file: Pat
 def _execute_config_file(config_file: Path, asked_by: Origin) -> Mapping[str, Any]:
     command = [sys.executable, "-c", _CONFIG_FILE_READER, str(config_file), *GUNICORN_SETTINGS]
     try:
-        done = subprocess.run(
+        config_file_reader = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=CONFIG_FILE_SECONDS,
             env=DeployedApp().environ(os.environ), **_rights_of_file_owner(config_file),
         )  # fmt: skip
-        gunicorn_settings: Any = json.loads(done.stdout) if done.returncode == 0 else None
+        gunicorn_settings: Any = (
+            json.loads(config_file_reader.stdout) if config_file_reader.returncode == 0 else None
+        )
     except subprocess.TimeoutExpired:
         raise LaunchError(
             f"{asked_by}: {shown_path(config_file)} has not ended within {CONFIG_FILE_SECONDS:g} s"
@@ -151,8 +153,8 @@ def _execute_config_file(config_file: Path, asked_by: Origin) -> Mapping[str, An
             f"{asked_by}: {shown_path(config_file)} can't be executed: {error}"
         ) from None
     if gunicorn_settings is None:
-        error_lines = done.stderr.decode(errors="replace").strip().splitlines()
-        reason = error_lines[-1] if error_lines else f"exit status {done.returncode}"
+        error_lines = config_file_reader.stderr.decode(errors="replace").strip().splitlines()
+        reason = error_lines[-1] if error_lines else f"exit status {config_file_reader.returncode}"
         raise LaunchError(f"{asked_by}: {shown_path(config_file)} fails: {reason}")
     return dict(gunicorn_settings)
 

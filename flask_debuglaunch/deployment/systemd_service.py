@@ -66,18 +66,18 @@ class _ServiceSection:
         return Value(line.value, line.origin) if line else NOT_GIVEN
 
 
-def read_service(named: Value[str]) -> DeployedApp:
+def read_service(as_service: Value[str]) -> DeployedApp:
     """The service of this name, or of the unit file at this path. Raises LaunchError."""
-    path = Path(named.value).absolute() if "/" in named.value else None
-    unit = unit_name(path.name if path else named.value)
+    path = Path(as_service.value).absolute() if "/" in as_service.value else None
+    unit = unit_name(path.name if path else as_service.value)
     if unit.instance == "":
         raise LaunchError(
-            f"{named.origin}: {unit.full} is a template: name an instance, {unit.prefix}@NAME"
+            f"{as_service.origin}: {unit.full} is a template: name an instance, {unit.prefix}@NAME"
         )
-    files = unit_files_at_path(path) if path else unit_files(unit, named.origin)
+    files = unit_files_at_path(path) if path else unit_files(unit, as_service.origin)
     section = _ServiceSection()
     for file in files:
-        for assignment in unit_file_assignments(read_unit_file(file, named.origin)):
+        for assignment in unit_file_assignments(read_unit_file(file, as_service.origin)):
             if assignment.section == "Service":
                 section.add_line(_expand_assignment(assignment, file, unit))
     return _app_of_service(section, unit)
@@ -193,26 +193,26 @@ def _environment_of_service(section: _ServiceSection) -> Iterator[tuple[str, Val
     yield from variables.items()
 
 
-def _environment_files(environment_file_line: _ServiceLine) -> Iterator[Path]:
-    pattern = environment_file_line.value.removeprefix("-")
+def _environment_files(assignment: _ServiceLine) -> Iterator[Path]:
+    pattern = assignment.value.removeprefix("-")
     files = sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
     yield from map(Path, files)
 
 
 def _read_environment_file(
-    file: Path, environment_file_line: _ServiceLine
+    environment_file: Path, assignment: _ServiceLine
 ) -> list[tuple[str, str, int]]:
-    if environment_file_line.value.startswith("-") and not file.exists():
+    if assignment.value.startswith("-") and not environment_file.exists():
         return []
     try:
-        text = file.read_text(encoding="utf-8", errors="surrogateescape")
+        environment_text = environment_file.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise LaunchError(
-            f"{environment_file_line.origin}: EnvironmentFile= {file}: {error.strerror}. Without it"
-            " the service would not start either; as another user than root it may be out of"
-            " reach: use sudo"
+            f"{assignment.origin}: EnvironmentFile= {environment_file}: {error.strerror}."
+            " Without it the service would not start either; as another user than root it may be"
+            " out of reach: use sudo"
         ) from None
-    return list(systemd_environment_file(text))
+    return list(systemd_environment_file(environment_text))
 
 
 def _exec_start_app(
@@ -291,8 +291,8 @@ class UnitName:
         return tuple(f"{name}.d" for name in (*self.file_names, *dash_folders, "service"))
 
 
-def unit_name(text: str) -> UnitName:
-    full = text if text.endswith(".service") else f"{text}.service"
+def unit_name(service_name: str) -> UnitName:
+    full = service_name if service_name.endswith(".service") else f"{service_name}.service"
     prefix, at, instance = full.removesuffix(".service").partition("@")
     return UnitName(full, prefix, instance if at else None)
 
@@ -331,11 +331,13 @@ def _unit_files_of_systemctl(unit: UnitName) -> tuple[Path, ...] | None:
         return None
     command = [systemctl, "show", "--property=FragmentPath,DropInPaths", "--", unit.full]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SYSTEMCTL_SECONDS)
+        systemctl_show = subprocess.run(
+            command, capture_output=True, text=True, timeout=SYSTEMCTL_SECONDS
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    unit_properties = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
-    if done.returncode or not unit_properties.get("FragmentPath"):
+    unit_properties = dict(line.partition("=")[::2] for line in systemctl_show.stdout.splitlines())
+    if systemctl_show.returncode or not unit_properties.get("FragmentPath"):
         return None
     return (
         Path(unit_properties["FragmentPath"]),
@@ -383,11 +385,11 @@ class UnitFileAssignment:
     line: int
 
 
-def unit_file_assignments(text: str) -> Iterator[UnitFileAssignment]:
+def unit_file_assignments(unit_file_text: str) -> Iterator[UnitFileAssignment]:
     """Of a unit file, in their order. A backslash at the end continues a line; comments in between
     are left out."""
     section = ""
-    for number, line in _continued_lines(text):
+    for number, line in _continued_lines(unit_file_text):
         if section_header := re.fullmatch(r"\[(.+)\]", line):
             section = section_header[1]
             continue
@@ -396,9 +398,9 @@ def unit_file_assignments(text: str) -> Iterator[UnitFileAssignment]:
             yield UnitFileAssignment(section, key.strip(), value.strip(), number)
 
 
-def _continued_lines(text: str) -> Iterator[tuple[int, str]]:
+def _continued_lines(unit_file_text: str) -> Iterator[tuple[int, str]]:
     first_number, continued_parts = 0, list[str]()
-    for number, physical_line in enumerate(text.splitlines(), 1):
+    for number, physical_line in enumerate(unit_file_text.splitlines(), 1):
         line = physical_line.strip()
         if line.startswith(("#", ";")) or (not line and not continued_parts):
             continue
@@ -421,14 +423,14 @@ _ESCAPE_SEQUENCE = re.compile(
 )
 
 
-def systemd_words(text: str) -> list[str]:
+def systemd_words(unit_value: str) -> list[str]:
     """The words of Environment=, ExecStart= and the like: parted by white space, quoted by either
     quote, with the escapes of C."""
     words, word, quote, position = list[str](), "", "", 0
     is_word = False
-    while position < len(text):
-        character = text[position]
-        if character == "\\" and (escape := _ESCAPE_SEQUENCE.match(text, position)):
+    while position < len(unit_value):
+        character = unit_value[position]
+        if character == "\\" and (escape := _ESCAPE_SEQUENCE.match(unit_value, position)):
             word, is_word, position = word + _unescaped_character(escape), True, escape.end()
             continue
         position += 1
@@ -454,11 +456,11 @@ def _unescaped_character(escape: re.Match[str]) -> str:
 # Specifiers, %n and the like
 
 
-def expand_specifiers(text: str, specifiers: Mapping[str, str]) -> str:
+def expand_specifiers(unit_value: str, specifiers: Mapping[str, str]) -> str:
     """%n and the like by their letters. Raises KeyError, with the letter, for one that is not
     known."""
     specifiers_with_percent = {"%": "%", **specifiers}
-    return re.sub(r"%(.)", lambda specifier: specifiers_with_percent[specifier[1]], text)
+    return re.sub(r"%(.)", lambda specifier: specifiers_with_percent[specifier[1]], unit_value)
 
 
 def specifier_values(unit: UnitName) -> Mapping[str, str]:
@@ -477,21 +479,21 @@ def specifier_values(unit: UnitName) -> Mapping[str, str]:
     }  # fmt: skip
 
 
-def _unescape_instance(text: str) -> str:
+def _unescape_instance(escaped_instance: str) -> str:
     """As systemd-escape --unescape: - is /, \\x2d a character."""
-    return systemd_words(text.replace("-", "/"))[0] if text else ""
+    return systemd_words(escaped_instance.replace("-", "/"))[0] if escaped_instance else ""
 
 
 # Environment files
 
 
-def systemd_environment_file(text: str) -> Iterator[tuple[str, str, int]]:
+def systemd_environment_file(environment_text: str) -> Iterator[tuple[str, str, int]]:
     """NAME, value and line of each assignment.
 
     Other than in a shell a value may have spaces without quotes, and what stands behind it is no
     comment. Lines that are no assignment are passed over, as systemd does it.
     """
-    reader = _EnvironmentFileReader(text)
+    reader = _EnvironmentFileReader(environment_text)
     while (line := reader.next_line()) is not None:
         name, value, number = line
         if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
@@ -501,15 +503,15 @@ def systemd_environment_file(text: str) -> Iterator[tuple[str, str, int]]:
 class _EnvironmentFileReader:
     """One pass over the text; quotes may reach over several lines."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self, environment_text: str) -> None:
+        self._environment_text = environment_text
         self._position = 0
         self._line_number = 1
 
     def next_line(self) -> tuple[str, str, int] | None:
-        while self._position < len(self._text):
+        while self._position < len(self._environment_text):
             first_line = self._line_number
-            remaining_text = self._text[self._position :]
+            remaining_text = self._environment_text[self._position :]
             assignment_start = re.match(r"[^\S\n]*(?:([#;])|([^=\n]*)=)?", remaining_text)
             assert assignment_start is not None
             if assignment_start[1] or assignment_start[2] is None:
@@ -538,33 +540,35 @@ class _EnvironmentFileReader:
         return value
 
     def _read_single_quoted(self) -> str:
-        text = ""
+        quoted_text = ""
         while (character := self._next_character()) not in ("", "'"):
-            text += character
-        return text
+            quoted_text += character
+        return quoted_text
 
     def _read_double_quoted(self) -> str:
-        text = ""
+        quoted_text = ""
         while (character := self._next_character()) not in ("", '"'):
             if character == "\\":
                 escaped = self._next_character()
                 character = escaped if escaped in '"\\`$' else f"\\{escaped}"
                 character = "" if escaped == "\n" else character
-            text += character
-        return text
+            quoted_text += character
+        return quoted_text
 
     def _read_unquoted(self, character: str) -> str:
         """To the end of the line, without the white space there that is not escaped."""
-        text, kept = "", 0
+        unquoted_text, kept_length = "", 0
         while character not in ("", "\n"):
             is_escape = character == "\\"
-            text += self._next_character().strip("\n") if is_escape else character
-            kept = len(text) if is_escape or not character.isspace() else kept
+            unquoted_text += self._next_character().strip("\n") if is_escape else character
+            kept_length = (
+                len(unquoted_text) if is_escape or not character.isspace() else kept_length
+            )
             character = self._next_character()
-        return text[:kept]
+        return unquoted_text[:kept_length]
 
     def _next_character(self) -> str:
-        character = self._text[self._position : self._position + 1]
+        character = self._environment_text[self._position : self._position + 1]
         self._position += 1
         self._line_number += character == "\n"
         return character

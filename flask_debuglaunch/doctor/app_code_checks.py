@@ -33,7 +33,7 @@ class TroublesomeCall:
     True.
     """
 
-    what: str
+    effect: str
     fix: str
     level: Level = Level.WARNING
     only_on_import: bool = False
@@ -124,7 +124,7 @@ def _findings_in_source(source: SourceFile) -> Iterator[Finding]:
         guard_note = " (only if the condition around it holds)" if call.is_guarded else ""
         yield Finding(
             troublesome_call.level,
-            f"{call.name}() {troublesome_call.what}{guard_note}",
+            f"{call.name}() {troublesome_call.effect}{guard_note}",
             f"{shown_path(source.path)}:{call.node.lineno}",
             troublesome_call.fix,
         )

@@ -246,9 +246,12 @@ def _imported_in_another_case(
             if path_on_disk is not None and file not in sources_by_path:
                 misspelt_imports[f"{shown_path(source.path)}:{line_number}"] = path_on_disk
     for import_statement, file in misspelt_imports.items():
-        what = f"the imported file is spelt {shown_path(file)} on disk: {IMPORT_MINDS_CASE}"
+        misspelling = f"the imported file is spelt {shown_path(file)} on disk: {IMPORT_MINDS_CASE}"
         yield Finding(
-            Level.ERROR, what, import_statement, "Spell it in the import statement as on disk"
+            Level.ERROR,
+            misspelling,
+            import_statement,
+            "Spell it in the import statement as on disk",
         )
 
 

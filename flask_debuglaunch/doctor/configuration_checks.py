@@ -23,8 +23,8 @@ def _not_understood(evidence: Evidence) -> Iterator[Finding]:
         where = shown_path(config_file) if config_file else ""
         yield Finding(Level.OK, "the configuration is understood", where)
         return
-    where, _, what = evidence.refusal.partition(": ")
-    yield Finding(Level.ERROR, what, where, "python -m flask_debuglaunch explain")
+    where, _, refusal = evidence.refusal.partition(": ")
+    yield Finding(Level.ERROR, refusal, where, "python -m flask_debuglaunch explain")
 
 
 def _passed_over_config_files(evidence: Evidence) -> Iterator[Finding]:
@@ -107,14 +107,14 @@ def _is_importable(name: str) -> bool:
 
 def _stale_variables(evidence: Evidence) -> Iterator[Finding]:
     for variable in evidence.facts.stale_variables:
-        what = f"{variable} is left over from another server's process"
-        yield Finding(Level.WARNING, what, f"env:{variable}", f"unset {variable}")
+        variable_problem = f"{variable} is left over from another server's process"
+        yield Finding(Level.WARNING, variable_problem, f"env:{variable}", f"unset {variable}")
     flask_env = evidence.settings.flask_env
     if flask_env.value:
         in_shell, in_file = "unset FLASK_ENV; export FLASK_DEBUG=1", "Write FLASK_DEBUG=1 instead"
         fix = in_file if flask_env.origin.file else in_shell
-        what = "FLASK_ENV means nothing since Flask 2.3"
-        yield Finding(Level.NOTE, what, str(flask_env.origin), fix)
+        variable_problem = "FLASK_ENV means nothing since Flask 2.3"
+        yield Finding(Level.NOTE, variable_problem, str(flask_env.origin), fix)
 
 
 def _debug_off_by_environment(evidence: Evidence) -> Iterator[Finding]:
@@ -136,9 +136,9 @@ def _patterns_without_match(evidence: Evidence) -> Iterator[Finding]:
     settings = evidence.settings
     for extra_file in settings.extra_files.value:
         if not os.path.exists(extra_file):
-            what = f"EXTRA_FILES: {shown_path(Path(extra_file))} is not there"
+            extra_file_problem = f"EXTRA_FILES: {shown_path(Path(extra_file))} is not there"
             fix = "Name a file or folder that is there, or delete the entry"
-            yield Finding(Level.WARNING, what, str(settings.extra_files.origin), fix)
+            yield Finding(Level.WARNING, extra_file_problem, str(settings.extra_files.origin), fix)
     for exclude_pattern in settings.exclude_patterns.value:
         source_paths = (str(source.path) for source in evidence.sources)
         if not any(Patterns.matches(exclude_pattern, path) for path in source_paths):

@@ -44,11 +44,11 @@ def _files_unreadable_by_user(evidence: Evidence) -> Iterator[Finding]:
     ]
     unreadable_paths = [*evidence.source_tree.unreadable_folders, *unreadable_files]
     if unreadable_paths:
-        kind = "the file" if unreadable_files == unreadable_paths else "the folder"
+        unreadable_kind = "the file" if unreadable_files == unreadable_paths else "the folder"
         and_more = f" and {len(unreadable_paths) - 1} more" if len(unreadable_paths) > 1 else ""
         yield Finding(
             Level.ERROR,
-            f"this user can't read {kind}{and_more}",
+            f"this user can't read {unreadable_kind}{and_more}",
             shown_path(unreadable_paths[0]),
             f"sudo chown -R $USER {shown_path(evidence.app_folder)}",
         )
@@ -62,8 +62,10 @@ def _files_closed_to_account(evidence: Evidence) -> Iterator[Finding]:
     access_needs = list(dict.fromkeys(_access_needs(evidence)))
     obstacles = _obstacles_to_needs(account, access_needs)
     if not obstacles:
-        what = f"{account.name} can read and write what the app needs ({len(access_needs)} files)"
-        yield Finding(Level.OK, what, shown_path(evidence.app_folder))
+        no_obstacle_message = (
+            f"{account.name} can read and write what the app needs ({len(access_needs)} files)"
+        )
+        yield Finding(Level.OK, no_obstacle_message, shown_path(evidence.app_folder))
     obstacles_by_command: dict[tuple[Path, int, bool], list[AccessObstacle]] = {}
     for obstacle in obstacles:
         is_folder = obstacle.path.is_dir()
@@ -173,9 +175,9 @@ def _yaml_setting_values(evidence: Evidence) -> Iterator[tuple[str, str]]:
         return
     blocks = yaml_content if isinstance(yaml_content, Mapping) else {}
     block = blocks.get(evidence.settings.block.value)
-    for name, value in block.items() if isinstance(block, Mapping) else ():
-        if isinstance(value, str):
-            yield str(name), value
+    for setting_name, setting_value in block.items() if isinstance(block, Mapping) else ():
+        if isinstance(setting_value, str):
+            yield str(setting_name), setting_value
 
 
 def _code_setting_values(tree: ast.Module) -> Iterator[tuple[str, str]]:

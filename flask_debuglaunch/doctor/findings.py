@@ -69,7 +69,11 @@ def as_text(diagnosis: Diagnosis, place: str | None, *, verbose: bool) -> str:
     return redact(
         "\n".join(
             [
-                *(line for finding in shown_findings for line in _finding_lines(finding)),
+                *(
+                    finding_line
+                    for finding in shown_findings
+                    for finding_line in _finding_lines(finding)
+                ),
                 _answering_sentence(diagnosis, place),
             ]
         )

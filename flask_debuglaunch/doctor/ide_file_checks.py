@@ -158,12 +158,16 @@ def _same_configuration_twice(configurations: list[LaunchConfiguration]) -> Iter
             if member not in ("name", "presentation", "serverReadyAction")
         }
         content = json.dumps(compared_members, sort_keys=True)
-        first = configurations_by_content.setdefault(content, configuration)
+        first_with_content = configurations_by_content.setdefault(content, configuration)
         is_ours = configuration.get("module") == LAUNCHER_MODULE
-        if first is not configuration and is_ours and not configuration.get("serverReadyAction"):
+        if (
+            first_with_content is not configuration
+            and is_ours
+            and not configuration.get("serverReadyAction")
+        ):
             yield Finding(
                 Level.NOTE,
-                f"it starts the same as {first.get('name')}",
+                f"it starts the same as {first_with_content.get('name')}",
                 _configuration_place(configuration),
                 "Delete one of the two",
             )

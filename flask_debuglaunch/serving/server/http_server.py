@@ -104,7 +104,7 @@ class AppServer(BaseWSGIServer):
             waited_seconds, last_look = 0.0 if is_held_now else waited_seconds + step, now
             with self._connections_changed:
                 connections = self._open_connections
-                is_awaited = any(one.is_awaited() for one in connections.values())
+                is_awaited = any(connection.is_awaited() for connection in connections.values())
                 limit = seconds if is_awaited else CUT_OFF_AFTER_SECONDS
                 if not is_held_now and (not connections or waited_seconds > limit):
                     return not connections
@@ -117,7 +117,9 @@ class AppServer(BaseWSGIServer):
             return
         with self._connections_changed:
             connections = self._open_connections.values()
-            idle_connections = [one for one in connections if not one.is_awaited()]
+            idle_connections = [
+                connection for connection in connections if not connection.is_awaited()
+            ]
         for connection in idle_connections:
             with suppress(OSError):  # it has just ended
                 # Not TLS' own, which talks.
