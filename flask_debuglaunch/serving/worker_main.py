@@ -62,7 +62,7 @@ from flask_debuglaunch.serving.preloading.preloaded_modules import (
     HiddenModules,
     ImportRecorder,
     installed_imports,
-    own_files,
+    project_files_of,
 )
 from flask_debuglaunch.serving.preloading.project_module_recorder import ModuleRecorder
 from flask_debuglaunch.serving.processes.fork_safety import why_not_fork
@@ -319,7 +319,7 @@ def _preloadable(
         import_recorder.was_forked,
         why_not_fork(was_given=loaded_app.was_given),
         import_recorder.seconds,
-        own_files(import_recorder.imports),
+        project_files_of(import_recorder.imports),
     )
     if module_recorder is None:
         return preloadable

@@ -23,7 +23,7 @@ class ColdAndHotModules:
 
 
 def cold_and_hot_modules(
-    runs: Sequence[ModuleRun], edited: Collection[str], left_out: Mapping[str, str]
+    module_runs: Sequence[ModuleRun], edited_files: Collection[str], never_cold: Mapping[str, str]
 ) -> ColdAndHotModules:
     """Split the modules into cold and hot ones.
 
@@ -31,37 +31,41 @@ def cold_and_hot_modules(
     ahead, each with the reason.
     """
     hot: dict[str, str] = {}
-    importers = _importers(runs)
-    pending = list(_hot_by_themselves(runs, edited, left_out))
-    while pending:
-        name, reason = pending.pop()
+    importers = _importers_by_module(module_runs)
+    pending_hot = list(_hot_by_themselves(module_runs, edited_files, never_cold))
+    while pending_hot:
+        name, reason = pending_hot.pop()
         if name not in hot:
             hot[name] = reason
-            depends = reason if reason.startswith("depends on") else f"depends on {name}: {reason}"
-            pending += [(one, depends) for one in importers.get(name, ())]
-    return ColdAndHotModules(tuple(run for run in runs if run.name not in hot), hot)
+            dependency_reason = (
+                reason if reason.startswith("depends on") else f"depends on {name}: {reason}"
+            )
+            pending_hot += [(importer, dependency_reason) for importer in importers.get(name, ())]
+    return ColdAndHotModules(tuple(run for run in module_runs if run.name not in hot), hot)
 
 
 def _hot_by_themselves(
-    runs: Sequence[ModuleRun], edited: Collection[str], left_out: Mapping[str, str]
+    module_runs: Sequence[ModuleRun], edited_files: Collection[str], never_cold: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    changed = {run.name for run in runs if run.is_changed_after_run}
-    for run in runs:
-        if changed_files := (run.files | run.asked_paths.keys()) & frozenset(edited):
+    changed_after_run = {run.name for run in module_runs if run.is_changed_after_run}
+    for run in module_runs:
+        if changed_files := (run.files | run.asked_paths.keys()) & frozenset(edited_files):
             yield run.name, f"{min(changed_files)} was edited"
         if run.effect is not None:
             yield run.name, run.effect
-        for one in (run.name, *dict.fromkeys(one.partition(".")[0] for one in run.imports)):
-            if one in left_out:
-                yield run.name, left_out[one] if one == run.name else f"imports {one}"
-    for run in runs:
-        for name in changed.intersection(with_parents(run.imports)) - {run.name}:
+        if run.name in never_cold:
+            yield run.name, never_cold[run.name]
+        for package in dict.fromkeys(module.partition(".")[0] for module in run.imports):
+            if package in never_cold and package != run.name:
+                yield run.name, f"imports {package}"
+    for run in module_runs:
+        for name in changed_after_run.intersection(with_parents(run.imports)) - {run.name}:
             yield run.name, f"imports {name}, of which others change objects"
 
 
-def _importers(runs: Iterable[ModuleRun]) -> dict[str, list[str]]:
+def _importers_by_module(module_runs: Iterable[ModuleRun]) -> dict[str, list[str]]:
     importers: dict[str, list[str]] = {}
-    for run in runs:
+    for run in module_runs:
         for name in with_parents(run.imports):
             importers.setdefault(name, []).append(run.name)
     return importers
@@ -69,44 +73,45 @@ def _importers(runs: Iterable[ModuleRun]) -> dict[str, list[str]]:
 
 def with_parents(names: Iterable[str]) -> Iterator[str]:
     """Each name after the packages that it is in, as Python imports them; each once."""
-    seen = set()
+    names_so_far = set()
     for name in names:
-        parts = name.split(".")
-        for length in range(1, len(parts) + 1):
-            one = ".".join(parts[:length])
-            if one not in seen:
-                seen.add(one)
-                yield one
+        name_parts = name.split(".")
+        for length in range(1, len(name_parts) + 1):
+            parent_or_name = ".".join(name_parts[:length])
+            if parent_or_name not in names_so_far:
+                names_so_far.add(parent_or_name)
+                yield parent_or_name
 
 
-def merged_runs(runs: Sequence[ModuleRun], seen: Iterable[ModuleRun]) -> tuple[ModuleRun, ...]:
+def merged_runs(
+    module_runs: Sequence[ModuleRun], runs_again: Iterable[ModuleRun]
+) -> tuple[ModuleRun, ...]:
     """The runs, with what was seen when some of them were made once more: one that was not the same
     gets that as its effect."""
-    again = {run.name: run for run in seen}
-    modules = {run.name for run in runs} | again.keys()
-    return tuple(_merged_run(run, again.get(run.name, run), modules) for run in runs)
+    again_by_name = {run.name: run for run in runs_again}
+    modules = {run.name for run in module_runs} | again_by_name.keys()
+    return tuple(_merged_run(run, again_by_name.get(run.name, run), modules) for run in module_runs)
 
 
-def _merged_run(run: ModuleRun, again: ModuleRun, modules: Collection[str]) -> ModuleRun:
-    effect = run.effect or again.effect
-    if effect is None and _edges(run, modules) != _edges(again, modules):
+def _merged_run(run: ModuleRun, run_again: ModuleRun, modules: Collection[str]) -> ModuleRun:
+    effect = run.effect or run_again.effect
+    if effect is None and _import_edges(run, modules) != _import_edges(run_again, modules):
         effect = "does not always import the same"
-    if effect is None and run.changes != again.changes:
-        what = min(set(run.changes) ^ set(again.changes))[0]
-        effect = f"runs when {what} is not as it is for a package"
+    if effect is None and run.changes != run_again.changes:
+        changed_state = min(set(run.changes) ^ set(run_again.changes))[0]
+        effect = f"runs when {changed_state} is not as it is for a package"
     return replace(
         run,
         effect=effect,
-        is_changed_after_run=run.is_changed_after_run or again.is_changed_after_run,
-        read_paths=run.read_paths | again.read_paths,
-        asked_paths={**again.asked_paths, **run.asked_paths},
+        is_changed_after_run=run.is_changed_after_run or run_again.is_changed_after_run,
+        read_paths=run.read_paths | run_again.read_paths,
+        asked_paths={**run_again.asked_paths, **run.asked_paths},
     )
 
 
-def _edges(run: ModuleRun, modules: Collection[str]) -> list[tuple[str, bool]]:
-    return [
-        (one, one in run.imported_incomplete) for one in with_parents(run.imports) if one in modules
-    ]
+def _import_edges(run: ModuleRun, modules: Collection[str]) -> list[tuple[str, bool]]:
+    imported_modules = [name for name in with_parents(run.imports) if name in modules]
+    return [(name, name in run.imported_incomplete) for name in imported_modules]
 
 
 class ImportOrderDiffers(Exception):
@@ -121,37 +126,43 @@ class ImportOrderDiffers(Exception):
 class ImportOrderReplay:
     """What an interpreter would do now that comes to cold modules which have run elsewhere."""
 
-    runs: Mapping[str, ModuleRun]
-    finished: set[str] = field(default_factory=set)
-    _running: set[str] = field(default_factory=set)
+    module_runs: Mapping[str, ModuleRun]
+    finished_modules: set[str] = field(default_factory=set)
+    _modules_running: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.edges = {
             run.name: [
-                (one, one in run.imported_incomplete) for one in run.imports if one in self.runs
+                (imported, imported in run.imported_incomplete)
+                for imported in run.imports
+                if imported in self.module_runs
             ]
-            for run in self.runs.values()
+            for run in self.module_runs.values()
         }
         """Which of the modules each one imports, and whether it got that before it was complete.
         Made before the fork: most of what a module imports is none of them."""
 
     def import_(self, name: str) -> list[str]:
         """The modules that are there after the import and were not before, in the order in which
-        they would have ended. Raises OrderDiffers."""
-        ended: list[str] = []
-        self._come_to(name, ended)
-        return ended
+        they would have ended. Raises ImportOrderDiffers."""
+        modules_ended: list[str] = []
+        self._come_to_module(name, modules_ended)
+        return modules_ended
 
-    def _come_to(self, name: str, ended: list[str]) -> None:
-        if name not in self.runs or name in self.finished or name in self._running:
+    def _come_to_module(self, name: str, modules_ended: list[str]) -> None:
+        if (
+            name not in self.module_runs
+            or name in self.finished_modules
+            or name in self._modules_running
+        ):
             return
-        self._running.add(name)
-        for one, was_partial in self.edges[name]:
+        self._modules_running.add(name)
+        for imported, was_incomplete in self.edges[name]:
             # In a cycle somebody gets a module that is not complete: the same one as then?
-            if was_partial != (one in self._running):
+            if was_incomplete != (imported in self._modules_running):
                 raise ImportOrderDiffers(name)
-            if one not in self.finished:
-                self._come_to(one, ended)
-        self._running.remove(name)
-        self.finished.add(name)
-        ended.append(name)
+            if imported not in self.finished_modules:
+                self._come_to_module(imported, modules_ended)
+        self._modules_running.remove(name)
+        self.finished_modules.add(name)
+        modules_ended.append(name)

@@ -30,11 +30,11 @@ from flask_debuglaunch.serving.app.module_origins import (
 from flask_debuglaunch.serving.ipc_protocol import ModuleRun, StateChanges
 from flask_debuglaunch.serving.preloading.module_search_paths import searched_before
 from flask_debuglaunch.serving.preloading.preloaded_modules import (
-    MOST_LOOKS,
+    MOST_SNAPSHOT_COMPARISONS,
     absolute_name,
     as_importlib,
+    looking_at_import,
     merged_changes,
-    passed_over,
 )
 from flask_debuglaunch.serving.preloading.project_module_graph import with_parents
 from flask_debuglaunch.serving.preloading.state_snapshots import (
@@ -194,7 +194,7 @@ class ModuleRecorder:
         self._replace(bootstrap, "_find_spec", self._finding)
         for name in ("stat", "lstat", "access"):
             self._replace(os, name, self._asking)
-        self._replace(builtins, "__import__", lambda _: passed_over(self._asked_for))
+        self._replace(builtins, "__import__", lambda _: looking_at_import(self._asked_for))
         self._looks_on = True
         return self
 
@@ -202,7 +202,7 @@ class ModuleRecorder:
         self._looks_on = False
         while self._restore:
             self._restore.pop()()
-        if self._later_begins > MOST_LOOKS or not self._compared:
+        if self._later_begins > MOST_SNAPSHOT_COMPARISONS or not self._compared:
             self._compare()
 
     def snapshots(self) -> dict[str, Snapshot]:
@@ -366,7 +366,7 @@ class ModuleRecorder:
             self._note_import(self._stack[-1], one.name)
         elif not self._stack and self._modules:
             self._later_begins += 1
-            if self._later_begins <= MOST_LOOKS:
+            if self._later_begins <= MOST_SNAPSHOT_COMPARISONS:
                 self._compare()
         if one.name in self._modules:
             one.effect = "is run more than once"
