@@ -74,9 +74,9 @@ def _edit_configuration(
     from flask_debuglaunch.ides import jsonc_edit
     from flask_debuglaunch.ides.ide_interface import FileEdit
 
-    member_path: jsonc_edit.Path = [
+    member_path: jsonc_edit.JsonPath = [
         "configurations",
-        jsonc_edit.Where("name", str(configuration.get("name"))),
+        jsonc_edit.ElementWithMember("name", str(configuration.get("name"))),
     ]
 
     def edit(launch_json_text: str | None) -> str:

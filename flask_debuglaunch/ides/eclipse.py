@@ -20,23 +20,25 @@ from flask_debuglaunch.ides.ide_interface import (
     refuse_in_name,
     unless_there,
 )
-from flask_debuglaunch.ides.launch_arguments import Word, merged_line
+from flask_debuglaunch.ides.launch_arguments import QuotedArgument, merged_argument_line
 from flask_debuglaunch.ides.opened_project import Project
 
 if TYPE_CHECKING:
     from flask_debuglaunch.ides.xml_edit import Element
 
-SCRIPT = "eclipse_launch.py"
+LAUNCH_SCRIPT = "eclipse_launch.py"
 ENCODING_FILE = ".settings/org.eclipse.core.resources.prefs"
-NATURE = "org.python.pydev.pythonNature"
-FORBIDDEN_IN_NAMES = r'[@&\\/:*?"<>|]'  # org.eclipse.debug.core.ILaunchManager
+PYDEV_NATURE = "org.python.pydev.pythonNature"
+FORBIDDEN_IN_LAUNCH_NAMES = r'[@&\\/:*?"<>|]'  # org.eclipse.debug.core.ILaunchManager
 _JAVA_BLANKS = "".join(map(chr, range(0x21)))  # Eclipse reads the name with String.trim()
 LAUNCH_TYPE = "org.python.pydev.debug.regularLaunchConfigurationType"
-_TOOLS, _PYDEV = "org.eclipse.ui.externaltools.", "org.python.pydev.debug."
-ARGUMENTS = _TOOLS + "ATTR_TOOL_ARGUMENTS"
-FOLDER, OTHER_FOLDER = _TOOLS + "ATTR_WORKING_DIRECTORY", _TOOLS + "ATTR_OTHER_WORKING_DIRECTORY"
-PROJECT = _PYDEV + "ATTR_PROJECT"
-_HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="no"?>\n'
+_DEBUG_CORE, _DEBUG_UI = "org.eclipse.debug.core.", "org.eclipse.debug.ui."
+_EXTERNAL_TOOLS, _PYDEV_DEBUG = "org.eclipse.ui.externaltools.", "org.python.pydev.debug."
+ARGUMENTS_KEY = _EXTERNAL_TOOLS + "ATTR_TOOL_ARGUMENTS"
+WORKING_DIRECTORY_KEY = _EXTERNAL_TOOLS + "ATTR_WORKING_DIRECTORY"
+OTHER_WORKING_DIRECTORY_KEY = _EXTERNAL_TOOLS + "ATTR_OTHER_WORKING_DIRECTORY"
+PROJECT_KEY = _PYDEV_DEBUG + "ATTR_PROJECT"
+_XML_DECLARATION = '<?xml version="1.0" encoding="UTF-8" standalone="no"?>\n'
 
 
 class Eclipse:
@@ -48,22 +50,25 @@ class Eclipse:
     extras: Mapping[str, str] = {}
 
     def files(self, project: Project, extras: Collection[str]) -> Iterator[FileEdit]:
-        name = _project_name(project)
+        eclipse_name = _project_name(project)
         for path in (project.config, project.app_folder):
             refuse_in_name(path, rf"\$\{{[^}}]*\}}?|{NOT_IN_XML}", "Eclipse")
         # The project's stands within a variable.
-        refuse_in_name(name, rf"\$\{{[^}}]*\}}?|\}}|{NOT_IN_XML}", "Eclipse")
-        shown = re.sub(FORBIDDEN_IN_NAMES, "-", name)
-        dial = [*project.arguments, "--debug-with=eclipse", "--debug-connection=connect"]
-        for kind, arguments in (("debug", project.arguments), ("debug server", dial)):
-            yield _launch_file(project.entry_name(f"{shown} {kind}"), name, project, arguments)
-        yield FileEdit(project.in_app_folder(SCRIPT), unless_there(_SCRIPT_TEXT))
-        yield FileEdit(".project", unless_there(_PROJECT_TEXT.format(name=_escaped(project.name))))
+        refuse_in_name(eclipse_name, rf"\$\{{[^}}]*\}}?|\}}|{NOT_IN_XML}", "Eclipse")
+        launch_prefix = re.sub(FORBIDDEN_IN_LAUNCH_NAMES, "-", eclipse_name)
+        connecting = [*project.arguments, "--debug-with=eclipse", "--debug-connection=connect"]
+        for suffix, arguments in (("debug", project.arguments), ("debug server", connecting)):
+            launch_name = project.entry_name(f"{launch_prefix} {suffix}")
+            yield _launch_file(launch_name, eclipse_name, project, arguments)
+        yield FileEdit(project.in_app_folder(LAUNCH_SCRIPT), unless_there(_SCRIPT_TEXT))
+        yield FileEdit(
+            ".project", unless_there(_PROJECT_TEXT.format(name=_escaped_xml(project.name)))
+        )
         yield FileEdit(".pydevproject", unless_there(_pydevproject(project)))
         yield FileEdit(ENCODING_FILE, unless_there(_ENCODING_TEXT))
 
     def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:
-        yield from _missing(project)
+        yield from _notes_on_present_files(project)
         yield (
             'Eclipse stops at errors only if told once: PyDev > "Manage Exception Breakpoints" >'
             ' "Suspend on uncaught exceptions"'
@@ -74,7 +79,7 @@ class Eclipse:
         )
 
 
-def quoted(argument: str) -> str:
+def quoted_argument(argument: str) -> str:
     r"""The argument as PyDev splits it again (org.python.pydev.shared_core.process.ProcessUtils).
 
     It splits like a POSIX shell, and on Windows like Windows. Within double quotes the two differ
@@ -87,19 +92,18 @@ def quoted(argument: str) -> str:
     return f'"{escaped}"'
 
 
-def split(line: str) -> Iterator[Word]:
+def split_arguments(line: str) -> Iterator[QuotedArgument]:
     """The arguments of a line, as PyDev splits it on POSIX."""
-    for word in _WORD.finditer(line):
-        parts = _PART.findall(word[0])
+    for argument in _ARGUMENT.finditer(line):
         text = "".join(
-            re.sub(r'\\([\\"])', r"\1", double[1:-1]) + single + escaped + plain
-            for double, single, escaped, plain in parts
+            re.sub(r'\\([\\"])', r"\1", double_quoted[1:-1]) + single_quoted + escaped + plain
+            for double_quoted, single_quoted, escaped, plain in _QUOTED_PART.findall(argument[0])
         )
-        yield Word(*word.span(), text)
+        yield QuotedArgument(*argument.span(), text)
 
 
-_WORD = re.compile(r"""(?:"(?:\\[\\"]|[^"])*"|'[^']*'|\\.|[^\s"'\\])+""", re.DOTALL)
-_PART = re.compile(
+_ARGUMENT = re.compile(r"""(?:"(?:\\[\\"]|[^"])*"|'[^']*'|\\.|[^\s"'\\])+""", re.DOTALL)
+_QUOTED_PART = re.compile(
     r"""("(?:\\[\\"]|[^"])*")|'([^']*)'|\\(.)|([^\s"'\\])""",
     re.DOTALL,
 )
@@ -110,37 +114,39 @@ def _project_name(project: Project) -> str:
     read."""
     from xml.etree import ElementTree  # here, because the other IDEs need no XML
 
-    text = project.read_text(".project")
+    project_xml = project.read_text(".project")
     try:
-        name = ElementTree.fromstring(text).findtext("name") if text else None
+        name = ElementTree.fromstring(project_xml).findtext("name") if project_xml else None
     except ElementTree.ParseError as error:
         raise LaunchError(f".project: Eclipse can't read it: {error}. Mend it first") from None
     refuse_in_name(name or project.name, NOT_IN_XML, "Eclipse")
-    trimmed = (name or project.name).strip(_JAVA_BLANKS)
-    if not trimmed:
+    eclipse_name = (name or project.name).strip(_JAVA_BLANKS)
+    if not eclipse_name:
         raise LaunchError(f"{project.name!r}: to Eclipse this name is empty: rename the folder")
-    return trimmed
+    return eclipse_name
 
 
-def _launch_file(name: str, eclipse_name: str, project: Project, arguments: list[str]) -> FileEdit:
-    def edit(present: str | None) -> str:
-        def merge(line: str | None) -> str:
-            return merged_line(line, arguments, split, quoted)
+def _launch_file(
+    launch_name: str, eclipse_name: str, project: Project, arguments: list[str]
+) -> FileEdit:
+    def edit(present_text: str | None) -> str:
+        def merged_line(line: str | None) -> str:
+            return merged_argument_line(line, arguments, split_arguments, quoted_argument)
 
-        script = project.in_app_folder(SCRIPT)
-        return edited_launch(eclipse_name, script, merge, present)
+        script = project.in_app_folder(LAUNCH_SCRIPT)
+        return edited_launch(eclipse_name, script, merged_line, present_text)
 
-    return FileEdit(f"{name}.launch", edit)
+    return FileEdit(f"{launch_name}.launch", edit)
 
 
 def _pydevproject(project: Project) -> str:
-    source = project.app_folder_below("/${PROJECT_DIR_NAME}")
-    return _PYDEVPROJECT_TEXT.replace("@SOURCE@", _escaped(source))
+    source_folder = project.app_folder_below("/${PROJECT_DIR_NAME}")
+    return _PYDEVPROJECT_TEXT.replace("@SOURCE@", _escaped_xml(source_folder))
 
 
-def _missing(project: Project) -> Iterator[str]:
+def _notes_on_present_files(project: Project) -> Iterator[str]:
     """What the files that are never changed lack."""
-    if NATURE not in (project.read_text(".project") or NATURE):
+    if PYDEV_NATURE not in (project.read_text(".project") or PYDEV_NATURE):
         yield (
             ".project has no PyDev nature: in Eclipse, PyDev > Set as PyDev Project in the"
             " project's menu"
@@ -150,99 +156,110 @@ def _missing(project: Project) -> Iterator[str]:
             ".pydevproject names no source folder, so that PyDev can't tell your code from"
             " libraries: add one in the project's properties, PyDev - PYTHONPATH"
         )
-    script = project.in_app_folder(SCRIPT)
+    script = project.in_app_folder(LAUNCH_SCRIPT)
     if (project.read_text(script) or _SCRIPT_TEXT) != _SCRIPT_TEXT:
         yield f"{script} is another file than the one that Eclipse has to start: rename it"
 
 
-def _escaped(text: str) -> str:
+def _escaped_xml(text: str) -> str:
     """As the text of an element; a parser would make a line feed of a bare carriage return."""
-    known = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-    return re.sub(r"[&<>\r\n\t]", lambda one: known.get(one[0], f"&#{ord(one[0])};"), text)
+    entities = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+    return re.sub(
+        r"[&<>\r\n\t]",
+        lambda character: entities.get(character[0], f"&#{ord(character[0])};"),
+        text,
+    )
 
 
 # The .launch file
 
 
 def edited_launch(
-    project: str, script: str, merge_arguments: Callable[[str | None], str], present: str | None
+    eclipse_project: str,
+    script: str,
+    merged_line: Callable[[str | None], str],
+    present_text: str | None,
 ) -> str:
-    """The .launch that runs a script of the project; merge_arguments makes its line of arguments
+    """The .launch that runs a script of the project; merged_line makes its line of arguments
     from the one that is there. Raises EditRefused."""
     from flask_debuglaunch.ides import xml_edit  # XML is for those who need it
 
-    if present is None:
-        entries = [
-            *_ours(project, script),
-            *_folder(_folder_of(project, script)),
-            *_initial(),
-            _string(ARGUMENTS, merge_arguments(None)),
+    if present_text is None:
+        attributes = [
+            *_our_attributes(eclipse_project, script),
+            *_working_directory_attributes(_workspace_location(eclipse_project, script)),
+            *_initial_attributes(),
+            _string_attribute(ARGUMENTS_KEY, merged_line(None)),
         ]
-        entries.sort(key=lambda entry: entry.identity)
-        root = _element("launchConfiguration", {"type": LAUNCH_TYPE}, tuple(entries))
-        return _HEAD + xml_edit.rendered(root, xml_edit.ECLIPSE) + "\n"
+        attributes.sort(key=lambda attribute: attribute.identity)
+        root = _element("launchConfiguration", {"type": LAUNCH_TYPE}, tuple(attributes))
+        return _XML_DECLARATION + xml_edit.rendered(root, xml_edit.ECLIPSE) + "\n"
     try:
-        root = xml_edit.parse(present).whole()
+        root = xml_edit.parse(present_text).whole_element()
         if root.attributes.get("type") != LAUNCH_TYPE:
             raise EditRefused(1, 1, f"not a PyDev launch configuration ({LAUNCH_TYPE})")
-        there = {one.attributes.get("key"): one.attributes.get("value") for one in root.children}
-        wanted = [
-            *_ours(project, script),
-            _string(ARGUMENTS, merge_arguments(there.get(ARGUMENTS))),
+        present_values = {
+            child.attributes.get("key"): child.attributes.get("value") for child in root.children
+        }
+        attributes = [
+            *_our_attributes(eclipse_project, script),
+            _string_attribute(ARGUMENTS_KEY, merged_line(present_values.get(ARGUMENTS_KEY))),
         ]
-        if there.get(FOLDER) == _folder_of(there.get(PROJECT), script):
-            wanted += _folder(_folder_of(project, script))  # the project's, whatever it was called
-        return xml_edit.merge(present, wanted, xml_edit.ECLIPSE)
+        present_folder = _workspace_location(present_values.get(PROJECT_KEY), script)
+        if present_values.get(WORKING_DIRECTORY_KEY) == present_folder:
+            # The project's, whatever it was called.
+            folder = _workspace_location(eclipse_project, script)
+            attributes += _working_directory_attributes(folder)
+        return xml_edit.merge(present_text, attributes, xml_edit.ECLIPSE)
     except xml_edit.XmlError as error:
         raise EditRefused(error.line, error.column, error.message) from None
 
 
-def _folder_of(project: str | None, script: str) -> str:
-    """The script's, in a project of this name."""
-    return f"${{workspace_loc:{posixpath.dirname(f'{project}/{script}')}}}"
+def _workspace_location(eclipse_project: str | None, script: str) -> str:
+    """The script's folder, in a project of this name."""
+    return f"${{workspace_loc:{posixpath.dirname(f'{eclipse_project}/{script}')}}}"
 
 
-def _folder(folder: str) -> Iterator[Element]:
-    """The working directory; Eclipse has it twice."""
-    yield _string(OTHER_FOLDER, folder)
-    yield _string(FOLDER, folder)
+def _working_directory_attributes(folder: str) -> Iterator[Element]:
+    """Eclipse has it twice."""
+    yield _string_attribute(OTHER_WORKING_DIRECTORY_KEY, folder)
+    yield _string_attribute(WORKING_DIRECTORY_KEY, folder)
 
 
-def _ours(project: str, script: str) -> Iterator[Element]:
+def _our_attributes(eclipse_project: str, script: str) -> Iterator[Element]:
     """What makes it start the app: put right again if it differs."""
-    debug = "org.eclipse.debug.core."
-    yield _list(debug + "MAPPED_RESOURCE_PATHS", f"/{project}/{script}")
-    yield _list(debug + "MAPPED_RESOURCE_TYPES", "1")  # IResource.FILE
-    yield _string(_TOOLS + "ATTR_LOCATION", f"${{workspace_loc:{project}/{script}}}")
-    yield _string(PROJECT, project)
-    yield _element("intAttribute", {"key": _PYDEV + "ATTR_RESOURCE_TYPE", "value": "1"})
+    resource = f"{eclipse_project}/{script}"
+    yield _list_attribute(_DEBUG_CORE + "MAPPED_RESOURCE_PATHS", f"/{resource}")
+    yield _list_attribute(_DEBUG_CORE + "MAPPED_RESOURCE_TYPES", "1")  # IResource.FILE
+    yield _string_attribute(_EXTERNAL_TOOLS + "ATTR_LOCATION", f"${{workspace_loc:{resource}}}")
+    yield _string_attribute(PROJECT_KEY, eclipse_project)
+    yield _element("intAttribute", {"key": _PYDEV_DEBUG + "ATTR_RESOURCE_TYPE", "value": "1"})
 
 
-def _initial() -> Iterator[Element]:
+def _initial_attributes() -> Iterator[Element]:
     """What a new one has besides; from then on it is the user's."""
-    debug, ui = "org.eclipse.debug.core.", "org.eclipse.debug.ui."
-    groups = (f"{ui}launchGroup.debug", f"{ui}launchGroup.run")
-    yield _boolean(debug + "appendEnvironmentVariables")
-    yield _boolean(debug + "capture_output")
-    yield _string(ui + "ATTR_CONSOLE_ENCODING", "UTF-8")
-    yield _boolean(ui + "ATTR_LAUNCH_IN_BACKGROUND")
-    yield _list(ui + "favoriteGroups", *groups)
-    yield _string(_PYDEV + "ATTR_INTERPRETER", "__default")
+    launch_groups = (f"{_DEBUG_UI}launchGroup.debug", f"{_DEBUG_UI}launchGroup.run")
+    yield _true_attribute(_DEBUG_CORE + "appendEnvironmentVariables")
+    yield _true_attribute(_DEBUG_CORE + "capture_output")
+    yield _string_attribute(_DEBUG_UI + "ATTR_CONSOLE_ENCODING", "UTF-8")
+    yield _true_attribute(_DEBUG_UI + "ATTR_LAUNCH_IN_BACKGROUND")
+    yield _list_attribute(_DEBUG_UI + "favoriteGroups", *launch_groups)
+    yield _string_attribute(_PYDEV_DEBUG + "ATTR_INTERPRETER", "__default")
     # Without it PyDev rewrites the file when it is first launched.
-    yield _string("process_factory_id", _PYDEV + "processfactory.PyProcessFactory")
+    yield _string_attribute("process_factory_id", _PYDEV_DEBUG + "processfactory.PyProcessFactory")
 
 
-def _string(key: str, value: str) -> Element:
+def _string_attribute(key: str, value: str) -> Element:
     return _element("stringAttribute", {"key": key, "value": value})
 
 
-def _boolean(key: str) -> Element:
+def _true_attribute(key: str) -> Element:
     return _element("booleanAttribute", {"key": key, "value": "true"})
 
 
-def _list(key: str, *values: str) -> Element:
-    entries = tuple(_element("listEntry", {"value": value}) for value in values)
-    return _element("listAttribute", {"key": key}, entries)
+def _list_attribute(key: str, *values: str) -> Element:
+    list_entries = tuple(_element("listEntry", {"value": value}) for value in values)
+    return _element("listAttribute", {"key": key}, list_entries)
 
 
 def _element(

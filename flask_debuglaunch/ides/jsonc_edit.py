@@ -36,30 +36,30 @@ class JsoncError(ValueError):
 
 
 @dataclass(eq=False, repr=False, slots=True)
-class Node:
+class JsonNode:
     """A value: ``text[start:end]``, with the key before it and the comma after it."""
 
-    parent: Node | None
+    parent: JsonNode | None
     key: str | None
     key_start: int  # equals start where there is no key
     start: int
     end: int
     value: Any  # plain Python; of duplicate keys the last counts, as in VS Code
     comma: int | None = None
-    children: list[Node] = field(default_factory=list)
+    children: list[JsonNode] = field(default_factory=list)
 
 
-class Where(NamedTuple):
+class ElementWithMember(NamedTuple):
     """A step of a path: the first element of an array that is an object with this member."""
 
     key: str
     value: str
 
 
-Path: TypeAlias = "Sequence[str | Where]"  # a str is the key of an object's member
+JsonPath: TypeAlias = "Sequence[str | ElementWithMember]"  # a str is the key of an object's member
 
 
-def merge(text: str, path: Path, value: Any) -> str:
+def merge(text: str, path: JsonPath, value: Any) -> str:
     """Make the value at path equal to value; what is missing on the way is created.
 
     Objects are merged member by member, so that members which value does not name, and comments,
@@ -69,196 +69,212 @@ def merge(text: str, path: Path, value: Any) -> str:
     """
     node = parse(text)
     if node is None:
-        return _with_root(text, _wrapped(path, value))
+        return _with_root_value(text, _value_on_path(path, value))
     for depth, step in enumerate(path):
-        child = _find(text, node, step)
+        child = _child_at(text, node, step)
         if child is None:
-            return _applied(text, _insertion(text, node, _wrapped(path[depth:], value)))
+            return _with_edits(
+                text, _edits_to_insert(text, node, _value_on_path(path[depth:], value))
+            )
         node = child
-    return _applied(text, _merging(text, node, value))
+    return _with_edits(text, _edits_to_merge(text, node, value))
 
 
-def remove(text: str, path: Path) -> str:
+def remove(text: str, path: JsonPath) -> str:
     """Take out the member or element at path, if it is there, and its comma.
 
     Comments around it stay. Raises JsoncError as ``merge`` does.
     """
     node = parse(text)
     for step in path:
-        node = node and _find(text, node, step)
-    return _applied(text, _removal(text, node)) if node else text
+        node = node and _child_at(text, node, step)
+    return _with_edits(text, _edits_to_remove(text, node)) if node else text
 
 
 # Finding and comparing
 
 
-def _find(text: str, node: Node, step: str | Where) -> Node | None:
+def _child_at(text: str, node: JsonNode, step: str | ElementWithMember) -> JsonNode | None:
     """The child at step; None if node could have such a child but has not."""
-    needed = dict if isinstance(step, str) else list
-    if not isinstance(node.value, needed):
-        kind = "an object" if needed is dict else "an array"
-        found = text[node.start : min(node.end, node.start + 40)]
-        raise _error_at(text, node.start, f"expected {kind}, found {found}")
+    container_type = dict if isinstance(step, str) else list
+    if not isinstance(node.value, container_type):
+        expected = "an object" if container_type is dict else "an array"
+        shown = text[node.start : min(node.end, node.start + 40)]
+        raise _error_at(text, node.start, f"expected {expected}, found {shown}")
     if isinstance(step, str):
         return next((child for child in reversed(node.children) if child.key == step), None)
-    return next((child for child in node.children if _matches(child.value, step)), None)
+    return next(
+        (child for child in node.children if _is_element_with_member(child.value, step)), None
+    )
 
 
-def _matches(value: Any, where: Where) -> bool:
-    return isinstance(value, dict) and bool(value.get(where.key) == where.value)
+def _is_element_with_member(value: Any, step: ElementWithMember) -> bool:
+    return isinstance(value, dict) and bool(value.get(step.key) == step.value)
 
 
-def _wrapped(path: Path, value: Any) -> Any:
+def _value_on_path(path: JsonPath, value: Any) -> Any:
     """What has value at path, and nothing else."""
     for step in reversed(path):
         value = {step: value} if isinstance(step, str) else [{step.key: step.value, **value}]
     return value
 
 
-def _same(old: Any, new: Any) -> bool:
+def _is_equal_json(old: Any, new: Any) -> bool:
     """Equal as JSON, where true is not 1. Recurses as deep as new, however deep old is."""
     if isinstance(new, Mapping):
         same_keys = isinstance(old, dict) and old.keys() == new.keys()
-        return same_keys and all(_same(old[key], new[key]) for key in new)
+        return same_keys and all(_is_equal_json(old[key], new[key]) for key in new)
     if isinstance(new, list | tuple):
-        return isinstance(old, list) and len(old) == len(new) and all(map(_same, old, new))
+        return isinstance(old, list) and len(old) == len(new) and all(map(_is_equal_json, old, new))
     return isinstance(old, bool) == isinstance(new, bool) and bool(old == new)
 
 
 # Editing
 
 _LEADING_COMMENTS = re.compile(rf"(?:[ \t\r\n]*(?:{COMMENT}))*", re.DOTALL)
-_REST_OF_LINE = re.compile(
+_COMMENTS_IN_LINE = re.compile(
     r"(?:[ \t]*/\*.*?\*/)*(?P<line_comment>[ \t]*//[^\r\n]*)?(?:[ \t]*(?=[\r\n]))?", re.DOTALL
 )
 
 
-class _Edit(NamedTuple):
+class _TextEdit(NamedTuple):
     start: int
     end: int
     text: str = ""
 
 
-def _applied(text: str, edits: Iterable[_Edit]) -> str:
-    pieces, position = [], 0
+def _with_edits(text: str, edits: Iterable[_TextEdit]) -> str:
+    text_parts, position = [], 0
     for edit in sorted(edits, key=lambda edit: edit.start):
-        pieces += [text[position : edit.start], edit.text]
+        text_parts += [text[position : edit.start], edit.text]
         position = edit.end
-    return "".join([*pieces, text[position:]])
+    return "".join([*text_parts, text[position:]])
 
 
-def _with_root(text: str, value: Any) -> str:
+def _with_root_value(text: str, value: Any) -> str:
     style = _style_at(text, None)
     starts_line = text in ("", BYTE_ORDER_MARK) or text.endswith(("\r", "\n"))
     return text + ("" if starts_line else style.line_end) + _rendered(value, style) + style.line_end
 
 
-def _merging(text: str, node: Node, value: Any) -> Iterator[_Edit]:
+def _edits_to_merge(text: str, node: JsonNode, value: Any) -> Iterator[_TextEdit]:
     if isinstance(node.value, dict) and isinstance(value, Mapping):
         children = {child.key: child for child in node.children}
         for key in value.keys() & children.keys():
-            yield from _merging(text, children[key], value[key])
-        new = {key: member for key, member in value.items() if key not in children}
-        if new:
-            yield from _insertion(text, node, new)
+            yield from _edits_to_merge(text, children[key], value[key])
+        new_members = {key: member for key, member in value.items() if key not in children}
+        if new_members:
+            yield from _edits_to_insert(text, node, new_members)
     elif _is_longer_list(value, node.value):
         for child, element in zip(node.children, value, strict=False):
-            yield from _replacing(text, child, element)
+            yield from _edits_to_replace(text, child, element)
         new_elements = value[len(node.children) :]
         if new_elements:
-            yield from _insertion(text, node, new_elements)
+            yield from _edits_to_insert(text, node, new_elements)
     else:
-        yield from _replacing(text, node, value)
+        yield from _edits_to_replace(text, node, value)
 
 
 def _is_longer_list(value: Any, present: Any) -> bool:
     """Or as long: an array that gets shorter is replaced as a whole."""
-    both = isinstance(value, list | tuple) and isinstance(present, list)
-    return both and len(value) >= len(present)
+    are_lists = isinstance(value, list | tuple) and isinstance(present, list)
+    return are_lists and len(value) >= len(present)
 
 
-def _replacing(text: str, node: Node, value: Any) -> Iterator[_Edit]:
-    if not _same(node.value, value):
-        replaced = _rendered(value, _style_at(text, node), _indent_at(text, node.start))
-        yield _Edit(node.start, node.end, replaced)
+def _edits_to_replace(text: str, node: JsonNode, value: Any) -> Iterator[_TextEdit]:
+    if not _is_equal_json(node.value, value):
+        json_text = _rendered(value, _style_at(text, node), _indent_at(text, node.start))
+        yield _TextEdit(node.start, node.end, json_text)
 
 
-def _insertion(text: str, node: Node, new: Any) -> list[_Edit]:
+def _edits_to_insert(text: str, node: JsonNode, new_items: Any) -> list[_TextEdit]:
     """New members (a mapping) or elements (a list) after those that node has."""
-    return _after_last(text, node, new) if node.children else _into_empty(text, node, new)
+    return (
+        _insert_after_last(text, node, new_items)
+        if node.children
+        else _insert_into_empty(text, node, new_items)
+    )
 
 
-def _after_last(text: str, node: Node, new: Any) -> list[_Edit]:
+def _insert_after_last(text: str, node: JsonNode, new_items: Any) -> list[_TextEdit]:
     last = node.children[-1]
     before_last = node.children[-2].end if len(node.children) > 1 else node.start
-    rest = _REST_OF_LINE.match(text, last.end if last.comma is None else last.comma + 1)
-    assert rest  # it matches the empty string too
-    place = rest.end()
+    comments = _COMMENTS_IN_LINE.match(text, last.end if last.comma is None else last.comma + 1)
+    assert comments  # it matches the empty string too
+    insert_at = comments.end()
     style = _style_at(text, last if last.key is None else node)
-    if rest["line_comment"] or LINE_END.search(text, before_last, last.key_start):
-        inserted = _on_own_lines(new, style, _indent_at(text, last.key_start))
-        comma = last.end
+    if comments["line_comment"] or LINE_END.search(text, before_last, last.key_start):
+        inserted = _items_on_own_lines(new_items, style, _indent_at(text, last.key_start))
+        comma_at = last.end
     else:
-        inserted = style.space + _joined_on_line(new, style, _indent_at(text, last.end - 1))
-        comma = place
+        inserted = style.space_after_comma + _items_on_one_line(
+            new_items, style, _indent_at(text, last.end - 1)
+        )
+        comma_at = insert_at
     if last.comma is not None:
-        return [_Edit(place, place, inserted + ",")]
-    return [_Edit(comma, comma, ","), _Edit(place, place, inserted)]
+        return [_TextEdit(insert_at, insert_at, inserted + ",")]
+    return [_TextEdit(comma_at, comma_at, ","), _TextEdit(insert_at, insert_at, inserted)]
 
 
-def _into_empty(text: str, node: Node, new: Any) -> list[_Edit]:
+def _insert_into_empty(text: str, node: JsonNode, new_items: Any) -> list[_TextEdit]:
     comments = _LEADING_COMMENTS.match(text, node.start + 1)
     assert comments  # it matches the empty string too
-    place, closing = comments.end(), node.end - 1
+    insert_at, closing_bracket = comments.end(), node.end - 1
     style, indent = _style_at(text, node), _indent_at(text, node.start)
-    has_line_end = LINE_END.search(text, place, closing)
-    if not has_line_end and not style.expanded:
-        return [_Edit(closing, closing, _joined_on_line(new, style, indent))]
-    inserted = _on_own_lines(new, style, indent + style.unit) + style.trailing_comma
+    has_line_end = LINE_END.search(text, insert_at, closing_bracket)
+    if not has_line_end and not style.items_on_own_lines:
+        return [
+            _TextEdit(
+                closing_bracket, closing_bracket, _items_on_one_line(new_items, style, indent)
+            )
+        ]
+    inserted = (
+        _items_on_own_lines(new_items, style, indent + style.indentation) + style.trailing_comma
+    )
     if has_line_end:
-        return [_Edit(place, place, inserted)]
-    return [_Edit(closing, closing, inserted + style.line_end + indent)]
+        return [_TextEdit(insert_at, insert_at, inserted)]
+    return [_TextEdit(closing_bracket, closing_bracket, inserted + style.line_end + indent)]
 
 
-def _removal(text: str, node: Node) -> Iterator[_Edit]:
+def _edits_to_remove(text: str, node: JsonNode) -> Iterator[_TextEdit]:
     siblings = node.parent.children if node.parent else [node]
-    going = [child for child in siblings if _goes_with(node, child)]
-    staying = [child for child in siblings if not _goes_with(node, child)]
-    for child in going:
-        yield from _removal_of(text, child)
-    if staying and going[-1] is siblings[-1] and going[-1].comma is None:
-        yield from _removal_of_comma(staying[-1])
+    removed = [child for child in siblings if _is_removed_with(node, child)]
+    remaining = [child for child in siblings if not _is_removed_with(node, child)]
+    for child in removed:
+        yield from _edits_to_remove_item(text, child)
+    if remaining and removed[-1] is siblings[-1] and removed[-1].comma is None:
+        yield from _edits_to_remove_comma(remaining[-1])
 
 
-def _goes_with(node: Node, sibling: Node) -> bool:
+def _is_removed_with(node: JsonNode, sibling: JsonNode) -> bool:
     """Duplicates go together: without the last one, the one before would count."""
     return sibling is node or (node.key is not None and sibling.key == node.key)
 
 
-def _removal_of_comma(node: Node) -> Iterator[_Edit]:
+def _edits_to_remove_comma(node: JsonNode) -> Iterator[_TextEdit]:
     if node.comma is not None:
-        yield _Edit(node.comma, node.comma + 1)
+        yield _TextEdit(node.comma, node.comma + 1)
 
 
-def _removal_of(text: str, node: Node) -> Iterator[_Edit]:
+def _edits_to_remove_item(text: str, node: JsonNode) -> Iterator[_TextEdit]:
     """The item and its comma, with the line or the blanks that were there for their sake."""
     end = node.end
     if node.comma is None or text[end : node.comma].strip():  # a comment before the comma stays
-        yield from _removal_of_comma(node)
+        yield from _edits_to_remove_comma(node)
     else:
         end = node.comma + 1
-    blanks_start, blanks_end = _with_blanks(text, node.key_start, end)
+    blanks_start, blanks_end = _span_with_blanks(text, node.key_start, end)
     begins_line = text.endswith(("\r", "\n"), 0, blanks_start)
     line_end = LINE_END.match(text, blanks_end)
     if begins_line and line_end:
-        yield _Edit(blanks_start, line_end.end())
+        yield _TextEdit(blanks_start, line_end.end())
     elif begins_line or end != node.end:
-        yield _Edit(node.key_start, blanks_end)
+        yield _TextEdit(node.key_start, blanks_end)
     else:
-        yield _Edit(blanks_start, end)
+        yield _TextEdit(blanks_start, end)
 
 
-def _with_blanks(text: str, start: int, end: int) -> tuple[int, int]:
+def _span_with_blanks(text: str, start: int, end: int) -> tuple[int, int]:
     """The span with the blanks on both its sides."""
     while start > 0 and text[start - 1] in " \t":
         start -= 1
@@ -269,11 +285,11 @@ def _with_blanks(text: str, start: int, end: int) -> tuple[int, int]:
 
 # Parsing
 
-_CLOSING = {"{": "}", "[": "]"}
-_WORDS = {"true": True, "false": False, "null": None}
-_OPEN_STRING = r'"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*'
-_TOKEN = re.compile(
-    rf'(?P<trivia>[ \t\r\n]+|{COMMENT})|(?P<mark>[][{{}},:])|(?P<string>{_OPEN_STRING}")'
+_CLOSING_BRACKETS = {"{": "}", "[": "]"}
+_LITERALS = {"true": True, "false": False, "null": None}
+_UNCLOSED_STRING = r'"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*'
+_JSON_TOKEN = re.compile(
+    rf'(?P<trivia>[ \t\r\n]+|{COMMENT})|(?P<mark>[][{{}},:])|(?P<string>{_UNCLOSED_STRING}")'
     r"|(?P<number>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)"
     r"|(?P<word>true|false|null)",
     re.DOTALL,
@@ -281,13 +297,13 @@ _TOKEN = re.compile(
 _LONGEST_INT = 300  # digits; beyond, int() gets slow and JavaScript has only infinity
 
 
-class _Token(NamedTuple):
+class _JsonToken(NamedTuple):
     kind: str  # "string", "number", "word", "end", or the mark itself
     start: int
     end: int
 
 
-def parse(text: str) -> Node | None:
+def parse(text: str) -> JsonNode | None:
     """The root, or None if there is nothing but white space and comments.
 
     Raises JsoncError for whatever VS Code's parser reports, but comments and trailing commas.
@@ -297,74 +313,76 @@ def parse(text: str) -> Node | None:
     token = next(tokens)
     if token.kind == "end":
         return None
-    root = _value(text, token, parent=None)
-    container = root if token.kind in _CLOSING else None
+    root = _parsed_value(text, token, parent=None)
+    container = root if token.kind in _CLOSING_BRACKETS else None
     while container:
         token = next(tokens)
-        closing = _CLOSING[text[container.start]]
+        closing = _CLOSING_BRACKETS[text[container.start]]
         last = container.children[-1] if container.children else None
         if token.kind == closing:
             container.end = token.end
             container = container.parent
         elif last and last.comma is None:
             if token.kind != ",":
-                raise _unexpected(text, token, f"',' or '{closing}'")
+                raise _unexpected_token(text, token, f"',' or '{closing}'")
             last.comma = token.start
         else:
-            child = _child(text, token, tokens, container)
-            container = child if text[child.start] in _CLOSING else container
+            child = _parsed_child(text, token, tokens, container)
+            container = child if text[child.start] in _CLOSING_BRACKETS else container
     token = next(tokens)
     if token.kind != "end":
-        raise _unexpected(text, token, "the end of the file")
+        raise _unexpected_token(text, token, "the end of the file")
     return root
 
 
-def _tokens(text: str) -> Iterator[_Token]:
+def _tokens(text: str) -> Iterator[_JsonToken]:
     position = len(BYTE_ORDER_MARK) if text.startswith(BYTE_ORDER_MARK) else 0
     while position < len(text):
-        match = _TOKEN.match(text, position)
+        match = _JSON_TOKEN.match(text, position)
         if match is None:
-            raise _unreadable(text, position)
+            raise _unreadable_token(text, position)
         if match.lastgroup != "trivia":
-            yield _Token(match["mark"] or match.lastgroup or "", position, match.end())
+            yield _JsonToken(match["mark"] or match.lastgroup or "", position, match.end())
         position = match.end()
-    yield _Token("end", position, position)
+    yield _JsonToken("end", position, position)
 
 
-def _child(text: str, token: _Token, tokens: Iterator[_Token], container: Node) -> Node:
+def _parsed_child(
+    text: str, token: _JsonToken, tokens: Iterator[_JsonToken], container: JsonNode
+) -> JsonNode:
     """The member or element that begins with token, added to its container."""
     if isinstance(container.value, list):
-        child = _value(text, token, container)
+        child = _parsed_value(text, token, container)
         container.value.append(child.value)
     else:
         if token.kind != "string":
-            raise _unexpected(text, token, "a \"key\" or '}'")
+            raise _unexpected_token(text, token, "a \"key\" or '}'")
         colon = next(tokens)
         if colon.kind != ":":
-            raise _unexpected(text, colon, "':'")
-        child = _value(text, next(tokens), container)
+            raise _unexpected_token(text, colon, "':'")
+        child = _parsed_value(text, next(tokens), container)
         child.key, child.key_start = json.loads(text[token.start : token.end]), token.start
         container.value[child.key] = child.value
     container.children.append(child)
     return child
 
 
-def _value(text: str, token: _Token, parent: Node | None) -> Node:
+def _parsed_value(text: str, token: _JsonToken, parent: JsonNode | None) -> JsonNode:
     """A scalar, or an object or array that is empty and open yet."""
-    shown = text[token.start : token.end]
+    token_text = text[token.start : token.end]
     value: Any
-    if token.kind in _CLOSING:
+    if token.kind in _CLOSING_BRACKETS:
         value = {} if token.kind == "{" else []
     elif token.kind == "string":
-        value = json.loads(shown)
+        value = json.loads(token_text)
     elif token.kind == "number":
-        whole = shown.removeprefix("-").isdigit() and len(shown) <= _LONGEST_INT
-        value = int(shown) if whole else float(shown)
+        is_int = token_text.removeprefix("-").isdigit() and len(token_text) <= _LONGEST_INT
+        value = int(token_text) if is_int else float(token_text)
     elif token.kind == "word":
-        value = _WORDS[shown]
+        value = _LITERALS[token_text]
     else:
-        raise _unexpected(text, token, "a value")
-    return Node(parent, None, token.start, token.start, token.end, value)
+        raise _unexpected_token(text, token, "a value")
+    return JsonNode(parent, None, token.start, token.start, token.end, value)
 
 
 def _error_at(text: str, position: int, message: str) -> JsoncError:
@@ -374,87 +392,92 @@ def _error_at(text: str, position: int, message: str) -> JsoncError:
     return JsoncError(len(lines), column, message)
 
 
-def _unexpected(text: str, token: _Token, expected: str) -> JsoncError:
-    found = "the end of the file" if token.kind == "end" else text[token.start : token.end][:40]
-    return _error_at(text, token.start, f"expected {expected}, found {found}")
+def _unexpected_token(text: str, token: _JsonToken, expected: str) -> JsoncError:
+    token_text = text[token.start : token.end][:40]
+    shown = "the end of the file" if token.kind == "end" else token_text
+    return _error_at(text, token.start, f"expected {expected}, found {shown}")
 
 
-def _unreadable(text: str, position: int) -> JsoncError:
+def _unreadable_token(text: str, position: int) -> JsoncError:
     if text.startswith("/*", position):
         return _error_at(text, position, "the comment is not closed")
-    string = re.compile(_OPEN_STRING).match(text, position)
+    string = re.compile(_UNCLOSED_STRING).match(text, position)
     if string is None:
         word = re.compile(r'[^][{},:"/ \t\r\n]{1,40}|.').match(text, position)
         return _error_at(text, position, f"not JSON: {word and word[0]!r}")
-    stop = string.end()
-    if text[stop : stop + 1] in ("", "\r", "\n"):
+    string_end = string.end()
+    if text[string_end : string_end + 1] in ("", "\r", "\n"):
         return _error_at(text, position, "the string is not closed")
-    if text[stop] == "\\":
-        return _error_at(text, stop, f"unknown escape {text[stop : stop + 2]} in a string")
-    return _error_at(text, stop, f"control character {text[stop]!r} in a string")
+    if text[string_end] == "\\":
+        return _error_at(
+            text, string_end, f"unknown escape {text[string_end : string_end + 2]} in a string"
+        )
+    return _error_at(text, string_end, f"control character {text[string_end]!r} in a string")
 
 
 # Writing in the style of the surroundings
 
-_INDENT = re.compile(r"[ \t]*")
-_COLON = re.compile(r'"([ \t]*:[ \t]*)\Z')
-_NOT_PLAIN = re.compile("[\ud800-\udfff\u2028\u2029]")  # not UTF-8, or taken for line ends
+_BLANKS = re.compile(r"[ \t]*")
+_COLON_BEFORE_VALUE = re.compile(r'"([ \t]*:[ \t]*)\Z')
+_TO_ESCAPE = re.compile("[\ud800-\udfff\u2028\u2029]")  # not UTF-8, or taken for line ends
 
 
-class _Style(NamedTuple):
+class _JsonStyle(NamedTuple):
     """By default as VS Code writes a new file."""
 
     line_end: str = "\n"
-    unit: str = "    "  # of indentation
+    indentation: str = "    "
     colon: str = ": "
-    space: str = " "  # after a comma on one line
-    expanded: bool = True  # each item on a line of its own
+    space_after_comma: str = " "  # on one line
+    items_on_own_lines: bool = True
     trailing_comma: str = ""
 
 
-def _style_at(text: str, node: Node | None) -> _Style:
+def _style_at(text: str, node: JsonNode | None) -> _JsonStyle:
     """The style of the nearest object or array, from node outwards, that is not empty."""
     first_line_end = LINE_END.search(text)
-    default = _Style(first_line_end[0]) if first_line_end else _Style()
+    default = _JsonStyle(first_line_end[0]) if first_line_end else _JsonStyle()
     while node and not node.children:
         node = node.parent
     if node is None:
         return default
     first, last = node.children[0], node.children[-1]
-    colon = _colon(text, node) or default.colon
-    return _Style(
+    colon = _colon_in(text, node) or default.colon
+    return _JsonStyle(
         default.line_end,
-        _unit(text, node) or default.unit,
+        _indentation_in(text, node) or default.indentation,
         colon,
-        space=" " if colon.endswith((" ", "\t")) else "",
-        expanded=LINE_END.search(text, node.start, first.key_start) is not None,
+        space_after_comma=" " if colon.endswith((" ", "\t")) else "",
+        items_on_own_lines=LINE_END.search(text, node.start, first.key_start) is not None,
         trailing_comma="" if last.comma is None else ",",
     )
 
 
-def _unit(text: str, node: Node) -> str:
+def _indentation_in(text: str, node: JsonNode) -> str:
     """Measured from the closing bracket's line, which ``[{`` does not shift; else the opening's."""
-    inner = _indent_at(text, node.children[0].key_start)
-    outer = _indent_at(text, node.end - 1), _indent_at(text, node.start)
-    return inner.removeprefix(outer[0]) or inner.removeprefix(outer[1])
+    child_indent = _indent_at(text, node.children[0].key_start)
+    closing_indent, opening_indent = _indent_at(text, node.end - 1), _indent_at(text, node.start)
+    return child_indent.removeprefix(closing_indent) or child_indent.removeprefix(opening_indent)
 
 
-def _colon(text: str, node: Node | None) -> str | None:
+def _colon_in(text: str, node: JsonNode | None) -> str | None:
     while node and node.children[0].key is None:
         node = node.parent
-    match = node and _COLON.search(text, node.children[0].key_start, node.children[0].start)
-    return match[1] if match else None
+    colon = node and _COLON_BEFORE_VALUE.search(
+        text, node.children[0].key_start, node.children[0].start
+    )
+    return colon[1] if colon else None
 
 
 def _indent_at(text: str, position: int) -> str:
     """The blanks that the line of this position starts with."""
     line_start = text.rfind("\n", 0, position) + 1
     line_start = max(line_start, text.rfind("\r", line_start, position) + 1)
-    indent = _INDENT.match(text, line_start)
-    return indent[0] if indent else ""
+    blanks = _BLANKS.match(text, line_start)
+    return blanks[0] if blanks else ""
 
 
-def _rendered(value: Any, style: _Style, indent: str = "") -> str:
+def _rendered(value: Any, style: _JsonStyle, indent: str = "") -> str:
     """The value as JSON, for a line that starts with indent.
 
     Raises ValueError or TypeError for what JSON does not have, as NaN and infinity.
@@ -464,35 +487,37 @@ def _rendered(value: Any, style: _Style, indent: str = "") -> str:
     elif isinstance(value, list | tuple):
         opening, closing = "[]"
     else:
-        return _scalar(value)
+        return _rendered_scalar(value)
     if not value:
         return opening + closing
-    if not style.expanded:
-        return opening + _joined_on_line(value, style, indent) + closing
-    inner = indent + style.unit
-    lines = _on_own_lines(value, style, inner) + style.trailing_comma
-    return opening + lines + style.line_end + indent + closing
+    if not style.items_on_own_lines:
+        return opening + _items_on_one_line(value, style, indent) + closing
+    item_indent = indent + style.indentation
+    item_lines = _items_on_own_lines(value, style, item_indent) + style.trailing_comma
+    return opening + item_lines + style.line_end + indent + closing
 
 
-def _on_own_lines(value: Any, style: _Style, indent: str) -> str:
+def _items_on_own_lines(value: Any, style: _JsonStyle, indent: str) -> str:
     """The items of a mapping or list, each with a line end and an indent before it."""
-    return ",".join(style.line_end + indent + item for item in _items(value, style, indent))
+    return ",".join(
+        style.line_end + indent + item for item in _rendered_items(value, style, indent)
+    )
 
 
-def _joined_on_line(value: Any, style: _Style, indent: str) -> str:
+def _items_on_one_line(value: Any, style: _JsonStyle, indent: str) -> str:
     """The items of a mapping or list, separated by commas; indent is that of their line."""
-    return ("," + style.space).join(_items(value, style, indent))
+    return ("," + style.space_after_comma).join(_rendered_items(value, style, indent))
 
 
-def _items(value: Any, style: _Style, indent: str) -> list[str]:
+def _rendered_items(value: Any, style: _JsonStyle, indent: str) -> list[str]:
     if isinstance(value, Mapping):
         return [
-            _scalar(key) + style.colon + _rendered(member, style, indent)
+            _rendered_scalar(key) + style.colon + _rendered(member, style, indent)
             for key, member in value.items()
         ]
     return [_rendered(element, style, indent) for element in value]
 
 
-def _scalar(value: Any) -> str:
-    plain = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return _NOT_PLAIN.sub(lambda match: f"\\u{ord(match[0]):04x}", plain)
+def _rendered_scalar(value: Any) -> str:
+    json_text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return _TO_ESCAPE.sub(lambda character: f"\\u{ord(character[0]):04x}", json_text)

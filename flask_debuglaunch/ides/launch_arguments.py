@@ -38,11 +38,11 @@ def shareable_flags(given: Mapping[str, FlagValue], folder: Path) -> tuple[str, 
     """The given flags without what is this machine's: where the folder and the home folder are (a
     shell has put that in place of ``~``), and the system's separator. Raises LaunchError."""
     # Relative to nothing, so that they stay as they were typed: the IDE starts in the folder.
-    values: dict[str, Any] = {
-        name: replace(value, value=_shareable(DECLARATIONS[name].type, value.value, folder))
+    shareable_values: dict[str, Any] = {
+        name: replace(value, value=_shareable_value(DECLARATIONS[name].type, value.value, folder))
         for name, value in read_argv(given, Path()).items()
     }
-    flags = tuple(to_argv(Settings(**values)))
+    flags = tuple(to_argv(Settings(**shareable_values)))
     _refuse_secrets(flags)
     return flags
 
@@ -62,41 +62,43 @@ def _refuse_secrets(flags: Iterable[str]) -> None:
     """The files are shared, and *** in them would start nothing."""
     for flag in flags:
         if holds_secret(flag):
-            name = flag.partition("=")[0]
+            spelling = flag.partition("=")[0]
             raise LaunchError(
-                f"argv:{name}: a secret would be written into the IDE's files: {flag}. Let the app"
-                " read it from a variable, set in .env"
+                f"argv:{spelling}: a secret would be written into the IDE's files: {flag}. Let the"
+                " app read it from a variable, set in .env"
             )
 
 
-def _shareable(setting_type: SettingType[Any], value: Any, folder: Path) -> Any:
+def _shareable_value(setting_type: SettingType[Any], value: Any, folder: Path) -> Any:
     if isinstance(setting_type, PathMappings):  # the remote paths are not of this machine
-        return tuple((_path(local, folder), remote) for local, remote in value)
+        return tuple((_shareable_path(local, folder), remote) for local, remote in value)
     if isinstance(setting_type, Paths) and not isinstance(setting_type, Patterns):
-        return tuple(_path(one, folder) for one in value)
+        return tuple(_shareable_path(path, folder) for path in value)
     if isinstance(setting_type, AppImport) and value:  # knows no ~, as Flask's --app
-        return _below(folder, value.replace(os.sep, "/"), "")
+        return _relative_to(folder, value.replace(os.sep, "/"), "")
     if isinstance(setting_type, (FilePath, Certificate)) and value:
-        return _path(str(value), folder)
+        return _shareable_path(str(value), folder)
     return value
 
 
-def _path(path: str, folder: Path) -> str:
-    inside = _below(folder, path.replace(os.sep, "/"), "")
-    return _below(Path(os.path.expanduser("~")), inside, "~/")
+def _shareable_path(path: str, folder: Path) -> str:
+    path = _relative_to(folder, path.replace(os.sep, "/"), "")
+    return _relative_to(Path(os.path.expanduser("~")), path, "~/")
 
 
-def _below(folder: Path, path: str, written: str) -> str:
+def _relative_to(folder: Path, path: str, replacement: str) -> str:
     if path == folder.as_posix():
-        return written or "."
-    start = folder.as_posix().rstrip("/") + "/"
-    return written + path[len(start) :] if path.startswith(start) else path
+        return replacement or "."
+    folder_prefix = folder.as_posix().rstrip("/") + "/"
+    if not path.startswith(folder_prefix):
+        return path
+    return replacement + path.removeprefix(folder_prefix)
 
 
-# Ours among those that are there
+# Our arguments among those that are there
 
 
-class Edit(NamedTuple):
+class ArgumentsEdit(NamedTuple):
     """Replace the arguments from start to end; the two are equal where some are inserted."""
 
     start: int
@@ -104,7 +106,7 @@ class Edit(NamedTuple):
     arguments: tuple[str, ...]
 
 
-class Word(NamedTuple):
+class QuotedArgument(NamedTuple):
     """An argument in a line: ``line[start:end]``, quotes and all, means ``text``."""
 
     start: int
@@ -112,52 +114,59 @@ class Word(NamedTuple):
     text: str
 
 
-def edits(present: Sequence[str], ours: Sequence[str]) -> Iterator[Edit]:
+def argument_edits(
+    present_arguments: Sequence[str], our_arguments: Sequence[str]
+) -> Iterator[ArgumentsEdit]:
     """What makes the arguments that are there give ours as well; in order."""
-    there = list(_flags_in(present))
-    missing: list[str] = []
-    replaced = []
-    for flag in _flags_in(ours):
-        same = [one for one in there if one.setting == flag.setting]
-        if any(one.value == flag.value for one in same):
+    present_flags = list(_flags_in(present_arguments))
+    missing_arguments: list[str] = []
+    replacements = []
+    for flag in _flags_in(our_arguments):
+        same_setting = [present for present in present_flags if present.setting == flag.setting]
+        if any(present.value == flag.value for present in same_setting):
             continue
-        if same and not flag.is_repeatable:
-            replaced.append(_replacement(same[-1], flag))  # the last one counts
+        if same_setting and not flag.is_repeatable:
+            replacements.append(_replacement(same_setting[-1], flag))  # the last one counts
         else:
-            missing += ours[flag.start : flag.end]
-    yield from sorted(replaced)
-    if missing:
-        yield Edit(len(present), len(present), tuple(missing))
+            missing_arguments += our_arguments[flag.start : flag.end]
+    yield from sorted(replacements)
+    if missing_arguments:
+        end = len(present_arguments)
+        yield ArgumentsEdit(end, end, tuple(missing_arguments))
 
 
-def merged(present: Sequence[object], ours: Sequence[str]) -> list[object]:
+def merged_arguments(
+    present_arguments: Sequence[object], our_arguments: Sequence[str]
+) -> list[object]:
     """The arguments that are there, with ours among them; JSON's numbers are arguments too."""
-    arguments = list(present)
-    for edit in reversed(list(edits(list(map(str, present)), ours))):
+    arguments = list(present_arguments)
+    for edit in reversed(list(argument_edits(list(map(str, arguments)), our_arguments))):
         arguments[edit.start : edit.end] = edit.arguments
     return arguments
 
 
-def merged_line(
+def merged_argument_line(
     line: str | None,
-    ours: Sequence[str],
-    split: Callable[[str], Iterator[Word]],
-    quoted: Callable[[str], str],
+    our_arguments: Sequence[str],
+    split_arguments: Callable[[str], Iterator[QuotedArgument]],
+    quoted_argument: Callable[[str], str],
 ) -> str:
     """The same for a line of arguments: every other character of it stays."""
     line = line or ""
-    words = list(split(line))
-    for edit in reversed(list(edits([word.text for word in words], ours))):
-        new = " ".join(map(quoted, edit.arguments))
+    present = list(split_arguments(line))
+    edits = list(argument_edits([argument.text for argument in present], our_arguments))
+    for edit in reversed(edits):
+        quoted_arguments = " ".join(map(quoted_argument, edit.arguments))
         if edit.start == edit.end:
             gap = " " if line and not line[-1].isspace() else ""
-            line += gap + new
+            line += gap + quoted_arguments
         else:
-            line = line[: words[edit.start].start] + new + line[words[edit.end - 1].end :]
+            start, end = present[edit.start].start, present[edit.end - 1].end
+            line = line[:start] + quoted_arguments + line[end:]
     return line
 
 
-class _Flag(NamedTuple):
+class _FlagInArguments(NamedTuple):
     """A setting that is given by the arguments from start to end."""
 
     setting: str
@@ -173,19 +182,18 @@ class _Flag(NamedTuple):
         return declaration is not None and is_repeatable(declaration)
 
 
-def _replacement(there: _Flag, ours: _Flag) -> Edit:
-    if isinstance(ours.value, bool) or isinstance(there.value, bool):
-        spelled: tuple[str, ...] = (ours.spelling,)
-        if isinstance(ours.value, str):
-            spelled = (f"{ours.spelling}={ours.value}",)
-        return Edit(there.start, there.end, spelled)
-    if there.end - there.start == 2:
-        return Edit(there.end - 1, there.end, (ours.value,))
-    separator = "=" if there.spelling.startswith("--") else ""
-    return Edit(there.start, there.end, (f"{there.spelling}{separator}{ours.value}",))
+def _replacement(present: _FlagInArguments, ours: _FlagInArguments) -> ArgumentsEdit:
+    if isinstance(ours.value, bool) or isinstance(present.value, bool):
+        flag = f"{ours.spelling}={ours.value}" if isinstance(ours.value, str) else ours.spelling
+        return ArgumentsEdit(present.start, present.end, (flag,))
+    if present.end - present.start == 2:
+        return ArgumentsEdit(present.end - 1, present.end, (ours.value,))
+    separator = "=" if present.spelling.startswith("--") else ""
+    flag = f"{present.spelling}{separator}{ours.value}"
+    return ArgumentsEdit(present.start, present.end, (flag,))
 
 
-def _flags_in(arguments: Sequence[str]) -> Iterator[_Flag]:
+def _flags_in(arguments: Sequence[str]) -> Iterator[_FlagInArguments]:
     index = 0
     while index < len(arguments):
         flag = _flag_at(arguments, index)
@@ -194,22 +202,22 @@ def _flags_in(arguments: Sequence[str]) -> Iterator[_Flag]:
         index = flag.end if flag else index + 1
 
 
-def _flag_at(arguments: Sequence[str], index: int) -> _Flag | None:
-    spelling, value = _spelled(arguments[index])
-    setting = _SETTINGS.get(spelling)
-    if setting is None:
+def _flag_at(arguments: Sequence[str], index: int) -> _FlagInArguments | None:
+    spelling, joined_value = _flag_and_joined_value(arguments[index])
+    flag = _FLAG_SPELLINGS.get(spelling)
+    if flag is None:
         return None
-    if setting.is_switch:
-        return _Flag(setting.name, spelling, setting.means, index, index + 1)
-    if value is not None:
-        return _Flag(setting.name, spelling, value, index, index + 1)
-    following = arguments[index + 1 : index + 2]
-    if following and not (setting.may_stand_alone and following[0].startswith("-")):
-        return _Flag(setting.name, spelling, following[0], index, index + 2)
-    return _Flag(setting.name, spelling, True, index, index + 1)
+    if flag.is_switch:
+        return _FlagInArguments(flag.setting, spelling, flag.switches_on, index, index + 1)
+    if joined_value is not None:
+        return _FlagInArguments(flag.setting, spelling, joined_value, index, index + 1)
+    next_argument = arguments[index + 1 : index + 2]
+    if next_argument and not (flag.may_stand_alone and next_argument[0].startswith("-")):
+        return _FlagInArguments(flag.setting, spelling, next_argument[0], index, index + 2)
+    return _FlagInArguments(flag.setting, spelling, True, index, index + 1)
 
 
-def _spelled(argument: str) -> tuple[str, str | None]:
+def _flag_and_joined_value(argument: str) -> tuple[str, str | None]:
     """The flag, and the value that is joined to it: ``--port=80``, ``-p80``."""
     if argument.startswith("--"):
         flag, equals, value = argument.partition("=")
@@ -217,25 +225,29 @@ def _spelled(argument: str) -> tuple[str, str | None]:
     return argument[:2], argument[2:] or None
 
 
-class _Spelling(NamedTuple):
+class _FlagSpelling(NamedTuple):
     """What a flag says of its setting."""
 
-    name: str
+    setting: str
     is_switch: bool = False
-    means: bool = True
+    switches_on: bool = True
     may_stand_alone: bool = False
 
 
-def _spellings_of(declaration: Declaration) -> Iterator[tuple[str, _Spelling]]:
+def _flag_spellings(declaration: Declaration) -> Iterator[tuple[str, _FlagSpelling]]:
     is_switch = bool(declaration.off_flag or declaration.argv_only)
-    alone = declaration.bare_flag is not None
-    for flag in filter(None, (declaration.flag, declaration.short_flag)):
-        yield flag, _Spelling(declaration.name, is_switch, may_stand_alone=alone)
+    may_stand_alone = declaration.bare_flag is not None
+    for spelling in filter(None, (declaration.flag, declaration.short_flag)):
+        yield spelling, _FlagSpelling(declaration.name, is_switch, may_stand_alone=may_stand_alone)
     if declaration.off_flag:
-        yield declaration.off_flag, _Spelling(declaration.name, is_switch, means=False)
+        yield declaration.off_flag, _FlagSpelling(declaration.name, is_switch, switches_on=False)
 
 
-_SETTINGS = {
-    **{flag: _Spelling("config") for flag in ("--config", "-c")},
-    **{flag: one for each in DECLARATIONS.values() for flag, one in _spellings_of(each)},
+_FLAG_SPELLINGS = {
+    **{spelling: _FlagSpelling("config") for spelling in ("--config", "-c")},
+    **{
+        spelling: flag
+        for declaration in DECLARATIONS.values()
+        for spelling, flag in _flag_spellings(declaration)
+    },
 }

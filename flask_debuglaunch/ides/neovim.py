@@ -19,25 +19,25 @@ class Neovim:
         return VSCode().files(project, set(extras) & set(self.extras))
 
     def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:
-        line = _trailing_comma(project.read_text(LAUNCH_JSON) or "")
-        if line:
-            yield f"{LAUNCH_JSON}:{line}: nvim-dap can't read the comma after the last item"
+        comma_line = _line_of_trailing_comma(project.read_text(LAUNCH_JSON) or "")
+        if comma_line:
+            yield f"{LAUNCH_JSON}:{comma_line}: nvim-dap can't read the comma after the last item"
         yield from VSCode().notes(project, set(extras) & set(self.extras))
 
 
-def _trailing_comma(text: str) -> int | None:
+def _line_of_trailing_comma(launch_json: str) -> int | None:
     """The line of the first comma after a last item, if there is one."""
     from flask_debuglaunch.ides import jsonc_edit
 
     try:
-        nodes = [jsonc_edit.parse(text)]
+        nodes = [jsonc_edit.parse(launch_json)]
     except jsonc_edit.JsoncError:
         return None  # the edit says it
-    commas = []
+    trailing_commas = []
     while nodes:
         node = nodes.pop()
         if node and node.children:
             nodes += node.children
-            commas += [node.children[-1].comma]
-    found = [comma for comma in commas if comma is not None]
-    return text.count("\n", 0, min(found)) + 1 if found else None
+            if node.children[-1].comma is not None:
+                trailing_commas.append(node.children[-1].comma)
+    return launch_json.count("\n", 0, min(trailing_commas)) + 1 if trailing_commas else None

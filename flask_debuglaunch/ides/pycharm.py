@@ -19,15 +19,15 @@ from flask_debuglaunch.ides.ide_interface import (
     FileEdit,
     refuse_in_name,
 )
-from flask_debuglaunch.ides.launch_arguments import Word, merged_line
+from flask_debuglaunch.ides.launch_arguments import QuotedArgument, merged_argument_line
 from flask_debuglaunch.ides.opened_project import Project
 
 if TYPE_CHECKING:
-    from flask_debuglaunch.ides.xml_edit import Element, Place
+    from flask_debuglaunch.ides.xml_edit import Element, ElementInText
 
-FOLDER = "$PROJECT_DIR$"
+PROJECT_FOLDER = "$PROJECT_DIR$"
 
-_PYTHON = {"type": "PythonConfigurationType", "factoryName": "Python"}
+_PYTHON_CONFIGURATION = {"type": "PythonConfigurationType", "factoryName": "Python"}
 _DAP_ATTACH = {"type": "PythonDapAttachConfiguration"}
 _DEBUG_SERVER = {
     "type": "PyRemoteDebugConfigurationType",
@@ -48,25 +48,30 @@ class PyCharm:
             refuse_in_name(path, rf"\$\w+\$|{NOT_IN_XML}", "PyCharm")
         yield _run_file(
             project.entry_name("debuglaunch debug"),
-            _PYTHON,
-            _STARTED,
-            {**_STARTED_INITIALLY, "WORKING_DIRECTORY": project.app_folder_below(FOLDER)},
+            _PYTHON_CONFIGURATION,
+            _PYTHON_OPTIONS,
+            {
+                **_INITIAL_PYTHON_OPTIONS,
+                "WORKING_DIRECTORY": project.app_folder_below(PROJECT_FOLDER),
+            },
             project.arguments,
         )
         host, port = project.debug_address
         if port == 0:
             return
-        address = {"remoteAddress": _address(host, port)}
-        folder = project.app_folder_below(FOLDER)
-        here = {"localRoot": folder, "remoteRoot": folder}
-        yield _run_file(project.entry_name("debuglaunch attach"), _DAP_ATTACH, address, here)
+        remote_address = {"remoteAddress": _remote_address(host, port)}
+        app_folder = project.app_folder_below(PROJECT_FOLDER)
+        same_roots = {"localRoot": app_folder, "remoteRoot": app_folder}
+        attach_name = project.entry_name("debuglaunch attach")
+        yield _run_file(attach_name, _DAP_ATTACH, remote_address, same_roots)
         if "docker" in extras:
-            yield _container_file(attach_target(project))
+            yield _attach_to_container_file(attach_target(project))
         if "wait" in extras:
-            server = {"HOST": host, "PORT": str(port)}
-            initial = {"REDIRECT_OUTPUT": "true", "SUSPEND_AFTER_CONNECT": "false"}
             yield _run_file(
-                project.entry_name("debuglaunch debug server"), _DEBUG_SERVER, server, initial
+                project.entry_name("debuglaunch debug server"),
+                _DEBUG_SERVER,
+                {"HOST": host, "PORT": str(port)},
+                {"REDIRECT_OUTPUT": "true", "SUSPEND_AFTER_CONNECT": "false"},
             )
 
     def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:
@@ -79,23 +84,23 @@ class PyCharm:
             )
 
 
-def _address(host: str, port: int) -> str:
+def _remote_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _container_file(target: AttachTarget) -> FileEdit:
+def _attach_to_container_file(target: AttachTarget) -> FileEdit:
     """This kind of configuration has one mapping; compose.debug.yaml's is put right again."""
     local, remote = next(iter(target.path_mappings), (".", "/app"))
-    here = FOLDER if local == "." else f"{FOLDER}/{local}"
-    address = {"remoteAddress": _address(*target.debug_address)}
-    roots = {"localRoot": here, "remoteRoot": remote}
+    local_root = PROJECT_FOLDER if local == "." else f"{PROJECT_FOLDER}/{local}"
+    address = {"remoteAddress": _remote_address(*target.debug_address)}
+    roots = {"localRoot": local_root, "remoteRoot": remote}
     name = "debuglaunch attach to container"
     if target.up_command:
         return _run_file(name, _DAP_ATTACH, {**address, **roots}, {})
     return _run_file(name, _DAP_ATTACH, address, roots)
 
 
-def quoted(argument: str) -> str:
+def quoted_argument(argument: str) -> str:
     r"""The argument as com.intellij.util.execution.ParametersListUtil splits it again.
 
     Only double quotes are special there, and \" within or without them; a backslash before the
@@ -104,19 +109,19 @@ def quoted(argument: str) -> str:
     escaped = argument.replace('"', r"\"")
     if escaped and not re.search(r"[\s|]", escaped):
         return escaped
-    head = escaped.rstrip("\\")
-    return f'"{head}"{escaped[len(head) :]}'
+    before_backslashes = escaped.rstrip("\\")
+    return f'"{before_backslashes}"{escaped[len(before_backslashes) :]}'
 
 
-def split(line: str) -> Iterator[Word]:
+def split_arguments(line: str) -> Iterator[QuotedArgument]:
     """The arguments of a line, as ParametersListUtil splits it."""
-    for word in re.finditer(r'(?:"(?:\\"|[^"])*(?:"|\Z)|\\"|[^\s"])+', line):
-        text = re.sub(r'(\\)?"', lambda quote: '"' if quote[1] else "", word[0])
-        yield Word(*word.span(), text)
+    for argument in re.finditer(r'(?:"(?:\\"|[^"])*(?:"|\Z)|\\"|[^\s"])+', line):
+        text = re.sub(r'(\\)?"', lambda quote: '"' if quote[1] else "", argument[0])
+        yield QuotedArgument(*argument.span(), text)
 
 
-_STARTED = {"MODULE_MODE": "true", "SCRIPT_NAME": MODULE}
-_STARTED_INITIALLY = {
+_PYTHON_OPTIONS = {"MODULE_MODE": "true", "SCRIPT_NAME": MODULE}
+_INITIAL_PYTHON_OPTIONS = {
     "ADD_CONTENT_ROOTS": "true",
     "ADD_SOURCE_ROOTS": "true",
     "EMULATE_TERMINAL": "false",
@@ -132,72 +137,80 @@ _STARTED_INITIALLY = {
 
 def _run_file(
     name: str,
-    kind: Mapping[str, str],
-    ours: Mapping[str, str],
-    initial: Mapping[str, str],
+    configuration_type: Mapping[str, str],
+    our_options: Mapping[str, str],
+    initial_options: Mapping[str, str],
     arguments: list[str] | None = None,
 ) -> FileEdit:
-    """ours: the options that make it work, put right again if they differ. initial: what a new
+    """our_options make it work, and are put right again if they differ. initial_options: what a new
     one has besides; from then on it is the user's."""
 
-    def edit(present: str | None) -> str:
-        def merge(line: str | None) -> str:
-            return merged_line(line, arguments or [], split, quoted)
+    def edit(present_text: str | None) -> str:
+        def merged_parameters(line: str | None) -> str:
+            return merged_argument_line(line, arguments or [], split_arguments, quoted_argument)
 
-        attributes = {"default": "false", "name": name, **kind}
-        parameters = None if arguments is None else merge
-        return _edited(attributes, ours, initial, parameters, present)
+        return _edited_configuration(
+            {"default": "false", "name": name, **configuration_type},
+            our_options,
+            initial_options,
+            None if arguments is None else merged_parameters,
+            present_text,
+        )
 
     return FileEdit(f".run/{name}.run.xml", edit)
 
 
-def _edited(
-    kind: Mapping[str, str],
-    ours: Mapping[str, str],
-    initial: Mapping[str, str],
-    merge_parameters: Callable[[str | None], str] | None,
-    present: str | None,
+def _edited_configuration(
+    attributes: Mapping[str, str],
+    our_options: Mapping[str, str],
+    initial_options: Mapping[str, str],
+    merged_parameters: Callable[[str | None], str] | None,
+    present_text: str | None,
 ) -> str:
-    """The text of a configuration. kind: its attributes, ours and initial: its options, those that
-    are put right again if they differ and those that a new one has besides; merge_parameters makes
-    its line of arguments, where it has one, from the one that is there. Raises EditRefused."""
+    """The text of a configuration. our_options and initial_options: those that are put right again
+    if they differ, and those that a new one has besides; merged_parameters makes its line of
+    arguments, where it has one, from the one that is there. Raises EditRefused."""
     from flask_debuglaunch.ides import xml_edit  # XML is for those who need it
 
-    if present is None:
-        parameters = {"PARAMETERS": merge_parameters(None)} if merge_parameters else {}
-        options = tuple(_options({**ours, **initial, **parameters}))
+    if present_text is None:
+        parameters = {"PARAMETERS": merged_parameters(None)} if merged_parameters else {}
+        options = tuple(_option_elements({**our_options, **initial_options, **parameters}))
         method = xml_edit.Element("method", {"v": "2"})
-        configuration = xml_edit.Element("configuration", kind, (*options, method))
+        configuration = xml_edit.Element("configuration", attributes, (*options, method))
         manager = {"name": "ProjectRunConfigurationManager"}
         # Without a line end, as the IDE saves it.
         return xml_edit.rendered(
             xml_edit.Element("component", manager, (configuration,)), xml_edit.JETBRAINS
         )
+    configuration_of = partial(_configuration_of_type, attributes["type"])
     try:
-        there = _configuration(kind["type"], xml_edit.parse(present)).whole()
-        if merge_parameters:
-            ours = {**ours, "PARAMETERS": merge_parameters(_value(there, "PARAMETERS"))}
+        present = configuration_of(xml_edit.parse(present_text)).whole_element()
+        if merged_parameters:
+            parameters = {"PARAMETERS": merged_parameters(_option_value(present, "PARAMETERS"))}
+            our_options = {**our_options, **parameters}
         return xml_edit.merge(
-            present, _options(ours), xml_edit.JETBRAINS, partial(_configuration, kind["type"])
+            present_text, _option_elements(our_options), xml_edit.JETBRAINS, configuration_of
         )
     except xml_edit.XmlError as error:
         raise EditRefused(error.line, error.column, error.message) from None
 
 
-def _value(configuration: Element, name: str) -> str | None:
-    options = (one.attributes for one in configuration.children if one.tag == "option")
-    return next((one.get("value") for one in options if one.get("name") == name), None)
+def _option_value(configuration: Element, name: str) -> str | None:
+    for element in configuration.children:
+        if element.tag == "option" and element.attributes.get("name") == name:
+            return element.attributes.get("value")
+    return None
 
 
-def _configuration(kind: str, root: Place) -> Place:
-    for place in root.children:
-        if place.element.attributes.get("type") == kind:
-            return place
-    raise EditRefused(1, 1, f"not a run configuration of type {kind}")
+def _configuration_of_type(configuration_type: str, root: ElementInText) -> ElementInText:
+    for child in root.children:
+        if child.element.attributes.get("type") == configuration_type:
+            return child
+    raise EditRefused(1, 1, f"not a run configuration of type {configuration_type}")
 
 
-def _options(values: Mapping[str, str]) -> Iterator[Element]:
+def _option_elements(options: Mapping[str, str]) -> Iterator[Element]:
     from flask_debuglaunch.ides import xml_edit
 
-    for name in sorted(values):
-        yield xml_edit.Element("option", {"name": name, "value": values[name]})
+    for name in sorted(options):
+        yield xml_edit.Element("option", {"name": name, "value": options[name]})

@@ -12,37 +12,37 @@ from typing import Any, NamedTuple
 
 from flask_debuglaunch.ides.containers.attach_to_container import AttachTarget, attach_target
 from flask_debuglaunch.ides.ide_interface import MODULE, EditRefused, FileEdit, refuse_in_name
-from flask_debuglaunch.ides.launch_arguments import merged
+from flask_debuglaunch.ides.launch_arguments import merged_arguments
 from flask_debuglaunch.ides.opened_project import Project
 
 LAUNCH_JSON = ".vscode/launch.json"
 TASKS_JSON = ".vscode/tasks.json"
-FOLDER = "${workspaceFolder}"
-UP = "debuglaunch: start the container"
-STOP = "debuglaunch: stop the container"
+WORKSPACE_FOLDER = "${workspaceFolder}"
+UP_TASK = "debuglaunch: start the container"
+STOP_TASK = "debuglaunch: stop the container"
 
 
-class EntryFile(NamedTuple):
+class JsonFile(NamedTuple):
     """A file with a list of entries, each with a name."""
 
     path: str
     version: str
-    entries: str
-    name: str
+    entries_key: str
+    name_key: str
 
 
-CONFIGURATIONS = EntryFile(LAUNCH_JSON, "0.2.0", "configurations", "name")
+LAUNCH_CONFIGURATIONS = JsonFile(LAUNCH_JSON, "0.2.0", "configurations", "name")
 # https://code.visualstudio.com/docs/debugtest/tasks (the schema: "Appendix")
-TASKS = EntryFile(TASKS_JSON, "2.0.0", "tasks", "label")
+TASKS = JsonFile(TASKS_JSON, "2.0.0", "tasks", "label")
 
 
 class Entry(NamedTuple):
     """A configuration of launch.json, or a task of tasks.json."""
 
     name: str
-    ours: Mapping[str, Any]
-    """The members that make it work: put right again if they differ."""
-    initial: Mapping[str, Any]
+    our_members: Mapping[str, Any]
+    """Those that make it work: put right again if they differ."""
+    initial_members: Mapping[str, Any]
     """What a new entry has besides; from then on it is the user's."""
 
 
@@ -61,11 +61,11 @@ class VSCode:
     def files(self, project: Project, extras: Collection[str]) -> Iterator[FileEdit]:
         for path in (project.config, project.app_folder):
             refuse_in_name(path, r"\$\{[^}]*\}?", "VS Code")
-        wanted = list(entries(project, extras))
-        yield FileEdit(LAUNCH_JSON, partial(_edited, CONFIGURATIONS, wanted))
-        tasks = list(_tasks(attach_target(project))) if "docker" in extras else []
+        configurations = list(launch_configurations(project, extras))
+        yield FileEdit(LAUNCH_JSON, partial(_edited_json, LAUNCH_CONFIGURATIONS, configurations))
+        tasks = list(_container_tasks(attach_target(project))) if "docker" in extras else []
         if tasks:
-            yield FileEdit(TASKS_JSON, partial(_edited, TASKS, tasks))
+            yield FileEdit(TASKS_JSON, partial(_edited_json, TASKS, tasks))
 
     def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:
         if project.debug_address[1] == 0:
@@ -79,7 +79,7 @@ class VSCode:
             )
 
 
-def entries(project: Project, extras: Collection[str]) -> Iterator[Entry]:
+def launch_configurations(project: Project, extras: Collection[str]) -> Iterator[Entry]:
     """The configurations for launch.json, in the order of VS Code's list."""
     launch = {
         "type": "debugpy",
@@ -87,27 +87,25 @@ def entries(project: Project, extras: Collection[str]) -> Iterator[Entry]:
         "module": MODULE,
         "args": project.arguments,
     }
-    folder = {"cwd": project.app_folder_below(FOLDER)}
+    app_folder = {"cwd": project.app_folder_below(WORKSPACE_FOLDER)}
     host, port = project.debug_address
     attach = {"type": "debugpy", "request": "attach"}
     connect = {**attach, "connect": {"host": host, "port": port}}
 
-    yield Entry(project.entry_name("debuglaunch: debug"), launch, {**folder, **_initial(1)})
+    debug_name = project.entry_name("debuglaunch: debug")
+    yield Entry(debug_name, launch, {**app_folder, **_initial_members(1)})
     if "browser" in extras:
-        browser = {**folder, "serverReadyAction": _OPEN_BROWSER}
-        yield Entry(
-            project.entry_name("debuglaunch: debug with browser"),
-            launch,
-            {**browser, **_initial(2)},
-        )
+        open_browser = {**app_folder, "serverReadyAction": _OPEN_BROWSER, **_initial_members(2)}
+        yield Entry(project.entry_name("debuglaunch: debug with browser"), launch, open_browser)
     if port == 0:
         return
-    yield Entry(project.entry_name("debuglaunch: attach"), connect, _initial(3))
+    yield Entry(project.entry_name("debuglaunch: attach"), connect, _initial_members(3))
     if "docker" in extras:
-        yield _container_entry(attach_target(project))
+        yield _attach_to_container(attach_target(project))
     if "wait" in extras:
         listen = {**attach, "listen": {"host": host, "port": port}}
-        yield Entry(project.entry_name("debuglaunch: wait for the app"), listen, _initial(5))
+        wait_name = project.entry_name("debuglaunch: wait for the app")
+        yield Entry(wait_name, listen, _initial_members(5))
 
 
 _OPEN_BROWSER = {
@@ -117,41 +115,42 @@ _OPEN_BROWSER = {
 }
 
 
-def _initial(order: int) -> dict[str, Any]:
+def _initial_members(order: int) -> dict[str, Any]:
     # The extension turns jinja on by itself only where the module is named flask.
     return {"jinja": True, "presentation": {"group": "debuglaunch", "order": order}}
 
 
-def _container_entry(target: AttachTarget) -> Entry:
+def _attach_to_container(target: AttachTarget) -> Entry:
     host, port = target.debug_address
     attach = {"type": "debugpy", "request": "attach", "connect": {"host": host, "port": port}}
-    mappings = {"pathMappings": [_path_mapping(*one) for one in target.path_mappings]}
+    path_mappings = {"pathMappings": [_path_mapping(*roots) for roots in target.path_mappings]}
     name = "debuglaunch: attach to container"
     if not target.up_command:
-        return Entry(name, attach, {**mappings, **_initial(4)})
-    tasks = {"preLaunchTask": UP, "postDebugTask": STOP}
-    return Entry(name, {**attach, **mappings, **tasks}, _initial(4))
+        return Entry(name, attach, {**path_mappings, **_initial_members(4)})
+    tasks = {"preLaunchTask": UP_TASK, "postDebugTask": STOP_TASK}
+    return Entry(name, {**attach, **path_mappings, **tasks}, _initial_members(4))
 
 
 def _path_mapping(local: str, remote: str) -> dict[str, str]:
-    return {"localRoot": FOLDER if local == "." else f"{FOLDER}/{local}", "remoteRoot": remote}
+    local_root = WORKSPACE_FOLDER if local == "." else f"{WORKSPACE_FOLDER}/{local}"
+    return {"localRoot": local_root, "remoteRoot": remote}
 
 
-def _tasks(target: AttachTarget) -> Iterator[Entry]:
+def _container_tasks(target: AttachTarget) -> Iterator[Entry]:
     if target.up_command:
-        ready = {"isBackground": True, "problemMatcher": _READY}
-        yield Entry(UP, {**_command(target.up_command), **ready}, {})
-        yield Entry(STOP, {**_command(target.stop_command), "problemMatcher": []}, {})
+        until_ready = {"isBackground": True, "problemMatcher": _READY_MATCHER}
+        yield Entry(UP_TASK, {**_shell_task(target.up_command), **until_ready}, {})
+        yield Entry(STOP_TASK, {**_shell_task(target.stop_command), "problemMatcher": []}, {})
 
 
-def _command(command: Sequence[str]) -> dict[str, Any]:
+def _shell_task(command: Sequence[str]) -> dict[str, Any]:
     # PWD is in the Compose file, and not what it is in the shell that VS Code was started from.
-    options = {"cwd": FOLDER, "env": {"PWD": FOLDER}}
+    options = {"cwd": WORKSPACE_FOLDER, "env": {"PWD": WORKSPACE_FOLDER}}
     return {"type": "shell", "command": command[0], "args": [*command[1:]], "options": options}
 
 
 # The session begins when the launcher says that it serves; there are no problems to find.
-_READY = {
+_READY_MATCHER = {
     "owner": "debuglaunch",
     "pattern": {"regexp": "^never$", "file": 1, "location": 2, "message": 3},
     "background": {
@@ -162,40 +161,43 @@ _READY = {
 }
 
 
-def _edited(file: EntryFile, wanted: Sequence[Entry], present: str | None) -> str:
+def _edited_json(file: JsonFile, entries: Sequence[Entry], present_text: str | None) -> str:
     from flask_debuglaunch.ides import jsonc_edit
 
-    text = present or ""
+    text = present_text or ""
     try:
         root = jsonc_edit.parse(text)
-        there = _by_name(file, root.value if root else None)
+        present_entries = _entries_by_name(file, root.value if root else None)
         if root is None:
             text = jsonc_edit.merge(text, [], {"version": file.version})
-        for entry in wanted:
-            present_entry = there.get(entry.name)
-            members = _members(entry, present_entry)
+        for entry in entries:
+            present_entry = present_entries.get(entry.name)
+            members = _members_to_merge(entry, present_entry)
             if present_entry is None or not members.items() <= present_entry.items():
-                place: jsonc_edit.Path = [file.entries, jsonc_edit.Where(file.name, entry.name)]
-                text = jsonc_edit.merge(text, place, members)
+                named_entry = jsonc_edit.ElementWithMember(file.name_key, entry.name)
+                text = jsonc_edit.merge(text, [file.entries_key, named_entry], members)
     except jsonc_edit.JsoncError as error:
         raise EditRefused(error.line, error.column, error.message) from None
     return text
 
 
-def _by_name(file: EntryFile, content: Any) -> dict[str, Mapping[str, Any]]:
+def _entries_by_name(file: JsonFile, json_root: Any) -> dict[str, Mapping[str, Any]]:
     """The entries that are there; of those with the same name the first."""
-    found = content.get(file.entries) if isinstance(content, dict) else None
-    entries = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-    name = file.name
-    return {one[name]: one for one in reversed(entries) if isinstance(one.get(name), str)}
+    entries = json_root.get(file.entries_key) if isinstance(json_root, dict) else None
+    entries = entries if isinstance(entries, list) else []
+    return {
+        entry[file.name_key]: entry
+        for entry in reversed(entries)
+        if isinstance(entry, dict) and isinstance(entry.get(file.name_key), str)
+    }
 
 
-def _members(entry: Entry, present: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    if present is None:
-        return {**entry.ours, **entry.initial}
-    args, ours = present.get("args"), entry.ours.get("args")
-    if isinstance(args, list) and ours is not None:
-        return {**entry.ours, "args": merged(args, ours)}
-    if isinstance(args, str):  # "${command:pickArgs}": they are asked for at each start
-        return {name: value for name, value in entry.ours.items() if name != "args"}
-    return entry.ours
+def _members_to_merge(entry: Entry, present_entry: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if present_entry is None:
+        return {**entry.our_members, **entry.initial_members}
+    present_args, our_args = present_entry.get("args"), entry.our_members.get("args")
+    if isinstance(present_args, list) and our_args is not None:
+        return {**entry.our_members, "args": merged_arguments(present_args, our_args)}
+    if isinstance(present_args, str):  # "${command:pickArgs}": they are asked for at each start
+        return {name: value for name, value in entry.our_members.items() if name != "args"}
+    return entry.our_members

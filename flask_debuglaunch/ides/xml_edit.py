@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xml.parsers.expat import XMLParserType
 
-_TAG = re.compile(r"<[^\s/>]+(?:\s+[^\s=]+\s*=\s*(?:\"[^\"]*\"|'[^']*'))*\s*/?>")
-_REST_OF_LINE = re.compile(r"(?:[ \t]*<!--(?:(?!-->)[^\r\n])*-->)*[ \t]*(?=\r?\n)")
-_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
+_START_TAG = re.compile(r"<[^\s/>]+(?:\s+[^\s=]+\s*=\s*(?:\"[^\"]*\"|'[^']*'))*\s*/?>")
+_COMMENTS_IN_LINE = re.compile(r"(?:[ \t]*<!--(?:(?!-->)[^\r\n])*-->)*[ \t]*(?=\r?\n)")
+_XML_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
 
 class XmlError(ValueError):
@@ -47,104 +47,114 @@ class Element:
 
 
 @dataclass(eq=False)
-class Place:
-    """An element that is there: ``text[start:end]``, its children before ``text[closing]``."""
+class ElementInText:
+    """An element that is there: ``text[start:end]``, its children before ``text[end_tag]``."""
 
     element: Element
     start: int
     end: int = 0
-    closing: int = 0
+    end_tag: int = 0
     """Where its end tag begins; where it is empty (``<a/>``), its end."""
-    children: list[Place] = field(default_factory=list)
+    children: list[ElementInText] = field(default_factory=list)
 
-    def whole(self) -> Element:
+    def whole_element(self) -> Element:
         return Element(
             self.element.tag,
             self.element.attributes,
-            tuple(child.whole() for child in self.children),
+            tuple(child.whole_element() for child in self.children),
         )
 
 
 @dataclass(frozen=True)
-class Style:
+class XmlStyle:
     """How an IDE writes its XML."""
 
-    unit: str
-    """Of indentation."""
-    empty_end: str
-    """The end of an element without children."""
-    references: str = ""
+    indentation: str
+    empty_element_end: str
+    referenced_characters: str = ""
     """What it writes as &#NUMBER; besides control characters, as in a regular expression's []."""
 
 
-ECLIPSE = Style(unit="    ", empty_end="/>", references="\U00010000-\U0010ffff")
-JETBRAINS = Style(unit="  ", empty_end=" />")
+ECLIPSE = XmlStyle(
+    indentation="    ", empty_element_end="/>", referenced_characters="\U00010000-\U0010ffff"
+)
+JETBRAINS = XmlStyle(indentation="  ", empty_element_end=" />")
 
 
 def merge(
     text: str,
-    wanted: Iterable[Element],
-    style: Style,
-    parent_of: Callable[[Place], Place] = lambda root: root,
+    elements: Iterable[Element],
+    style: XmlStyle,
+    parent_of: Callable[[ElementInText], ElementInText] = lambda root: root,
 ) -> str:
-    """Have each of the wanted elements, exactly so, among the children of ``parent_of(root)``.
+    """Have each of the elements, exactly so, among the children of ``parent_of(root)``.
 
     Raises XmlError if the text can't be parsed.
     """
-    for element in wanted:
-        text = _with_child(text, parent_of(parse(text)), element, style)
+    for element in elements:
+        text = _with_child_element(text, parent_of(parse(text)), element, style)
     return text
 
 
-def _with_child(text: str, parent: Place, element: Element, style: Style) -> str:
-    present = next((c for c in parent.children if c.element.identity == element.identity), None)
-    depth = _indent_at(text, parent.start) + style.unit
-    if present is not None:
-        if present.whole() == element:
-            return text
-        new = rendered(element, style, _indent_at(text, present.start), _line_end(text))
-        return text[: present.start] + new + text[present.end :]
-    if parent.closing == parent.end:
+def _with_child_element(text: str, parent: ElementInText, element: Element, style: XmlStyle) -> str:
+    for present in parent.children:
+        if present.element.identity == element.identity:
+            return _with_replaced_element(text, present, element, style)
+    if parent.end_tag == parent.end:
         raise _error_at(text, parent.start, "expected an element with entries, found an empty one")
-    at = _end_of_comments(text, _end_of_earlier(text, parent, element))
-    new = rendered(element, style, depth, _line_end(text))
-    return f"{text[:at]}{_line_end(text)}{depth}{new}{text[at:]}"
+    insert_at = _end_of_comments(text, _end_of_earlier_sibling(text, parent, element))
+    indent = _indent_at(text, parent.start) + style.indentation
+    xml = rendered(element, style, indent, _line_end(text))
+    return f"{text[:insert_at]}{_line_end(text)}{indent}{xml}{text[insert_at:]}"
 
 
-def _end_of_earlier(text: str, parent: Place, element: Element) -> int:
+def _with_replaced_element(
+    text: str, present: ElementInText, element: Element, style: XmlStyle
+) -> str:
+    if present.whole_element() == element:
+        return text
+    xml = rendered(element, style, _indent_at(text, present.start), _line_end(text))
+    return text[: present.start] + xml + text[present.end :]
+
+
+def _end_of_earlier_sibling(text: str, parent: ElementInText, element: Element) -> int:
     """The IDEs keep their entries in the order of their names: where the one before ends."""
-    kind, name = element.identity
-    alike = [child for child in parent.children if child.element.identity[0] == kind]
-    later = next((child for child in alike if child.element.identity[1] > name), None)
-    if later is not None:
-        alike = parent.children[: parent.children.index(later)]
-    return alike[-1].end if alike else _end_of_start_tag(text, parent)
+    tag, name = element.identity
+    siblings = [child for child in parent.children if child.element.identity[0] == tag]
+    later_sibling = next((child for child in siblings if child.element.identity[1] > name), None)
+    if later_sibling is not None:
+        siblings = parent.children[: parent.children.index(later_sibling)]
+    return siblings[-1].end if siblings else _end_of_start_tag(text, parent)
 
 
 def _end_of_comments(text: str, position: int) -> int:
     """What is said behind an element in its line belongs to it."""
-    rest = _REST_OF_LINE.match(text, position)
-    return rest.end() if rest else position
+    comments = _COMMENTS_IN_LINE.match(text, position)
+    return comments.end() if comments else position
 
 
-def rendered(element: Element, style: Style, indent: str = "", line_end: str = "\n") -> str:
+def rendered(element: Element, style: XmlStyle, indent: str = "", line_end: str = "\n") -> str:
     """The element as text; its first line begins without the indent."""
-    members = (f' {name}="{_escaped(value, style)}"' for name, value in element.attributes.items())
-    start = f"<{element.tag}{''.join(members)}"
-    if not element.children:
-        return start + style.empty_end
-    inner = indent + style.unit
-    children = (
-        f"{inner}{rendered(child, style, inner, line_end)}{line_end}" for child in element.children
+    attributes = (
+        f' {name}="{_escaped_attribute(value, style)}"'
+        for name, value in element.attributes.items()
     )
-    return f"{start}>{line_end}{''.join(children)}{indent}</{element.tag}>"
+    start_tag = f"<{element.tag}{''.join(attributes)}"
+    if not element.children:
+        return start_tag + style.empty_element_end
+    child_indent = indent + style.indentation
+    children = (
+        f"{child_indent}{rendered(child, style, child_indent, line_end)}{line_end}"
+        for child in element.children
+    )
+    return f"{start_tag}>{line_end}{''.join(children)}{indent}</{element.tag}>"
 
 
-def _escaped(value: str, style: Style) -> str:
-    def escape(match: re.Match[str]) -> str:
-        return _ESCAPES.get(match[0], f"&#{ord(match[0])};")
+def _escaped_attribute(value: str, style: XmlStyle) -> str:
+    def character_reference(match: re.Match[str]) -> str:
+        return _XML_ENTITIES.get(match[0], f"&#{ord(match[0])};")
 
-    return re.sub(rf'[&<>"\t\r\n{style.references}]', escape, value)
+    return re.sub(rf'[&<>"\t\r\n{style.referenced_characters}]', character_reference, value)
 
 
 def _indent_at(text: str, position: int) -> str:
@@ -156,16 +166,16 @@ def _line_end(text: str) -> str:
     return "\r\n" if "\r\n" in text else "\n"
 
 
-def _end_of_start_tag(text: str, place: Place) -> int:
-    tag = _TAG.match(text, place.start)
-    assert tag is not None, place  # expat has taken it for a tag
-    return tag.end()
+def _end_of_start_tag(text: str, element: ElementInText) -> int:
+    start_tag = _START_TAG.match(text, element.start)
+    assert start_tag is not None, element  # expat has taken it for a tag
+    return start_tag.end()
 
 
 # Reading
 
 
-def parse(text: str) -> Place:
+def parse(text: str) -> ElementInText:
     """The root element. Raises XmlError.
 
     A document type is refused: none of these files has one, and its entities are the known ways
@@ -173,14 +183,14 @@ def parse(text: str) -> Place:
     """
     from xml.parsers import expat
 
-    data = text.encode("utf-8", "surrogatepass")
+    utf8_text = text.encode("utf-8", "surrogatepass")
     parser = expat.ParserCreate("utf-8")
-    reader = _Reader(text, data, parser)
+    reader = _ExpatReader(text, utf8_text, parser)
     parser.StartElementHandler = reader.start
     parser.EndElementHandler = reader.end
     parser.StartDoctypeDeclHandler = reader.refuse_doctype
     try:
-        parser.Parse(data, True)
+        parser.Parse(utf8_text, True)
     except expat.ExpatError as error:
         reason = expat.errors.messages.get(error.code, "")
         raise XmlError(error.lineno, error.offset + 1, reason or "not XML") from None
@@ -188,44 +198,44 @@ def parse(text: str) -> Place:
     return reader.root
 
 
-class _Reader:
+class _ExpatReader:
     """Gathers the elements with their places, while expat goes through the text."""
 
-    def __init__(self, text: str, data: bytes, parser: XMLParserType) -> None:
-        self.root: Place | None = None
-        self._open: list[Place] = []
+    def __init__(self, text: str, utf8_text: bytes, parser: XMLParserType) -> None:
+        self.root: ElementInText | None = None
+        self._open_elements: list[ElementInText] = []
         self._text = text
-        self._data = data
+        self._utf8_text = utf8_text
         self._parser = parser
-        self._bytes = self._characters = 0
+        self._passed_bytes = self._passed_characters = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        place = Place(Element(tag, attributes), self._position())
-        if self._open:
-            self._open[-1].children.append(place)
+        element = ElementInText(Element(tag, attributes), self._position())
+        if self._open_elements:
+            self._open_elements[-1].children.append(element)
         else:
-            self.root = place
-        self._open.append(place)
+            self.root = element
+        self._open_elements.append(element)
 
     def end(self, _tag: str) -> None:
-        place = self._open.pop()
-        end = _end_of_start_tag(self._text, place)
-        if self._text[end - 2] == "/":
-            place.closing = place.end = end
+        element = self._open_elements.pop()
+        end_of_start_tag = _end_of_start_tag(self._text, element)
+        if self._text[end_of_start_tag - 2] == "/":
+            element.end_tag = element.end = end_of_start_tag
         else:
-            place.closing = self._position()
-            place.end = self._text.index(">", place.closing) + 1
+            element.end_tag = self._position()
+            element.end = self._text.index(">", element.end_tag) + 1
 
     def refuse_doctype(self, *_: object) -> None:
         raise _error_at(self._text, self._position(), "a document type is not expected here")
 
     def _position(self) -> int:
         """Where expat is, in characters: it counts bytes, and only goes forward."""
-        at = self._parser.CurrentByteIndex
-        passed = self._data[self._bytes : at]
-        self._characters += len(passed.decode("utf-8", "surrogatepass"))
-        self._bytes = at
-        return self._characters
+        byte_index = self._parser.CurrentByteIndex
+        passed = self._utf8_text[self._passed_bytes : byte_index]
+        self._passed_characters += len(passed.decode("utf-8", "surrogatepass"))
+        self._passed_bytes = byte_index
+        return self._passed_characters
 
 
 def _error_at(text: str, position: int, message: str) -> XmlError:

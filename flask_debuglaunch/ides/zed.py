@@ -11,7 +11,7 @@ from flask_debuglaunch.ides.ide_interface import FileEdit
 from flask_debuglaunch.ides.opened_project import Project
 from flask_debuglaunch.ides.vscode import VSCode
 
-OWN_FILE = ".zed/debug.json"
+ZED_DEBUG_FILE = ".zed/debug.json"
 
 
 class Zed:
@@ -23,6 +23,6 @@ class Zed:
         return VSCode().files(project, set(extras) & set(self.extras))
 
     def notes(self, project: Project, extras: Collection[str]) -> Iterator[str]:
-        if project.read_text(OWN_FILE) is not None:
-            yield f"{OWN_FILE} is there: Zed reads it instead of .vscode/launch.json"
+        if project.read_text(ZED_DEBUG_FILE) is not None:
+            yield f"{ZED_DEBUG_FILE} is there: Zed reads it instead of .vscode/launch.json"
         yield from VSCode().notes(project, set(extras) & set(self.extras))

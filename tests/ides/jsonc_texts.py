@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from flask_debuglaunch.ides.jsonc_edit import Path, Where
+from flask_debuglaunch.ides.jsonc_edit import ElementWithMember, JsonPath
 
 IndexPath = tuple[str | int, ...]
 Span = tuple[int, int]
@@ -138,14 +138,14 @@ def write_items(source: Source, gaps: Callable[[], str], into: Written, path: In
 
 
 @st.composite
-def paths(draw: st.DrawFn, value: Any, *, existing: bool = False) -> Path:
+def paths(draw: st.DrawFn, value: Any, *, existing: bool = False) -> JsonPath:
     """A path that fits value, of at least one step; unless existing, maybe one beyond it."""
-    path: list[str | Where] = []
+    path: list[str | ElementWithMember] = []
     children = value
     while not path or (children and draw(st.integers(0, 3))):
         known = st.sampled_from(sorted(children)) if children else st.nothing()
         step = draw(known if existing else known | KEYS)
-        path.append(Where("name", step) if isinstance(value, list) else step)
+        path.append(ElementWithMember("name", step) if isinstance(value, list) else step)
         if step not in children:
             break
         value = children[step]
@@ -154,24 +154,30 @@ def paths(draw: st.DrawFn, value: Any, *, existing: bool = False) -> Path:
 
 
 @st.composite
-def paths_to_new(draw: st.DrawFn, value: Any) -> Path:
+def paths_to_new(draw: st.DrawFn, value: Any) -> JsonPath:
     """A path whose last step alone is missing."""
     path = draw(paths(value, existing=True))
     for steps in (path, path[:-1]):
         indexes = found(value, steps)
         container = None if indexes is None else at(value, indexes)
         if isinstance(container, dict | list):
-            new = "inserted" if isinstance(container, dict) else Where("name", "inserted")
+            new = (
+                "inserted" if isinstance(container, dict) else ElementWithMember("name", "inserted")
+            )
             return [*steps, new]
     raise AssertionError("the last step is of a container")
 
 
-def children_of(value: Any, step: str | Where) -> dict[str, Any]:
+def children_of(value: Any, step: str | ElementWithMember) -> dict[str, Any]:
     """What a path may go on to, but the name by which its last step found the value."""
     if isinstance(value, list):
         return {each["name"]: each for each in reversed(value) if is_named(each)}
     if isinstance(value, dict):
-        return {key: value[key] for key in value if not (isinstance(step, Where) and key == "name")}
+        return {
+            key: value[key]
+            for key in value
+            if not (isinstance(step, ElementWithMember) and key == "name")
+        }
     return {}
 
 
@@ -188,25 +194,25 @@ def at(value: Any, path: IndexPath) -> Any:
     return value
 
 
-def found(value: Any, path: Path) -> IndexPath | None:
+def found(value: Any, path: JsonPath) -> IndexPath | None:
     """The path in keys and indexes, if something is there."""
     indexes: IndexPath = ()
     for step in path:
-        index = first_where(value, step) if isinstance(step, Where) else step
+        index = first_where(value, step) if isinstance(step, ElementWithMember) else step
         if index is None or (isinstance(index, str) and index not in value):
             return None
         indexes, value = (*indexes, index), value[index]
     return indexes
 
 
-def first_where(elements: list[Any], where: Where) -> int | None:
+def first_where(elements: list[Any], where: ElementWithMember) -> int | None:
     for index, element in enumerate(elements):
         if isinstance(element, dict) and element.get(where.key) == where.value:
             return index
     return None
 
 
-def merged(old: Any, path: Path, new: Any) -> Any:
+def merged(old: Any, path: JsonPath, new: Any) -> Any:
     """What ``jsonc.merge`` should make of a value."""
     if not path:
         both_objects = isinstance(old, dict) and isinstance(new, dict)
@@ -225,7 +231,7 @@ def merged_members(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return old | {k: merged(old[k], (), v) if k in old else v for k, v in new.items()}
 
 
-def built(path: Path, value: Any) -> Any:
+def built(path: JsonPath, value: Any) -> Any:
     if not path:
         return value
     inner = built(path[1:], value)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_debuglaunch.ides.eclipse import edited_launch, quoted, split
+from flask_debuglaunch.ides.eclipse import edited_launch, quoted_argument, split_arguments
 from tests.ides import real_eclipse
 from tests.ides.workspace import ROOT, Workspace, ide, written
 
@@ -227,8 +227,8 @@ def test_it_splits_arguments_as_they_were(tmp_path: Path) -> None:
         for _ in range(300)
     ]
     for number, arguments in enumerate(written_arguments):
-        line = " ".join(map(quoted, arguments))
-        assert [word.text for word in split(line)] == arguments
+        line = " ".join(map(quoted_argument, arguments))
+        assert [word.text for word in split_arguments(line)] == arguments
         text = edited_launch("eclipse", "eclipse_launch.py", lambda _, line=line: line, None)
         (project / f"{number}.launch").write_text(text, newline="\n")
     launches = real_eclipse.load(project, *[f"{n}.launch" for n in range(300)])

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
-from flask_debuglaunch.ides.jsonc_edit import JsoncError, Path, Where, merge, parse, remove
+from flask_debuglaunch.ides.jsonc_edit import (
+    ElementWithMember,
+    JsoncError,
+    JsonPath,
+    merge,
+    parse,
+    remove,
+)
 
 from .jsonc_texts import (
     COMMENT_OR_STRING,
@@ -47,8 +54,8 @@ def value_of(text: str) -> Any:
 
 # Awkward texts by hand
 
-ENTRY = Where("name", "x")
-INTO_CONFIGURATIONS: Path = ["configurations", ENTRY]
+ENTRY = ElementWithMember("name", "x")
+INTO_CONFIGURATIONS: JsonPath = ["configurations", ENTRY]
 
 MERGES = {
     "empty": ("", ["a"], 1, '{\n    "a": 1\n}\n'),
@@ -241,7 +248,7 @@ MERGES = {
 
 
 @pytest.mark.parametrize(("text", "path", "value", "expected"), MERGES.values(), ids=MERGES)
-def test_merge(text: str, path: Path, value: Any, expected: str) -> None:
+def test_merge(text: str, path: JsonPath, value: Any, expected: str) -> None:
     assert merge(text, path, value) == expected
     assert merge(expected, path, value) == expected
 
@@ -282,7 +289,7 @@ REMOVALS = {
 
 
 @pytest.mark.parametrize(("text", "path", "expected"), REMOVALS.values(), ids=REMOVALS)
-def test_remove(text: str, path: Path, expected: str) -> None:
+def test_remove(text: str, path: JsonPath, expected: str) -> None:
     assert remove(text, path) == expected
 
 
@@ -366,7 +373,7 @@ def test_reports(text: str, reported: tuple[int, int, str]) -> None:
     ],
 )
 def test_what_does_not_fit_is_reported_not_overwritten(
-    edit: Any, text: str, path: Path, reported: str
+    edit: Any, text: str, path: JsonPath, reported: str
 ) -> None:
     with pytest.raises(JsoncError, match=f"^{re.escape(reported)}$"):
         edit(text, path)
@@ -440,9 +447,9 @@ def comments(text: str) -> list[str]:
     return [each for each in lexemes(text) if each.startswith(("//", "/*"))]
 
 
-def member_or_entry(path: Path, new: Any) -> Any:
+def member_or_entry(path: JsonPath, new: Any) -> Any:
     """What an array's element is found by, a member, it must have."""
-    return {"port": new} if path and isinstance(path[-1], Where) else new
+    return {"port": new} if path and isinstance(path[-1], ElementWithMember) else new
 
 
 @given(jsonc(OBJECTS), VALUES, st.data())

@@ -10,11 +10,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from flask_debuglaunch.cli import run
-from flask_debuglaunch.ides.eclipse import quoted as quoted_for_eclipse
-from flask_debuglaunch.ides.eclipse import split as split_for_eclipse
-from flask_debuglaunch.ides.launch_arguments import edits, merged, merged_line
-from flask_debuglaunch.ides.pycharm import quoted as quoted_for_pycharm
-from flask_debuglaunch.ides.pycharm import split as split_for_pycharm
+from flask_debuglaunch.ides.eclipse import quoted_argument as quoted_for_eclipse
+from flask_debuglaunch.ides.eclipse import split_arguments as split_for_eclipse
+from flask_debuglaunch.ides.launch_arguments import (
+    argument_edits,
+    merged_argument_line,
+    merged_arguments,
+)
+from flask_debuglaunch.ides.pycharm import quoted_argument as quoted_for_pycharm
+from flask_debuglaunch.ides.pycharm import split_arguments as split_for_pycharm
 from tests.ides.argument_splitting import as_pycharm, as_pydev
 
 
@@ -37,9 +41,9 @@ from tests.ides.argument_splitting import as_pycharm, as_pydev
     ],
 )
 def test_merging(present: str, ours: str, expected: str) -> None:
-    once = merged(present.split(), ours.split())
+    once = merged_arguments(present.split(), ours.split())
     assert once == expected.split()
-    assert merged(once, ours.split()) == once
+    assert merged_arguments(once, ours.split()) == once
 
 
 # A way to give each setting, and what belongs to none.
@@ -66,8 +70,8 @@ def test_ours_count_and_theirs_stay(pieces: list[list[str]], flags: list[str]) -
     assume(all(one != ["--wait"] or two[0][0] == "-" for one, two in pairwise(pieces)))
     ours = ["--config", "our.yaml", *flags]
     present = [word for piece in pieces for word in piece]
-    after = list(map(str, merged(present, ours)))
-    assert not list(edits(after, ours))
+    after = list(map(str, merged_arguments(present, ours)))
+    assert not list(argument_edits(after, ours))
     parser = run.make_parser(click.Context(run))
     parser.ignore_unknown_options = True
     values, expected = parser.parse_args(list(after))[0], parser.parse_args(list(ours))[0]
@@ -102,6 +106,6 @@ def test_every_other_character_of_a_line_stays() -> None:
         (split_for_pycharm, quoted_for_pycharm),
         (split_for_eclipse, quoted_for_eclipse),
     ):
-        after = merged_line(line, ["--config", "new one.yaml"], split, quoted)
+        after = merged_argument_line(line, ["--config", "new one.yaml"], split, quoted)
         assert after.startswith('  --debug   -c "new one.yaml"')
         assert after.endswith(' "--app=a b" ')

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.ides import eclipse, pycharm
-from flask_debuglaunch.ides.eclipse import ARGUMENTS
+from flask_debuglaunch.ides.eclipse import ARGUMENTS_KEY
 from flask_debuglaunch.ides.generate_files import generate, write
 from tests.ides.argument_splitting import as_pycharm, as_pydev, as_windows
 from tests.support.processes import TIMEOUT
@@ -39,7 +39,7 @@ WINDOWS_PATHS = [r"C:\my shop\config.yaml", "C:\\shop\\", r"D:\R&D\$x\ünï.yaml
 @example(WINDOWS_PATHS)
 @example(["", " ", '"', "\\", "a\\", "a b\\"])
 def test_eclipse_on_posix(arguments: list[str]) -> None:
-    assert as_pydev(" ".join(map(eclipse.quoted, arguments))) == arguments
+    assert as_pydev(" ".join(map(eclipse.quoted_argument, arguments))) == arguments
 
 
 @pytest.mark.slow
@@ -48,7 +48,7 @@ def test_eclipse_on_posix(arguments: list[str]) -> None:
 @example([r"C:\my shop\config.yaml", "C:\\my shop\\", r"D:\R&D\$x\ünï.yaml", 'a" b'])
 def test_eclipse_on_windows(arguments: list[str]) -> None:
     """The same text: a .launch is shared. Two backslashes in a row are all that differs."""
-    assert as_windows(" ".join(map(eclipse.quoted, arguments))) == arguments
+    assert as_windows(" ".join(map(eclipse.quoted_argument, arguments))) == arguments
 
 
 @pytest.mark.slow
@@ -57,7 +57,7 @@ def test_eclipse_on_windows(arguments: list[str]) -> None:
 @example(WINDOWS_PATHS)
 @example(["", " ", '"', "\\", "a\\", "a b\\", 'a b\\"'])
 def test_pycharm(arguments: list[str]) -> None:
-    assert as_pycharm(" ".join(map(pycharm.quoted, arguments))) == arguments
+    assert as_pycharm(" ".join(map(pycharm.quoted_argument, arguments))) == arguments
 
 
 # Whole files
@@ -79,7 +79,7 @@ def of_vscode(folder: Path) -> list[str]:
 def of_eclipse(folder: Path) -> list[str]:
     [file] = folder.glob("* debug.launch")
     entries = {entry.get("key"): entry for entry in ET.parse(file).getroot()}
-    return as_pydev(entries[ARGUMENTS].attrib["value"])
+    return as_pydev(entries[ARGUMENTS_KEY].attrib["value"])
 
 
 def of_pycharm(folder: Path) -> list[str]:

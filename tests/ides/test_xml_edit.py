@@ -13,9 +13,9 @@ from flask_debuglaunch.ides.xml_edit import (
     ECLIPSE,
     JETBRAINS,
     Element,
-    Place,
-    Style,
+    ElementInText,
     XmlError,
+    XmlStyle,
     merge,
     parse,
     rendered,
@@ -40,7 +40,7 @@ def unique(elements: list[Element]) -> list[Element]:
     return list({element.identity: element for element in elements}.values())
 
 
-def as_a_person_may_have_it(element: Element, style: Style, quote: str, line_end: str) -> str:
+def as_a_person_may_have_it(element: Element, style: XmlStyle, quote: str, line_end: str) -> str:
     """The element in other quotes, with its tags spread over lines."""
     text = rendered(element, style, "\t", line_end)
     if quote == "'" and "'" not in text:
@@ -61,15 +61,15 @@ def documents(draw: st.DrawFn) -> tuple[str, list[Element], list[str]]:
     return head + "".join(parts) + "</root>" + line_end, elements, texts
 
 
-def element_of(place: Place) -> dict[tuple[str, str], Element]:
-    return {child.element.identity: child.whole() for child in place.children}
+def element_of(parent: ElementInText) -> dict[tuple[str, str], Element]:
+    return {child.element.identity: child.whole_element() for child in parent.children}
 
 
 @pytest.mark.slow
 @settings(max_examples=400)
 @given(documents(), st.lists(entries, max_size=3).map(unique), styles)
 def test_merging(
-    document: tuple[str, list[Element], list[str]], wanted: list[Element], style: Style
+    document: tuple[str, list[Element], list[str]], wanted: list[Element], style: XmlStyle
 ) -> None:
     text, elements, texts = document
     merged = merge(text, wanted, style)
@@ -95,7 +95,7 @@ def without(text: str, identities: set[tuple[str, str]]) -> str:
 
 @settings(max_examples=400)
 @given(entries, styles)
-def test_any_xml_parser_reads_it_back(element: Element, style: Style) -> None:
+def test_any_xml_parser_reads_it_back(element: Element, style: XmlStyle) -> None:
     def read(found: ET.Element) -> Element:
         return Element(found.tag, found.attrib, tuple(map(read, found)))
 
