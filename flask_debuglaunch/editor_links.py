@@ -41,16 +41,16 @@ _EDITORS_OF_DEBUGGERS = {"debugpy": "vscode", "pydevd-pycharm": "pycharm"}
 SCHEMES_OF_EDITORS = frozenset(template.partition(":")[0] for template in LINKS_OF_EDITORS.values())
 
 
-def is_editor_link_template(text: str) -> bool:
+def is_editor_link_template(link: str) -> bool:
     """Is the text a link with {path} in it, of a scheme that opens an editor?"""
-    scheme, separator, _ = text.partition("://")
-    return bool(separator) and scheme.lower() in SCHEMES_OF_EDITORS and "{path}" in text
+    scheme, separator, _ = link.partition("://")
+    return bool(separator) and scheme.lower() in SCHEMES_OF_EDITORS and "{path}" in link
 
 
 def editor_of_terminal(environ: Mapping[str, str]) -> str | None:
     """The editor whose terminal has this environment; None for a terminal of its own."""
-    for variable, value, editor in _EDITOR_TERMINALS:
-        if variable in environ and value in ("", environ[variable]):
+    for variable, expected_value, editor in _EDITOR_TERMINALS:
+        if variable in environ and expected_value in ("", environ[variable]):
             return editor
     return None
 
@@ -59,8 +59,8 @@ def editor_of_terminal(environ: Mapping[str, str]) -> str | None:
 class EditorLinks:
     """Links that open a file of this machine in the person's editor.
 
-    template: as in EDITORS; None for no links. path_mappings: pairs of a folder as the editor has
-    it and the same folder as this process sees it.
+    template: as in LINKS_OF_EDITORS; None for no links. path_mappings: pairs of a folder as the
+    editor has it and the same folder as this process sees it.
     """
 
     template: str | None
@@ -77,8 +77,8 @@ class EditorLinks:
             template = self.template.replace("://file/{path}", "://file{path}")
         else:  # C:/app.py
             template = self.template.replace("=file://{path}", "=file:///{path}")
-        for name, value in {"path": path, "line": str(line), "column": "1"}.items():
-            template = template.replace(f"{{{name}}}", value)
+        for placeholder, replacement in {"path": path, "line": str(line), "column": "1"}.items():
+            template = template.replace(f"{{{placeholder}}}", replacement)
         return template
 
     def _path_in_editor(self, file: Path) -> str:

@@ -123,17 +123,21 @@ def name_of(key: str) -> str:
     return name
 
 
-def _json_value_of_setting(declaration: Declaration, value: object) -> Any:
+def _json_value_of_setting(declaration: Declaration, setting_value: object) -> Any:
     # None is "auto" of one type and "off" of another: the type knows the word.
-    return _json_value(value) if value is not None else declaration.type.to_text(None) or None
+    return (
+        _json_value(setting_value)
+        if setting_value is not None
+        else declaration.type.to_text(None) or None
+    )
 
 
-def _json_value(value: object) -> Any:
-    if isinstance(value, tuple):
-        return [_json_value(item) for item in value]
-    if isinstance(value, (str, Path)):
-        return redact(str(value))
-    return value
+def _json_value(explained_value: object) -> Any:
+    if isinstance(explained_value, tuple):
+        return [_json_value(item) for item in explained_value]
+    if isinstance(explained_value, (str, Path)):
+        return redact(str(explained_value))
+    return explained_value
 
 
 def _explained_table(
@@ -162,13 +166,13 @@ def _said_by_launcher(launcher: Mapping[str, Any]) -> str:
     return "\n".join([title, *(f"  {line}" for line in launcher["said"])])
 
 
-def _yaml_word_for(value: object) -> str:
+def _yaml_word_for(explained_value: object) -> str:
     """A value as a person writes it: YAML's words, not Python's."""
-    if value is None or value == []:
+    if explained_value is None or explained_value == []:
         return "-"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return redact(str(value))
+    if isinstance(explained_value, bool):
+        return "true" if explained_value else "false"
+    return redact(str(explained_value))
 
 
 def _lines_on_files(plan: Plan, defaults: bool) -> Iterator[str]:

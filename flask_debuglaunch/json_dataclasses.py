@@ -43,19 +43,19 @@ def decode(content: bytes, expected: Collection[type]) -> Any:
     return _value_of_type(class_and_fields["fields"], expected_class)
 
 
-def _json_value_of(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
+def _json_value_of(python_value: Any) -> Any:
+    if dataclasses.is_dataclass(python_value):
         return {
-            field.name: _json_value_of(getattr(value, field.name))
-            for field in dataclasses.fields(value)
+            field.name: _json_value_of(getattr(python_value, field.name))
+            for field in dataclasses.fields(python_value)
         }
-    if isinstance(value, (tuple, frozenset)):
-        return [_json_value_of(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(name): _json_value_of(item) for name, item in value.items()}
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    return str(value) if isinstance(value, Path) else value
+    if isinstance(python_value, (tuple, frozenset)):
+        return [_json_value_of(item) for item in python_value]
+    if isinstance(python_value, Mapping):
+        return {str(name): _json_value_of(item) for name, item in python_value.items()}
+    if isinstance(python_value, bytes):
+        return base64.b64encode(python_value).decode()
+    return str(python_value) if isinstance(python_value, Path) else python_value
 
 
 def _value_of_type(json_value: Any, expected_type: Any) -> Any:

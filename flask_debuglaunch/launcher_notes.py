@@ -32,22 +32,22 @@ class LauncherNotes:
         self._already_said: set[str] = set()
         self._notes_file: BinaryIO | None = None
 
-    def say_once(self, text: str, about: str | None = None) -> None:
+    def say_once(self, note: str, about: str | None = None) -> None:
         """about: what it is said about once; by default the text itself."""
-        if (about or text) in self._already_said:
+        if (about or note) in self._already_said:
             return
-        self._already_said.add(about or text)
-        say(text)
+        self._already_said.add(about or note)
+        say(note)
         with contextlib.suppress(OSError):  # a full disk: it has been said all the same
-            self._write_note(text)
+            self._write_note(note)
 
-    def _write_note(self, text: str) -> None:
+    def _write_note(self, note: str) -> None:
         if self._notes_file is None and PROC.is_dir():
             descriptor, path = tempfile.mkstemp(prefix=NOTES_FILE_PREFIX)
             os.unlink(path)
             self._notes_file = os.fdopen(descriptor, "wb")
         if self._notes_file is not None:
-            self._notes_file.write(f"{redact(text)}\n".encode())
+            self._notes_file.write(f"{redact(note)}\n".encode())
             self._notes_file.flush()
 
     def close(self) -> None:

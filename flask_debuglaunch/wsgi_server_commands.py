@@ -247,7 +247,7 @@ def _of_gunicorn(words: list[str], surroundings: CommandSurroundings) -> ServerC
     gunicorn_cmd_args = shlex.split(surroundings.environment.get("GUNICORN_CMD_ARGS", ""))
     options, arguments = _options_and_arguments([*gunicorn_cmd_args, *words], GUNICORN_FLAGS)
     long_names = {"-b": "--bind", "-c": "--config"}
-    options_by_name = {long_names.get(name, name): text for name, text in options}
+    options_by_name = {long_names.get(name, name): option_value for name, option_value in options}
     config_file = options_by_name.get("--config", "gunicorn.conf.py").removeprefix("file:")
     config_constants = _text_constants(surroundings.read_file(config_file) or "")
     bind = options_by_name.get("--bind") or config_constants.get("bind")
@@ -312,15 +312,15 @@ def _of_uwsgi(words: list[str], surroundings: CommandSurroundings) -> ServerComm
     )
     ini_settings = _uwsgi_section(surroundings.read_file(ini_file) or "") if ini_file else {}
     uwsgi_variables = {
-        name.removeprefix("UWSGI_").lower().replace("_", "-"): text
-        for name, text in surroundings.environment.items()
+        name.removeprefix("UWSGI_").lower().replace("_", "-"): option_value
+        for name, option_value in surroundings.environment.items()
         if name.startswith("UWSGI_")
     }
-    option_settings = {name.lstrip("-"): text for name, text in options}
+    option_settings = {name.lstrip("-"): option_value for name, option_value in options}
     synonyms = {"w": "module", "wsgi": "module", "file": "wsgi-file"}
     uwsgi_settings = {
-        synonyms.get(name, name): text
-        for name, text in (ini_settings | uwsgi_variables | option_settings).items()
+        synonyms.get(name, name): option_value
+        for name, option_value in (ini_settings | uwsgi_variables | option_settings).items()
     }
     app = uwsgi_settings.get("module") or uwsgi_settings.get("wsgi-file")
     if app is not None and ":" not in app and "callable" in uwsgi_settings:

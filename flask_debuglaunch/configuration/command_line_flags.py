@@ -123,9 +123,9 @@ def to_argv(settings: Settings) -> list[str]:
     The inverse of parsing: reading the result yields the same values.
     """
     argv = ["--config", str(settings.config_file)] if settings.config_file else []
-    for declaration, value in values_of(settings):
-        if not value.is_default:
-            argv += _flag_with_value(declaration, value.value)
+    for declaration, setting in values_of(settings):
+        if not setting.is_default:
+            argv += _flag_with_value(declaration, setting.value)
     return argv
 
 
@@ -134,14 +134,14 @@ def is_repeatable(declaration: Declaration) -> bool:
     return isinstance(declaration.type, (Paths, PathMappings))
 
 
-def _flag_with_value(declaration: Declaration, value: Any) -> list[str]:
-    if isinstance(value, bool) and declaration.is_switch:
-        flag = declaration.flag if value else declaration.off_flag
+def _flag_with_value(declaration: Declaration, setting_value: Any) -> list[str]:
+    if isinstance(setting_value, bool) and declaration.is_switch:
+        flag = declaration.flag if setting_value else declaration.off_flag
         return [flag] if flag else []
-    if value is None and declaration.off_flag:
+    if setting_value is None and declaration.off_flag:
         return []  # "auto" has no flag: it is what no flag means
-    text = declaration.type.to_text(value)
-    return [f"{declaration.flag}={text}"] if text else []
+    flag_text = declaration.type.to_text(setting_value)
+    return [f"{declaration.flag}={flag_text}"] if flag_text else []
 
 
 def _value_of_flag(declaration: Declaration, flag_value: FlagValue, base: Path) -> Value[Any]:
@@ -152,14 +152,17 @@ def _value_of_flag(declaration: Declaration, flag_value: FlagValue, base: Path) 
     if isinstance(flag_value, str):
         return Value(_parsed_flag(declaration, flag_value, base), origin)
     return Value(
-        tuple(item for text in flag_value for item in _parsed_flag(declaration, text, base)), origin
+        tuple(
+            item for flag_text in flag_value for item in _parsed_flag(declaration, flag_text, base)
+        ),
+        origin,
     )
 
 
-def _parsed_flag(declaration: Declaration, text: str, base: Path) -> Any:
+def _parsed_flag(declaration: Declaration, flag_text: str, base: Path) -> Any:
     try:
-        return declaration.type.from_text(text, base)
+        return declaration.type.from_text(flag_text, base)
     except ValueError:
         raise LaunchError(
-            f"argv:{declaration.flag}: {not_fitting(declaration.type, text)}"
+            f"argv:{declaration.flag}: {not_fitting(declaration.type, flag_text)}"
         ) from None

@@ -51,10 +51,10 @@ def read_environment(
     fit.
     """
 
-    def origin_of(name: str) -> Origin:
+    def origin_of(variable: str) -> Origin:
         if env_file is not None:
-            return Origin(f"{shown_path(env_file)}:{name}", env_file)
-        return (origins or {}).get(name) or Origin.environment(name)
+            return Origin(f"{shown_path(env_file)}:{variable}", env_file)
+        return (origins or {}).get(variable) or Origin.environment(variable)
 
     return {
         **dict(_settings_of_flask_variables(environ, base, origin_of)),
@@ -65,13 +65,16 @@ def read_environment(
 def _settings_of_launcher_variables(
     environ: Mapping[str, str], base: Path, origin_of: OriginOfVariable
 ) -> Iterator[tuple[str, Value[Any]]]:
-    for name, text in environ.items():
-        if not name.startswith(ENV_PREFIX) or name == CONFIG_ENV:
+    for variable, variable_text in environ.items():
+        if not variable.startswith(ENV_PREFIX) or variable == CONFIG_ENV:
             continue
-        declaration = DECLARATIONS_BY_VARIABLE.get(name)
+        declaration = DECLARATIONS_BY_VARIABLE.get(variable)
         if declaration is None:
-            raise LaunchError(f"{origin_of(name)}: {_unknown_variable(name)}")
-        yield declaration.name, _value_of_variable(declaration, name, text, base, origin_of)
+            raise LaunchError(f"{origin_of(variable)}: {_unknown_variable(variable)}")
+        yield (
+            declaration.name,
+            _value_of_variable(declaration, variable, variable_text, base, origin_of),
+        )
 
 
 def _settings_of_flask_variables(
@@ -80,41 +83,47 @@ def _settings_of_flask_variables(
     if environ.get("FLASK_ENV"):
         yield "flask_env", Value(environ["FLASK_ENV"], origin_of("FLASK_ENV"))
     for declaration in DECLARATIONS.values():
-        name = declaration.flask_env
-        if name is not None and environ.get(name):
+        variable = declaration.flask_env
+        if variable is not None and environ.get(variable):
             yield (
                 declaration.name,
-                _value_of_variable(declaration, name, environ[name], base, origin_of),
+                _value_of_variable(declaration, variable, environ[variable], base, origin_of),
             )
 
 
 def _value_of_variable(
-    declaration: Declaration, name: str, text: str, base: Path, origin_of: OriginOfVariable
+    declaration: Declaration,
+    variable: str,
+    variable_text: str,
+    base: Path,
+    origin_of: OriginOfVariable,
 ) -> Value[Any]:
     try:
-        value = declaration.type.from_text(text, base)
-        if name == "FLASK_DEBUG" and value is not _as_flask_reads_debug(text):
+        value = declaration.type.from_text(variable_text, base)
+        if variable == "FLASK_DEBUG" and value is not _as_flask_reads_debug(variable_text):
             raise LaunchError(
-                f"{origin_of(name)}: must be 0, 1, true or false, not {redacted_repr(text)}:"
-                " Flask takes every other word, off too, for true"
+                f"{origin_of(variable)}: must be 0, 1, true or false, not"
+                f" {redacted_repr(variable_text)}: Flask takes every other word, off too, for true"
             )
-        return Value(value, origin_of(name))
+        return Value(value, origin_of(variable))
     except ValueError:
-        raise LaunchError(f"{origin_of(name)}: {not_fitting(declaration.type, text)}") from None
+        raise LaunchError(
+            f"{origin_of(variable)}: {not_fitting(declaration.type, variable_text)}"
+        ) from None
 
 
-def _as_flask_reads_debug(text: str) -> bool:
+def _as_flask_reads_debug(variable_text: str) -> bool:
     """flask.helpers.get_debug_flag, which the app may ask as well."""
-    return text.lower() not in ("0", "false", "no")
+    return variable_text.lower() not in ("0", "false", "no")
 
 
-def _unknown_variable(name: str) -> str:
-    if name == ENV_PREFIX + "DEBUG":
+def _unknown_variable(variable: str) -> str:
+    if variable == ENV_PREFIX + "DEBUG":
         return "debug mode is Flask's own variable: set FLASK_DEBUG"
-    argv_only = next((d for d in DECLARATIONS.values() if d.argv_only and d.env == name), None)
+    argv_only = next((d for d in DECLARATIONS.values() if d.argv_only and d.env == variable), None)
     if argv_only:
         return f"can't be set by a variable: give {argv_only.flag} on the command line"
-    return "no such setting" + did_you_mean(name, DECLARATIONS_BY_VARIABLE, ". Unset it")
+    return "no such setting" + did_you_mean(variable, DECLARATIONS_BY_VARIABLE, ". Unset it")
 
 
 # Env files
@@ -166,14 +175,20 @@ def load_env_files(
                 assignments, {**taken_variables, **environ}, own_first=False
             )
             file_variables = {
-                name: text for name, text in file_variables.items() if text is not None
+                variable: variable_text
+                for variable, variable_text in file_variables.items()
+                if variable_text is not None
             }
         new_variables = {
-            name: text for name, text in file_variables.items() if name not in taken_variables
+            variable: variable_text
+            for variable, variable_text in file_variables.items()
+            if variable not in taken_variables
         }
         taken_variables |= new_variables
         added_variables[env_file] = {
-            name: text for name, text in new_variables.items() if text is not None
+            variable: variable_text
+            for variable, variable_text in new_variables.items()
+            if variable_text is not None
         }
     return added_variables
 
@@ -191,16 +206,16 @@ def _expanded_variables(
     from dotenv.variables import parse_variables
 
     own_variables: dict[str, str | None] = {}
-    for name, text in assignments:
+    for variable, variable_text in assignments:
         known_variables = (
             {**outer_variables, **own_variables}
             if own_first
             else {**own_variables, **outer_variables}
         )
-        own_variables[name] = (
+        own_variables[variable] = (
             None
-            if text is None
-            else "".join(part.resolve(known_variables) for part in parse_variables(text))
+            if variable_text is None
+            else "".join(part.resolve(known_variables) for part in parse_variables(variable_text))
         )
     return own_variables
 
@@ -223,20 +238,22 @@ def _read_env_file(env_file: Path) -> list[tuple[str, str | None]]:
             " Name another one with --env-file, or set FLASK_SKIP_DOTENV=1"
         ) from None
     assignments = list(DotEnv(None, stream=io.StringIO(content)).parse())
-    for name, text in assignments:
-        if not name or "=" in name or "\0" in f"{name}{text}":
+    for variable, variable_text in assignments:
+        if not variable or "=" in variable or "\0" in f"{variable}{variable_text}":
             raise LaunchError(
-                f"{shown_path(env_file)}: {redacted_repr(name)} can't be a variable of the"
+                f"{shown_path(env_file)}: {redacted_repr(variable)} can't be a variable of the"
                 " environment: its name must be without =, it and its value without a NUL"
                 " character. Correct that line"
             )
     return assignments
 
 
-def _look_for_env_file_upwards(folders: Sequence[Path], name: str) -> FileLookup:
-    env_file = next((above / name for above in folders if os.path.isfile(above / name)), None)
+def _look_for_env_file_upwards(folders: Sequence[Path], file_name: str) -> FileLookup:
+    env_file = next(
+        (above / file_name for above in folders if os.path.isfile(above / file_name)), None
+    )
     if env_file is None:
-        return FileLookup(folders[0] / name, False)
+        return FileLookup(folders[0] / file_name, False)
     return FileLookup(env_file, True, passed_over=_why_not_trusted(env_file, folders[0]))
 
 

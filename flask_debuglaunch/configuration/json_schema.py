@@ -68,11 +68,11 @@ def _schema_of_launcher_block() -> dict[str, Any]:
 
 def _default_in_schema(name: str) -> dict[str, Any]:
     """The default as YAML has it; none where leaving the key out is the only way to say it."""
-    value = getattr(Settings(), name).value
-    text = DECLARATIONS[name].type.to_text(value)
-    if isinstance(value, tuple):
-        return {"default": json.loads(text)}
-    if value is None:
+    default_value = getattr(Settings(), name).value
+    default_text = DECLARATIONS[name].type.to_text(default_value)
+    if isinstance(default_value, tuple):
+        return {"default": json.loads(default_text)}
+    if default_value is None:
         # "off" is YAML's false.
-        return {"default": False if text == "off" else text} if text else {}
-    return {"default": value}
+        return {"default": False if default_text == "off" else default_text} if default_text else {}
+    return {"default": default_value}

@@ -72,9 +72,9 @@ def load_settings(
         config_file=yaml_settings.file,
         env_files=env_files,
         variables={
-            name: text
+            variable: variable_text
             for variables in variables_by_file.values()
-            for name, text in variables.items()
+            for variable, variable_text in variables.items()
         },
         lookups=all_lookups,
         notes=(
@@ -164,9 +164,9 @@ def _env_file_lookups(
     )
 
 
-def _skips_default_env_files(text: str | None) -> bool:
+def _skips_default_env_files(flask_skip_dotenv: str | None) -> bool:
     """Flask's own switch against .env and .flaskenv, see flask.helpers.get_load_dotenv."""
-    return bool(text) and str(text).lower() not in ("0", "false", "no")
+    return bool(flask_skip_dotenv) and str(flask_skip_dotenv).lower() not in ("0", "false", "no")
 
 
 def _variables_by_env_file(
@@ -193,16 +193,24 @@ def read_arguments(options: Mapping[str, Any], base: Path) -> dict[str, Value[An
 
     Raises LaunchError, naming the argument, for an unknown one or a value that does not fit.
     """
-    return {name: _value_of_argument(name, raw, base) for name, raw in options.items()}
+    return {
+        argument: _value_of_argument(argument, argument_value, base)
+        for argument, argument_value in options.items()
+    }
 
 
-def _value_of_argument(name: str, raw: Any, base: Path) -> Value[Any]:
-    declaration = DECLARATIONS.get(name)
-    origin = Origin.call(name)
+def _value_of_argument(argument: str, argument_value: Any, base: Path) -> Value[Any]:
+    declaration = DECLARATIONS.get(argument)
+    origin = Origin.call(argument)
     if declaration is None:
-        raise LaunchError(f"{origin}: no such setting{did_you_mean(name, DECLARATIONS)}")
-    yaml_like = list(raw) if isinstance(raw, tuple) else str(raw) if isinstance(raw, Path) else raw
+        raise LaunchError(f"{origin}: no such setting{did_you_mean(argument, DECLARATIONS)}")
     try:
-        return Value(declaration.type.from_yaml(yaml_like, base), origin)
+        return Value(declaration.type.from_yaml(_as_in_yaml(argument_value), base), origin)
     except ValueError:
-        raise LaunchError(f"{origin}: {not_fitting(declaration.type, raw)}") from None
+        raise LaunchError(f"{origin}: {not_fitting(declaration.type, argument_value)}") from None
+
+
+def _as_in_yaml(argument_value: Any) -> Any:
+    if isinstance(argument_value, tuple):
+        return list(argument_value)
+    return str(argument_value) if isinstance(argument_value, Path) else argument_value

@@ -34,7 +34,7 @@ class SettingType(Protocol[T]):
 
     def from_yaml(self, yaml_value: object, base: Path) -> T: ...
 
-    def from_text(self, text: str, base: Path) -> T: ...
+    def from_text(self, setting_text: str, base: Path) -> T: ...
 
     def to_text(self, value: T) -> str:
         """The text that ``from_text`` reads as this very value."""
@@ -65,10 +65,10 @@ class Boolean:
             raise ValueError(yaml_value)
         return yaml_value
 
-    def from_text(self, text: str, base: Path) -> bool:
-        word = text.strip().lower()
+    def from_text(self, setting_text: str, base: Path) -> bool:
+        word = setting_text.strip().lower()
         if word not in TRUE_WORDS + FALSE_WORDS:
-            raise ValueError(text)
+            raise ValueError(setting_text)
         return word in TRUE_WORDS
 
     def to_text(self, value: bool) -> str:
@@ -86,8 +86,12 @@ class AutoBoolean:
     def from_yaml(self, yaml_value: object, base: Path) -> bool | None:
         return None if yaml_value == "auto" else Boolean().from_yaml(yaml_value, base)
 
-    def from_text(self, text: str, base: Path) -> bool | None:
-        return None if text.strip().lower() == "auto" else Boolean().from_text(text, base)
+    def from_text(self, setting_text: str, base: Path) -> bool | None:
+        return (
+            None
+            if setting_text.strip().lower() == "auto"
+            else Boolean().from_text(setting_text, base)
+        )
 
     def to_text(self, value: bool | None) -> str:
         return "auto" if value is None else Boolean().to_text(value)
@@ -112,10 +116,10 @@ class Choice:
             raise ValueError(yaml_value)
         return self.from_text(word, base)
 
-    def from_text(self, text: str, base: Path) -> str:
-        word = text.strip().lower()
+    def from_text(self, setting_text: str, base: Path) -> str:
+        word = setting_text.strip().lower()
         if word not in self.words:
-            raise ValueError(text)
+            raise ValueError(setting_text)
         return word
 
     def to_text(self, value: str) -> str:
@@ -137,10 +141,10 @@ class Text:
             raise ValueError(yaml_value)
         return self.from_text(yaml_value, base)
 
-    def from_text(self, text: str, base: Path) -> str:
-        if not text.strip() or not text.isprintable():
-            raise ValueError(text)
-        return text
+    def from_text(self, setting_text: str, base: Path) -> str:
+        if not setting_text.strip() or not setting_text.isprintable():
+            raise ValueError(setting_text)
+        return setting_text
 
     def to_text(self, value: str | None) -> str:
         return value or ""
@@ -150,7 +154,7 @@ class Text:
 
 
 class Editor(Text):
-    """An editor of EDITORS, ``auto``, ``off``, or a link of one of their schemes."""
+    """An editor of LINKS_OF_EDITORS, ``auto``, ``off``, or a link of one of their schemes."""
 
     def __init__(self) -> None:
         example_link = "vscode://vscode-remote/ssh-remote+HOST{path}:{line}"
@@ -161,12 +165,12 @@ class Editor(Text):
     def from_yaml(self, yaml_value: object, base: Path) -> str:
         return super().from_yaml(word_of_boolean(yaml_value), base)
 
-    def from_text(self, text: str, base: Path) -> str:
-        editor = super().from_text(text, base).strip()
+    def from_text(self, setting_text: str, base: Path) -> str:
+        editor = super().from_text(setting_text, base).strip()
         if editor.lower() in ("auto", "off", *LINKS_OF_EDITORS):
             return editor.lower()
         if not is_editor_link_template(editor):
-            raise ValueError(text)
+            raise ValueError(setting_text)
         return editor
 
     def schema(self) -> JsonSchema:
@@ -179,8 +183,8 @@ class HostName(Text):
     def __init__(self) -> None:
         super().__init__("a host name or an IP address, without a port")
 
-    def from_text(self, text: str, base: Path) -> str:
-        host = super().from_text(text, base).strip()
+    def from_text(self, setting_text: str, base: Path) -> str:
+        host = super().from_text(setting_text, base).strip()
         if host.startswith("[") and host.endswith("]"):
             host = host[1:-1]
         # A label of 64 characters or an empty one can't be encoded for a look-up (RFC 1035, 2.3.4).
@@ -188,7 +192,7 @@ class HostName(Text):
         has_port = re.fullmatch(r"[^:]*:[0-9]*", host) is not None
         is_name = re.search(r"[\s/\[\]@${}]", host) is None
         if has_port or not is_name or not all(0 < len(label) < 64 for label in labels):
-            raise ValueError(text)
+            raise ValueError(setting_text)
         return host
 
 
@@ -198,8 +202,8 @@ class PublishedAddress(Text):
     def __init__(self) -> None:
         super().__init__("a host name or an IP address, with or without :PORT")
 
-    def from_text(self, text: str, base: Path) -> str:
-        address = super().from_text(text, base).strip()
+    def from_text(self, setting_text: str, base: Path) -> str:
+        address = super().from_text(setting_text, base).strip()
         host, port = split_address(address)
         HostName().from_text(host, base)
         if port is not None:
@@ -222,8 +226,8 @@ class AppImport(Text):
             'a module, a file or a factory, such as "main", "src/main.py" or "shop:create()"'
         )
 
-    def from_text(self, text: str, base: Path) -> str:
-        target = super().from_text(text, base).strip()
+    def from_text(self, setting_text: str, base: Path) -> str:
+        target = super().from_text(setting_text, base).strip()
         # The same split as Flask's ScriptInfo.load_app: the colon of C:\main.py is not one.
         path, colon, name_in_module = _split_import(target)
         _refuse_overlong_path(base / path)
@@ -251,10 +255,10 @@ class Port:
             raise ValueError(yaml_value)
         return yaml_value
 
-    def from_text(self, text: str, base: Path) -> int:
-        if not re.fullmatch(r"[0-9]{1,5}", text.strip(), re.ASCII):
-            raise ValueError(text)
-        return self.from_yaml(int(text), base)
+    def from_text(self, setting_text: str, base: Path) -> int:
+        if not re.fullmatch(r"[0-9]{1,5}", setting_text.strip(), re.ASCII):
+            raise ValueError(setting_text)
+        return self.from_yaml(int(setting_text), base)
 
     def to_text(self, value: int) -> str:
         return str(value)
@@ -278,14 +282,14 @@ class Seconds:
             raise ValueError(yaml_value)
         return float(yaml_value)
 
-    def from_text(self, text: str, base: Path) -> float | None:
-        word = text.strip().lower()
+    def from_text(self, setting_text: str, base: Path) -> float | None:
+        word = setting_text.strip().lower()
         if word in ("on", "true", "yes"):
             return 60.0
         if word in FALSE_WORDS:
             return None
         if not re.fullmatch(r"[0-9]+(\.[0-9]+)?(e-?[0-9]+)?", word, re.ASCII):
-            raise ValueError(text)
+            raise ValueError(setting_text)
         return self.from_yaml(float(word), base)
 
     def to_text(self, value: float | None) -> str:
@@ -305,15 +309,15 @@ class Duration:
             raise ValueError(yaml_value)
         return self.from_text(yaml_value, base)
 
-    def from_text(self, text: str, base: Path) -> float:
+    def from_text(self, setting_text: str, base: Path) -> float:
         pattern = r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?"
-        units = re.fullmatch(pattern, text.strip().lower(), re.ASCII)
+        units = re.fullmatch(pattern, setting_text.strip().lower(), re.ASCII)
         if units is None:
-            raise ValueError(text)
+            raise ValueError(setting_text)
         hours, minutes, seconds = (int(number or 0) for number in units.groups())
         total_seconds = (hours * 60 + minutes) * 60 + seconds
         if not 0 < total_seconds <= 7 * 24 * 3600:
-            raise ValueError(text)
+            raise ValueError(setting_text)
         return float(total_seconds)
 
     def to_text(self, value: float | None) -> str:
@@ -335,10 +339,10 @@ class FilePath:
             raise ValueError(yaml_value)
         return self.from_text(yaml_value, base)
 
-    def from_text(self, text: str, base: Path) -> Path:
-        if not text.strip() or "\0" in text:
-            raise ValueError(text)
-        path = base / os.path.expanduser(text)
+    def from_text(self, setting_text: str, base: Path) -> Path:
+        if not setting_text.strip() or "\0" in setting_text:
+            raise ValueError(setting_text)
+        path = base / os.path.expanduser(setting_text)
         _refuse_overlong_path(path)
         return path
 
@@ -368,9 +372,9 @@ class Certificate:
             raise ValueError(yaml_value)
         return self.from_text(yaml_value, base)
 
-    def from_text(self, text: str, base: Path) -> str:
-        path = FilePath().from_text(text, base)
-        return str(path) if os.path.isfile(path) else text
+    def from_text(self, setting_text: str, base: Path) -> str:
+        path = FilePath().from_text(setting_text, base)
+        return str(path) if os.path.isfile(path) else setting_text
 
     def to_text(self, value: str | None) -> str:
         return value or ""
@@ -399,12 +403,14 @@ class Paths:
     def _one_item(self, item: object, base: Path) -> str:
         return str(FilePath().from_yaml(item, base))
 
-    def from_text(self, text: str, base: Path) -> tuple[str, ...]:
-        if text.lstrip().startswith("["):
-            return self.from_yaml(_from_json_text(text), base)
-        if "://" in text:  # a URL would be torn apart, and is no path
-            raise ValueError(text)
-        return self.from_yaml([part for part in text.split(os.pathsep) if part], base)
+    def from_text(self, setting_text: str, base: Path) -> tuple[str, ...]:
+        if setting_text.lstrip().startswith("["):
+            return self.from_yaml(_from_json_text(setting_text), base)
+        if "://" in setting_text:  # a URL would be torn apart, and is no path
+            raise ValueError(setting_text)
+        return self.from_yaml(
+            [one_path for one_path in setting_text.split(os.pathsep) if one_path], base
+        )
 
     def to_text(self, value: tuple[str, ...]) -> str:
         return _to_json_text(list(value))
@@ -460,16 +466,16 @@ class PathMappings:
     def _absolute_path(self, yaml_value: object, base: Path) -> str:
         """Relative paths become absolute; the paths of other systems and ``${...}`` stay."""
         path = FilePath().from_yaml(yaml_value, base)
-        text = str(yaml_value)
-        is_of_other_system = re.match(r"[A-Za-z]:[\\/]|[\\/]|\$\{", text)
-        return text if is_of_other_system else str(path)
+        given_path = str(yaml_value)
+        is_of_other_system = re.match(r"[A-Za-z]:[\\/]|[\\/]|\$\{", given_path)
+        return given_path if is_of_other_system else str(path)
 
-    def from_text(self, text: str, base: Path) -> PathMapping:
-        if text.lstrip().startswith("{"):
-            return self.from_yaml(_from_json_text(text), base)
-        local, equals, remote = text.partition("=")
+    def from_text(self, setting_text: str, base: Path) -> PathMapping:
+        if setting_text.lstrip().startswith("{"):
+            return self.from_yaml(_from_json_text(setting_text), base)
+        local, equals, remote = setting_text.partition("=")
         if not equals:
-            raise ValueError(text)
+            raise ValueError(setting_text)
         return self.from_yaml({local: remote}, base)
 
     def to_text(self, value: PathMapping) -> str:
@@ -479,17 +485,17 @@ class PathMappings:
         return {"type": "object", "additionalProperties": {"type": "string", "minLength": 1}}
 
 
-def _to_json_text(value: object) -> str:
+def _to_json_text(listed_or_mapped: object) -> str:
     import json  # rarely needed, and `explain` is quick
 
-    return json.dumps(value)
+    return json.dumps(listed_or_mapped)
 
 
-def _from_json_text(text: str) -> object:
+def _from_json_text(json_text: str) -> object:
     import json
 
     try:
-        parsed: object = json.loads(text)
+        parsed: object = json.loads(json_text)
     except RecursionError:
-        raise ValueError(text) from None
+        raise ValueError(json_text) from None
     return parsed

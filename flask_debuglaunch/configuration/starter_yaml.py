@@ -80,26 +80,32 @@ def _yaml_lines_of_other_settings(given_settings: Mapping[str, Value[Any]]) -> I
         yield f"  # {declaration.key}: {default_word}".rstrip()
 
 
-def _yaml_word_of_setting(declaration: Declaration, value: Any) -> str:
-    if value is None or isinstance(value, tuple):  # the type's own word, and JSON
-        return declaration.type.to_text(value)
-    return _yaml_word(value if isinstance(value, (bool, int, float)) else str(value))
+def _yaml_word_of_setting(declaration: Declaration, setting_value: Any) -> str:
+    if setting_value is None or isinstance(setting_value, tuple):  # the type's own word, and JSON
+        return declaration.type.to_text(setting_value)
+    return _yaml_word(
+        setting_value if isinstance(setting_value, (bool, int, float)) else str(setting_value)
+    )
 
 
-def _yaml_word(value: object) -> str:
+def _yaml_word(yaml_value: object) -> str:
     """The value as YAML has it, without quotes where it needs none."""
-    if value is False:
+    if yaml_value is False:
         return "off"
-    return value if isinstance(value, str) and _is_plain_in_yaml(value) else json.dumps(value)
+    return (
+        yaml_value
+        if isinstance(yaml_value, str) and _is_plain_in_yaml(yaml_value)
+        else json.dumps(yaml_value)
+    )
 
 
-def _is_plain_in_yaml(text: str) -> bool:
-    is_word_or_address = re.fullmatch(r"[A-Za-z][\w./-]*|\d+\.\d+\.\d+\.\d+", text) is not None
-    return is_word_or_address and text.lower() not in _NO_STRINGS_IN_YAML
+def _is_plain_in_yaml(yaml_text: str) -> bool:
+    is_word_or_address = re.fullmatch(r"[A-Za-z][\w./-]*|\d+\.\d+\.\d+\.\d+", yaml_text) is not None
+    return is_word_or_address and yaml_text.lower() not in _NO_STRINGS_IN_YAML
 
 
-def _yaml_comment_lines(text: str) -> list[str]:
-    return textwrap.wrap(text, 90, initial_indent="  # ", subsequent_indent="  # ")
+def _yaml_comment_lines(help_text: str) -> list[str]:
+    return textwrap.wrap(help_text, 90, initial_indent="  # ", subsequent_indent="  # ")
 
 
 def refuse_second(folder: Path, force: bool) -> None:

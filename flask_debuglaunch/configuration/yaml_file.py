@@ -77,9 +77,9 @@ def read_yaml(yaml_file: Path, block: str | None) -> YamlContent:
     DEBUGLAUNCH.BLOCK does, otherwise it is FLASK.
     Raises LaunchError for whatever is wrong with the file, naming its line.
     """
-    text = _read_text(yaml_file)
+    yaml_text = _read_text(yaml_file)
     try:
-        loader = yaml.SafeLoader(text)
+        loader = yaml.SafeLoader(yaml_text)
         root = loader.get_single_node()
         if root is None:
             return YamlContent({})
