@@ -1,4 +1,4 @@
-"""Does this machine let the app be watched, read and debugged?"""
+"""Does this machine let the app be watched, and run in debug mode?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from flask_debuglaunch.doctor.evidence import Evidence
 from flask_debuglaunch.doctor.findings import Check, Finding, Level
 from flask_debuglaunch.doctor.source_tree import MAX_SOURCE_FILES
 from flask_debuglaunch.installed_packages import installed_version, version_text
-from flask_debuglaunch.plan import is_loopback
 from flask_debuglaunch.serving.watching.polling_backend import (
     LONGEST_POLL_SECONDS,
     SHORTEST_POLL_SECONDS,
@@ -50,23 +49,6 @@ def _file_system_without_events(evidence: Evidence) -> Iterator[Finding]:
             f"{polled_folders.reason}: changes are polled {POLLED_EVERY}",
             shown_path(evidence.app_folder),
             "Move the project to a file system of this machine",
-        )
-
-
-def _debug_port_in_container(evidence: Evidence) -> Iterator[Finding]:
-    plan, container = evidence.plan, evidence.facts.container
-    if container is None or plan is None or plan.connection.value != "listen":
-        return
-    debug_port = plan.debug_port.value
-    # In a dev container the editor's own server is inside too.
-    is_dev_container = "REMOTE_CONTAINERS" in evidence.environ or "CODESPACES" in evidence.environ
-    if is_loopback(plan.debug_host.value) and not is_dev_container:
-        yield Finding(
-            Level.NOTE,
-            f"this is a container ({container.engine}): its 127.0.0.1 is not the IDE's",
-            str(plan.settings.debug_host.origin),
-            "python -m flask_debuglaunch --debug-host 0.0.0.0 --published-on 127.0.0.1"
-            f" (and: docker run -p 127.0.0.1:{debug_port}:{debug_port})",
         )
 
 
@@ -154,12 +136,6 @@ CHECKS = (
         " Desktop): changes are polled",
         "move it, or live with it",
         _file_system_without_events,
-    ),
-    Check(
-        "container",
-        "In a container, the debug port listens on the container's own 127.0.0.1",
-        "`--debug-host 0.0.0.0 --published-on 127.0.0.1`",
-        _debug_port_in_container,
     ),
     Check(
         "many-files",

@@ -85,6 +85,23 @@ def _connecting_debugger(evidence: Evidence, port_owner: PortOwner | None) -> It
         yield Finding(Level.OK, f"{port_owner} listens on the debug port", debug_port_setting)
 
 
+def _debug_port_in_container(evidence: Evidence) -> Iterator[Finding]:
+    plan, container = evidence.plan, evidence.facts.container
+    if container is None or plan is None or plan.connection.value != "listen":
+        return
+    debug_port = plan.debug_port.value
+    # In a dev container the editor's own server is inside too.
+    is_dev_container = "REMOTE_CONTAINERS" in evidence.environ or "CODESPACES" in evidence.environ
+    if is_loopback(plan.debug_host.value) and not is_dev_container:
+        yield Finding(
+            Level.NOTE,
+            f"this is a container ({container.engine}): its 127.0.0.1 is not the IDE's",
+            str(plan.settings.debug_host.origin),
+            "python -m flask_debuglaunch --debug-host 0.0.0.0 --published-on 127.0.0.1"
+            f" (and: docker run -p 127.0.0.1:{debug_port}:{debug_port})",
+        )
+
+
 def _app_port_findings(evidence: Evidence) -> Iterator[Finding]:
     if evidence.plan is None or evidence.plan.port.value == 0:
         return
@@ -120,6 +137,12 @@ CHECKS = (
         " that has outlived its program",
         "start the IDE's debug server; end the process that is named; or `--debug-port`",
         _debug_port_findings,
+    ),
+    Check(
+        "container",
+        "In a container, the debug port listens on the container's own 127.0.0.1",
+        "`--debug-host 0.0.0.0 --published-on 127.0.0.1`",
+        _debug_port_in_container,
     ),
     Check(
         "http-port", "The app's port is taken", "end that process, or `--port`", _app_port_findings
