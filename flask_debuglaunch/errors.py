@@ -47,7 +47,7 @@ def another_port(flag: str, taken_port: int) -> str:
 
 def not_valid_yaml(file_name: str, error: Exception) -> LaunchError:
     """What the parser has found, at its line and column where it names them."""
-    mark = getattr(error, "problem_mark", None)
-    place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-    problem = getattr(error, "problem", None) or error
-    return LaunchError(f"{file_name}{place}: not valid YAML: {problem}")
+    yaml_mark = getattr(error, "problem_mark", None)
+    place_in_yaml = f":{yaml_mark.line + 1}:{yaml_mark.column + 1}" if yaml_mark else ""
+    yaml_problem = getattr(error, "problem", None) or error
+    return LaunchError(f"{file_name}{place_in_yaml}: not valid YAML: {yaml_problem}")
