@@ -30,6 +30,15 @@ def installed_version(package: str) -> Version | None:
     return None
 
 
+def is_module_installed(module: str) -> bool:
+    """Is a module of this name on sys.path, leaving out the pydevd that debugpy carries?"""
+    # The path is searched, not sys.modules: once debugpy is imported, its pydevd is there.
+    from importlib.machinery import PathFinder
+
+    spec = PathFinder.find_spec(module)
+    return spec is not None and "_vendored" not in (spec.origin or "")
+
+
 def version_text(version: Version) -> str:
     return ".".join(map(str, version))
 

@@ -9,7 +9,8 @@ import re
 
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint
 from flask_debuglaunch.debuggers.ide_debug_server import IdeDebugServer
-from flask_debuglaunch.debuggers.pydevd_base import PydevdBase, is_installed
+from flask_debuglaunch.debuggers.pydevd_base import PydevdBase
+from flask_debuglaunch.installed_packages import is_module_installed
 
 
 class Pydevd(PydevdBase):
@@ -27,7 +28,7 @@ class Pydevd(PydevdBase):
 
     def installed(self) -> bool:
         # pydevd-pycharm ships a pydevd.py too; its own module tells the two apart.
-        return is_installed("pydevd") and not is_installed("pydevd_pycharm")
+        return is_module_installed("pydevd") and not is_module_installed("pydevd_pycharm")
 
     def _attach(self, endpoint: Endpoint) -> None:
         import pydevd

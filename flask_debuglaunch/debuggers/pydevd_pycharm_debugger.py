@@ -11,7 +11,8 @@ import threading
 from flask_debuglaunch.debuggers import pydevd_internals as internals
 from flask_debuglaunch.debuggers.debugger_interface import Endpoint
 from flask_debuglaunch.debuggers.ide_debug_server import IdeDebugServer
-from flask_debuglaunch.debuggers.pydevd_base import PostMortemThread, PydevdBase
+from flask_debuglaunch.debuggers.post_mortem_stop import PostMortemThread
+from flask_debuglaunch.debuggers.pydevd_base import PydevdBase
 
 
 class PydevdPycharm(PydevdBase):
