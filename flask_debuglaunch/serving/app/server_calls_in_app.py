@@ -35,7 +35,9 @@ _app_imports_under_way: list[_AppImport] = []
 def ignore_server_call(call: str = "app.run()") -> bool:
     """Is the app being imported by this thread? Then a call that would serve it is told of."""
     this_thread = threading.current_thread()
-    imports_here = [one for one in _app_imports_under_way if one.thread is this_thread]
+    imports_here = [
+        app_import for app_import in _app_imports_under_way if app_import.thread is this_thread
+    ]
     for app_import in imports_here:
         app_import.say_ignored_call(place_of_server_call(), call)
     return bool(imports_here)
