@@ -338,8 +338,8 @@ class WatchedFiles:
         self.watch_rules = watch_rules
         self.new_modules: set[str] = set()
         """Modules that have just come: for a moment, or to stay."""
-        self._scan: FolderScan = scan_watched_files(watch_rules)
-        self._known_signatures: dict[str, Signature] = dict(self._scan.files)
+        self._folder_scan: FolderScan = scan_watched_files(watch_rules)
+        self._known_signatures: dict[str, Signature] = dict(self._folder_scan.files)
         self._known_folder_signatures: dict[str, Signature | None] = {}
         self._unsettled_folders: dict[str, float] = {}
         """Folders that have just changed, and until when they may change once more unnoticed."""
@@ -351,12 +351,12 @@ class WatchedFiles:
     @property
     def folders(self) -> Mapping[str, FolderIdentity]:
         """The folders that events are needed from, the project's own first."""
-        return self._scan.folders
+        return self._folder_scan.folders
 
     @property
     def cut_off_roots(self) -> set[str]:
         """The roots that have more folders than are watched."""
-        return self._scan.cut_off_roots
+        return self._folder_scan.cut_off_roots
 
     def watch_more(self, watch: Watch) -> set[str]:
         """What a worker says that the app was made from, as it was when the worker began: a file
@@ -425,7 +425,7 @@ class WatchedFiles:
         namespace_folders = self.watch_rules.namespaces.intersection(folders)
         if self._have_other_files(folders) or not all(map(os.path.isdir, namespace_folders)):
             return self.find_all_changes()
-        files_in = self._scan.files_in
+        files_in = self._folder_scan.files_in
         files_of_folders = (files_in[folder] for folder in folders if folder in files_in)
         changed_files: set[str] = set()
         for files in files_of_folders:
@@ -454,29 +454,29 @@ class WatchedFiles:
         return file_names != known_file_names
 
     def _is_turning_point(self, path: str) -> bool:
-        is_link_or_folder = path in self._scan.turning_points or path in self.folders
+        is_link_or_folder = path in self._folder_scan.turning_points or path in self.folders
         return is_link_or_folder or self._is_new_folder(path)
 
     def _is_new_folder(self, path: str) -> bool:
-        is_below_root = os.path.dirname(path) in self._scan.module_folders
+        is_below_root = os.path.dirname(path) in self._folder_scan.module_folders
         is_watched = is_below_root or self.watch_rules.is_in_folders(path)
         return is_watched and os.path.isdir(path) and not self.watch_rules.is_skipped(path)
 
     def _watched_files_at(self, path: str) -> set[str]:
         """The files that a change of this path is one of."""
-        watched_files = set(self._scan.links_to.get(path, ()))
+        watched_files = set(self._folder_scan.links_to.get(path, ()))
         if self._is_watched_module(path) or self.watch_rules.counts_by_name(path):
             watched_files.add(path)
         return watched_files
 
     def _is_watched_module(self, path: str) -> bool:
         folder, name = os.path.split(path)
-        is_module = folder in self._scan.module_folders and is_module_name(name)
+        is_module = folder in self._folder_scan.module_folders and is_module_name(name)
         return is_module and not self.watch_rules.excludes(path)
 
     def _use_scan(self, folder_scan: FolderScan) -> set[str]:
-        self._note_gone_files(self._scan.folders.keys() - folder_scan.folders.keys())
-        self._scan = folder_scan
+        self._note_gone_files(self._folder_scan.folders.keys() - folder_scan.folders.keys())
+        self._folder_scan = folder_scan
         paths = {*folder_scan.files, *self._known_signatures}
         return self._note_changes({path: folder_scan.files.get(path) for path in paths})
 
