@@ -27,6 +27,16 @@ class DebuggerUnavailable(LaunchError):
     """
 
 
+class EditRefused(ValueError):
+    """A file's text that is there can't be edited: what is wrong where (line and column from 1)."""
+
+    def __init__(self, line: int, column: int, message: str) -> None:
+        super().__init__(f"line {line}, column {column}: {message}")
+        self.line = line
+        self.column = column
+        self.message = message
+
+
 def nearest(name: str, known_names: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known name that is most like a misspelt one; None where none is alike enough."""
     import difflib  # here, because a launch without an error does without it

@@ -12,10 +12,9 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.errors import EditRefused, LaunchError
 from flask_debuglaunch.ides.ide_interface import (
     NOT_IN_XML,
-    EditRefused,
     FileEdit,
     refuse_in_name,
     unless_there,
@@ -193,26 +192,23 @@ def edited_launch(
         ]
         attributes.sort(key=lambda attribute: attribute.identity)
         root = _element("launchConfiguration", {"type": LAUNCH_TYPE}, tuple(attributes))
-        return _XML_DECLARATION + xml_edit.rendered(root, xml_edit.ECLIPSE) + "\n"
-    try:
-        root = xml_edit.parse(present_text).whole_element()
-        if root.attributes.get("type") != LAUNCH_TYPE:
-            raise EditRefused(1, 1, f"not a PyDev launch configuration ({LAUNCH_TYPE})")
-        present_values = {
-            child.attributes.get("key"): child.attributes.get("value") for child in root.children
-        }
-        attributes = [
-            *_our_attributes(eclipse_project, script),
-            _string_attribute(ARGUMENTS_KEY, merged_line(present_values.get(ARGUMENTS_KEY))),
-        ]
-        present_folder = _workspace_location(present_values.get(PROJECT_KEY), script)
-        if present_values.get(WORKING_DIRECTORY_KEY) == present_folder:
-            # The project's, whatever it was called.
-            folder = _workspace_location(eclipse_project, script)
-            attributes += _working_directory_attributes(folder)
-        return xml_edit.merge(present_text, attributes, xml_edit.ECLIPSE)
-    except xml_edit.XmlError as error:
-        raise EditRefused(error.line, error.column, error.message) from None
+        return _XML_DECLARATION + xml_edit.xml_text(root, xml_edit.ECLIPSE) + "\n"
+    root = xml_edit.parse(present_text).whole_element()
+    if root.attributes.get("type") != LAUNCH_TYPE:
+        raise EditRefused(1, 1, f"not a PyDev launch configuration ({LAUNCH_TYPE})")
+    present_values = {
+        child.attributes.get("key"): child.attributes.get("value") for child in root.children
+    }
+    attributes = [
+        *_our_attributes(eclipse_project, script),
+        _string_attribute(ARGUMENTS_KEY, merged_line(present_values.get(ARGUMENTS_KEY))),
+    ]
+    present_folder = _workspace_location(present_values.get(PROJECT_KEY), script)
+    if present_values.get(WORKING_DIRECTORY_KEY) == present_folder:
+        # The project's, whatever it was called.
+        folder = _workspace_location(eclipse_project, script)
+        attributes += _working_directory_attributes(folder)
+    return xml_edit.merge(present_text, attributes, xml_edit.ECLIPSE)
 
 
 def _workspace_location(eclipse_project: str | None, script: str) -> str:

@@ -12,9 +12,9 @@ from flask_debuglaunch.atomic_file_changes import FileChange, apply_changes
 from flask_debuglaunch.configuration.command_line_flags import FlagValue
 from flask_debuglaunch.debuggers.known_debuggers import DEBUGGERS
 from flask_debuglaunch.editor_links import editor_of_terminal
-from flask_debuglaunch.errors import LaunchError, did_you_mean
+from flask_debuglaunch.errors import EditRefused, LaunchError, did_you_mean
 from flask_debuglaunch.ides.eclipse import Eclipse
-from flask_debuglaunch.ides.ide_interface import ContainerFileEdits, EditRefused, FileEdit, Ide
+from flask_debuglaunch.ides.ide_interface import ContainerFileEdits, FileEdit, Ide
 from flask_debuglaunch.ides.neovim import Neovim
 from flask_debuglaunch.ides.opened_project import (
     Project,
@@ -60,23 +60,23 @@ def generate(
     with_extras: Collection[str],
     folder: Path,
     config: Path | None,
-    given: Mapping[str, FlagValue],
+    given_flags: Mapping[str, FlagValue],
 ) -> GeneratedFiles:
     """What the IDEs need in the folder.
 
     names: of IDE_OF; none: those that the folder is opened in; or one of FOR_CONTAINERS, and
     what that is to be given. with_extras: texts of `--with`.
-    config and given: `--config` and the flags that the files shall name. Raises LaunchError.
+    config and given_flags: `--config` and the flags that the files shall name. Raises LaunchError.
     """
     if names and names[0] in FOR_CONTAINERS:
         _refuse_more_words(names[0], [*names[2:], *with_extras])
-        project = opened_project(folder, config, given, folder)
+        project = opened_project(folder, config, given_flags, folder)
         return _generate_for_container(names[0], next(iter(names[1:]), None), project)
     ides = _chosen_ides(names, folder)
     extras = _chosen_extras(with_extras, ides)
     ide_markers = [marker for name in ides if (marker := IDES[name].marker)]
     workspace = workspace_folder(folder, ide_markers)
-    project = opened_project(folder, config, given, workspace)
+    project = opened_project(folder, config, given_flags, workspace)
     file_changes = tuple(changes(_file_edits(ides, extras, project), project.read_text))
     next_steps = tuple(dict.fromkeys(IDES[name].next_step for name in ides))
     notes = (*_notes_on_workspace(folder, workspace), *_notes_of_ides(ides, extras, project))

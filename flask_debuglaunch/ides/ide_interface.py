@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from flask_debuglaunch.errors import LaunchError
+from flask_debuglaunch.errors import EditRefused, LaunchError
 from flask_debuglaunch.ides.opened_project import Project
 
-MODULE = "flask_debuglaunch"
+LAUNCHER_MODULE = "flask_debuglaunch"
 """What `python -m` starts, and every IDE does."""
 NOT_IN_XML = r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 """What a file's name may have and XML 1.0 can't say, by no escape."""
@@ -32,16 +32,6 @@ class ContainerFileEdits(NamedTuple):
     notes: Sequence[str]
     provide_bundle: Callable[[], None] = lambda: None
     """Has on disk what the files name, outside of the project. Raises LaunchError."""
-
-
-class EditRefused(Exception):
-    """The text that is there can't be edited: what is wrong where (line and column from 1)."""
-
-    def __init__(self, line: int, column: int, message: str) -> None:
-        super().__init__(message)
-        self.line = line
-        self.column = column
-        self.message = message
 
 
 class Ide(Protocol):

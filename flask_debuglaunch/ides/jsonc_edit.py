@@ -17,22 +17,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
+from flask_debuglaunch.errors import EditRefused
+
 BYTE_ORDER_MARK = "\ufeff"
 LINE_END = re.compile(r"\r\n|\n|\r")
 COMMENT = r"//[^\r\n]*|/\*.*?\*/"  # with re.DOTALL
 
 
-class JsoncError(ValueError):
+class JsoncError(EditRefused):
     """VS Code would mark the text here, or an edit needs another kind of value here.
 
-    ``line`` and ``column`` count from 1, the column in UTF-16 units as VS Code counts it.
+    The column counts in UTF-16 units as VS Code counts it.
     """
-
-    def __init__(self, line: int, column: int, message: str) -> None:
-        super().__init__(f"line {line}, column {column}: {message}")
-        self.line = line
-        self.column = column
-        self.message = message
 
 
 @dataclass(eq=False, repr=False, slots=True)
@@ -119,14 +115,22 @@ def _value_on_path(path: JsonPath, value: Any) -> Any:
     return value
 
 
-def _is_equal_json(old: Any, new: Any) -> bool:
-    """Equal as JSON, where true is not 1. Recurses as deep as new, however deep old is."""
-    if isinstance(new, Mapping):
-        same_keys = isinstance(old, dict) and old.keys() == new.keys()
-        return same_keys and all(_is_equal_json(old[key], new[key]) for key in new)
-    if isinstance(new, list | tuple):
-        return isinstance(old, list) and len(old) == len(new) and all(map(_is_equal_json, old, new))
-    return isinstance(old, bool) == isinstance(new, bool) and bool(old == new)
+def _is_equal_json(present_value: Any, new_value: Any) -> bool:
+    """Equal as JSON, where true is not 1. Recurses as deep as the new one goes."""
+    if isinstance(new_value, Mapping):
+        same_keys = isinstance(present_value, dict) and present_value.keys() == new_value.keys()
+        return same_keys and all(
+            _is_equal_json(present_value[key], new_value[key]) for key in new_value
+        )
+    if isinstance(new_value, list | tuple):
+        return (
+            isinstance(present_value, list)
+            and len(present_value) == len(new_value)
+            and all(map(_is_equal_json, present_value, new_value))
+        )
+    return isinstance(present_value, bool) == isinstance(new_value, bool) and bool(
+        present_value == new_value
+    )
 
 
 # Editing
@@ -154,7 +158,9 @@ def _with_edits(text: str, edits: Iterable[_TextEdit]) -> str:
 def _with_root_value(text: str, value: Any) -> str:
     style = _style_at(text, None)
     starts_line = text in ("", BYTE_ORDER_MARK) or text.endswith(("\r", "\n"))
-    return text + ("" if starts_line else style.line_end) + _rendered(value, style) + style.line_end
+    return (
+        text + ("" if starts_line else style.line_end) + _json_text(value, style) + style.line_end
+    )
 
 
 def _edits_to_merge(text: str, node: JsonNode, value: Any) -> Iterator[_TextEdit]:
@@ -175,15 +181,15 @@ def _edits_to_merge(text: str, node: JsonNode, value: Any) -> Iterator[_TextEdit
         yield from _edits_to_replace(text, node, value)
 
 
-def _is_longer_list(value: Any, present: Any) -> bool:
+def _is_longer_list(new_value: Any, present_value: Any) -> bool:
     """Or as long: an array that gets shorter is replaced as a whole."""
-    are_lists = isinstance(value, list | tuple) and isinstance(present, list)
-    return are_lists and len(value) >= len(present)
+    are_lists = isinstance(new_value, list | tuple) and isinstance(present_value, list)
+    return are_lists and len(new_value) >= len(present_value)
 
 
 def _edits_to_replace(text: str, node: JsonNode, value: Any) -> Iterator[_TextEdit]:
     if not _is_equal_json(node.value, value):
-        json_text = _rendered(value, _style_at(text, node), _indent_at(text, node.start))
+        json_text = _json_text(value, _style_at(text, node), _indent_at(text, node.start))
         yield _TextEdit(node.start, node.end, json_text)
 
 
@@ -197,23 +203,27 @@ def _edits_to_insert(text: str, node: JsonNode, new_items: Any) -> list[_TextEdi
 
 
 def _insert_after_last(text: str, node: JsonNode, new_items: Any) -> list[_TextEdit]:
-    last = node.children[-1]
-    before_last = node.children[-2].end if len(node.children) > 1 else node.start
-    comments = _COMMENTS_IN_LINE.match(text, last.end if last.comma is None else last.comma + 1)
+    last_child = node.children[-1]
+    before_last_child = node.children[-2].end if len(node.children) > 1 else node.start
+    comments = _COMMENTS_IN_LINE.match(
+        text, last_child.end if last_child.comma is None else last_child.comma + 1
+    )
     assert comments  # it matches the empty string too
     insert_at = comments.end()
-    style = _style_at(text, last if last.key is None else node)
-    if comments["line_comment"] or LINE_END.search(text, before_last, last.key_start):
-        inserted = _items_on_own_lines(new_items, style, _indent_at(text, last.key_start))
-        comma_at = last.end
+    style = _style_at(text, last_child if last_child.key is None else node)
+    if comments["line_comment"] or LINE_END.search(text, before_last_child, last_child.key_start):
+        inserted_json = _items_on_own_lines(
+            new_items, style, _indent_at(text, last_child.key_start)
+        )
+        comma_at = last_child.end
     else:
-        inserted = style.space_after_comma + _items_on_one_line(
-            new_items, style, _indent_at(text, last.end - 1)
+        inserted_json = style.space_after_comma + _items_on_one_line(
+            new_items, style, _indent_at(text, last_child.end - 1)
         )
         comma_at = insert_at
-    if last.comma is not None:
-        return [_TextEdit(insert_at, insert_at, inserted + ",")]
-    return [_TextEdit(comma_at, comma_at, ","), _TextEdit(insert_at, insert_at, inserted)]
+    if last_child.comma is not None:
+        return [_TextEdit(insert_at, insert_at, inserted_json + ",")]
+    return [_TextEdit(comma_at, comma_at, ","), _TextEdit(insert_at, insert_at, inserted_json)]
 
 
 def _insert_into_empty(text: str, node: JsonNode, new_items: Any) -> list[_TextEdit]:
@@ -228,22 +238,22 @@ def _insert_into_empty(text: str, node: JsonNode, new_items: Any) -> list[_TextE
                 closing_bracket, closing_bracket, _items_on_one_line(new_items, style, indent)
             )
         ]
-    inserted = (
+    inserted_json = (
         _items_on_own_lines(new_items, style, indent + style.indentation) + style.trailing_comma
     )
     if has_line_end:
-        return [_TextEdit(insert_at, insert_at, inserted)]
-    return [_TextEdit(closing_bracket, closing_bracket, inserted + style.line_end + indent)]
+        return [_TextEdit(insert_at, insert_at, inserted_json)]
+    return [_TextEdit(closing_bracket, closing_bracket, inserted_json + style.line_end + indent)]
 
 
 def _edits_to_remove(text: str, node: JsonNode) -> Iterator[_TextEdit]:
     siblings = node.parent.children if node.parent else [node]
-    removed = [child for child in siblings if _is_removed_with(node, child)]
-    remaining = [child for child in siblings if not _is_removed_with(node, child)]
-    for child in removed:
+    removed_nodes = [child for child in siblings if _is_removed_with(node, child)]
+    remaining_nodes = [child for child in siblings if not _is_removed_with(node, child)]
+    for child in removed_nodes:
         yield from _edits_to_remove_item(text, child)
-    if remaining and removed[-1] is siblings[-1] and removed[-1].comma is None:
-        yield from _edits_to_remove_comma(remaining[-1])
+    if remaining_nodes and removed_nodes[-1] is siblings[-1] and removed_nodes[-1].comma is None:
+        yield from _edits_to_remove_comma(remaining_nodes[-1])
 
 
 def _is_removed_with(node: JsonNode, sibling: JsonNode) -> bool:
@@ -258,20 +268,22 @@ def _edits_to_remove_comma(node: JsonNode) -> Iterator[_TextEdit]:
 
 def _edits_to_remove_item(text: str, node: JsonNode) -> Iterator[_TextEdit]:
     """The item and its comma, with the line or the blanks that were there for their sake."""
-    end = node.end
-    if node.comma is None or text[end : node.comma].strip():  # a comment before the comma stays
+    item_end = node.end
+    if (
+        node.comma is None or text[item_end : node.comma].strip()
+    ):  # a comment before the comma stays
         yield from _edits_to_remove_comma(node)
     else:
-        end = node.comma + 1
-    blanks_start, blanks_end = _span_with_blanks(text, node.key_start, end)
+        item_end = node.comma + 1
+    blanks_start, blanks_end = _span_with_blanks(text, node.key_start, item_end)
     begins_line = text.endswith(("\r", "\n"), 0, blanks_start)
     line_end = LINE_END.match(text, blanks_end)
     if begins_line and line_end:
         yield _TextEdit(blanks_start, line_end.end())
-    elif begins_line or end != node.end:
+    elif begins_line or item_end != node.end:
         yield _TextEdit(node.key_start, blanks_end)
     else:
-        yield _TextEdit(blanks_start, end)
+        yield _TextEdit(blanks_start, item_end)
 
 
 def _span_with_blanks(text: str, start: int, end: int) -> tuple[int, int]:
@@ -317,15 +329,15 @@ def parse(text: str) -> JsonNode | None:
     container = root if token.kind in _CLOSING_BRACKETS else None
     while container:
         token = next(tokens)
-        closing = _CLOSING_BRACKETS[text[container.start]]
-        last = container.children[-1] if container.children else None
-        if token.kind == closing:
+        closing_bracket = _CLOSING_BRACKETS[text[container.start]]
+        last_child = container.children[-1] if container.children else None
+        if token.kind == closing_bracket:
             container.end = token.end
             container = container.parent
-        elif last and last.comma is None:
+        elif last_child and last_child.comma is None:
             if token.kind != ",":
-                raise _unexpected_token(text, token, f"',' or '{closing}'")
-            last.comma = token.start
+                raise _unexpected_token(text, token, f"',' or '{closing_bracket}'")
+            last_child.comma = token.start
         else:
             child = _parsed_child(text, token, tokens, container)
             container = child if text[child.start] in _CLOSING_BRACKETS else container
@@ -338,12 +350,14 @@ def parse(text: str) -> JsonNode | None:
 def _tokens(text: str) -> Iterator[_JsonToken]:
     position = len(BYTE_ORDER_MARK) if text.startswith(BYTE_ORDER_MARK) else 0
     while position < len(text):
-        match = _JSON_TOKEN.match(text, position)
-        if match is None:
+        token_match = _JSON_TOKEN.match(text, position)
+        if token_match is None:
             raise _unreadable_token(text, position)
-        if match.lastgroup != "trivia":
-            yield _JsonToken(match["mark"] or match.lastgroup or "", position, match.end())
-        position = match.end()
+        if token_match.lastgroup != "trivia":
+            yield _JsonToken(
+                token_match["mark"] or token_match.lastgroup or "", position, token_match.end()
+            )
+        position = token_match.end()
     yield _JsonToken("end", position, position)
 
 
@@ -387,9 +401,9 @@ def _parsed_value(text: str, token: _JsonToken, parent: JsonNode | None) -> Json
 
 def _error_at(text: str, position: int, message: str) -> JsoncError:
     """An error about ``text[position]``; it is returned, not raised."""
-    lines = LINE_END.split(text[:position].removeprefix(BYTE_ORDER_MARK))
-    column = len(lines[-1].encode("utf-16-le", "surrogatepass")) // 2 + 1
-    return JsoncError(len(lines), column, message)
+    lines_before = LINE_END.split(text[:position].removeprefix(BYTE_ORDER_MARK))
+    column = len(lines_before[-1].encode("utf-16-le", "surrogatepass")) // 2 + 1
+    return JsoncError(len(lines_before), column, message)
 
 
 def _unexpected_token(text: str, token: _JsonToken, expected: str) -> JsoncError:
@@ -436,20 +450,20 @@ class _JsonStyle(NamedTuple):
 def _style_at(text: str, node: JsonNode | None) -> _JsonStyle:
     """The style of the nearest object or array, from node outwards, that is not empty."""
     first_line_end = LINE_END.search(text)
-    default = _JsonStyle(first_line_end[0]) if first_line_end else _JsonStyle()
+    default_style = _JsonStyle(first_line_end[0]) if first_line_end else _JsonStyle()
     while node and not node.children:
         node = node.parent
     if node is None:
-        return default
-    first, last = node.children[0], node.children[-1]
-    colon = _colon_in(text, node) or default.colon
+        return default_style
+    first_child, last_child = node.children[0], node.children[-1]
+    colon = _colon_in(text, node) or default_style.colon
     return _JsonStyle(
-        default.line_end,
-        _indentation_in(text, node) or default.indentation,
+        default_style.line_end,
+        _indentation_in(text, node) or default_style.indentation,
         colon,
         space_after_comma=" " if colon.endswith((" ", "\t")) else "",
-        items_on_own_lines=LINE_END.search(text, node.start, first.key_start) is not None,
-        trailing_comma="" if last.comma is None else ",",
+        items_on_own_lines=LINE_END.search(text, node.start, first_child.key_start) is not None,
+        trailing_comma="" if last_child.comma is None else ",",
     )
 
 
@@ -477,47 +491,45 @@ def _indent_at(text: str, position: int) -> str:
     return blanks[0] if blanks else ""
 
 
-def _rendered(value: Any, style: _JsonStyle, indent: str = "") -> str:
+def _json_text(value: Any, style: _JsonStyle, indent: str = "") -> str:
     """The value as JSON, for a line that starts with indent.
 
     Raises ValueError or TypeError for what JSON does not have, as NaN and infinity.
     """
     if isinstance(value, Mapping):
-        opening, closing = "{}"
+        opening_bracket, closing_bracket = "{}"
     elif isinstance(value, list | tuple):
-        opening, closing = "[]"
+        opening_bracket, closing_bracket = "[]"
     else:
-        return _rendered_scalar(value)
+        return _json_scalar(value)
     if not value:
-        return opening + closing
+        return opening_bracket + closing_bracket
     if not style.items_on_own_lines:
-        return opening + _items_on_one_line(value, style, indent) + closing
+        return opening_bracket + _items_on_one_line(value, style, indent) + closing_bracket
     item_indent = indent + style.indentation
     item_lines = _items_on_own_lines(value, style, item_indent) + style.trailing_comma
-    return opening + item_lines + style.line_end + indent + closing
+    return opening_bracket + item_lines + style.line_end + indent + closing_bracket
 
 
 def _items_on_own_lines(value: Any, style: _JsonStyle, indent: str) -> str:
     """The items of a mapping or list, each with a line end and an indent before it."""
-    return ",".join(
-        style.line_end + indent + item for item in _rendered_items(value, style, indent)
-    )
+    return ",".join(style.line_end + indent + item for item in _json_items(value, style, indent))
 
 
 def _items_on_one_line(value: Any, style: _JsonStyle, indent: str) -> str:
     """The items of a mapping or list, separated by commas; indent is that of their line."""
-    return ("," + style.space_after_comma).join(_rendered_items(value, style, indent))
+    return ("," + style.space_after_comma).join(_json_items(value, style, indent))
 
 
-def _rendered_items(value: Any, style: _JsonStyle, indent: str) -> list[str]:
+def _json_items(value: Any, style: _JsonStyle, indent: str) -> list[str]:
     if isinstance(value, Mapping):
         return [
-            _rendered_scalar(key) + style.colon + _rendered(member, style, indent)
+            _json_scalar(key) + style.colon + _json_text(member, style, indent)
             for key, member in value.items()
         ]
-    return [_rendered(element, style, indent) for element in value]
+    return [_json_text(element, style, indent) for element in value]
 
 
-def _rendered_scalar(value: Any) -> str:
+def _json_scalar(value: Any) -> str:
     json_text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     return _TO_ESCAPE.sub(lambda character: f"\\u{ord(character[0]):04x}", json_text)

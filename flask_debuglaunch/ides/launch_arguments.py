@@ -34,13 +34,13 @@ from flask_debuglaunch.errors import LaunchError
 from flask_debuglaunch.redaction import holds_secret
 
 
-def shareable_flags(given: Mapping[str, FlagValue], folder: Path) -> tuple[str, ...]:
+def shareable_flags(given_flags: Mapping[str, FlagValue], folder: Path) -> tuple[str, ...]:
     """The given flags without what is this machine's: where the folder and the home folder are (a
     shell has put that in place of ``~``), and the system's separator. Raises LaunchError."""
     # Relative to nothing, so that they stay as they were typed: the IDE starts in the folder.
     shareable_values: dict[str, Any] = {
         name: replace(value, value=_shareable_value(DECLARATIONS[name].type, value.value, folder))
-        for name, value in read_argv(given, Path()).items()
+        for name, value in read_argv(given_flags, Path()).items()
     }
     flags = tuple(to_argv(Settings(**shareable_values)))
     _refuse_secrets(flags)

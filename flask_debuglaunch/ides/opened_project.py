@@ -73,18 +73,18 @@ class Project:
 
 
 def opened_project(
-    app_folder: Path, config: Path | None, given: Mapping[str, FlagValue], workspace: Path
+    app_folder: Path, config: Path | None, given_flags: Mapping[str, FlagValue], workspace: Path
 ) -> Project:
-    """workspace: the folder that the IDE opens, the app's or one above it. config and given:
+    """workspace: the folder that the IDE opens, the app's or one above it. config and given_flags:
     `--config` and the flags that the files shall name. Raises LaunchError."""
     # What this shell's environment says is left out: the files are for every start, and shared.
     environ = {name: text for name, text in os.environ.items() if name == CONFIG_ENV}
-    settings = load_settings(config, given, environ, app_folder)
-    yaml = _relative_path(settings.config_file, app_folder) if settings.config_file else None
-    flags = shareable_flags(given, app_folder)
+    settings = load_settings(config, given_flags, environ, app_folder)
+    config_path = _relative_path(settings.config_file, app_folder) if settings.config_file else None
+    flags = shareable_flags(given_flags, app_folder)
     return Project(
         workspace,
-        yaml,
+        config_path,
         flags,
         settings,
         lambda path: read_text(workspace / path),

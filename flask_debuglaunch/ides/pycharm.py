@@ -11,11 +11,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from flask_debuglaunch.errors import EditRefused
 from flask_debuglaunch.ides.containers.attach_to_container import AttachTarget, attach_target
 from flask_debuglaunch.ides.ide_interface import (
-    MODULE,
+    LAUNCHER_MODULE,
     NOT_IN_XML,
-    EditRefused,
     FileEdit,
     refuse_in_name,
 )
@@ -120,7 +120,7 @@ def split_arguments(line: str) -> Iterator[QuotedArgument]:
         yield QuotedArgument(*argument.span(), text)
 
 
-_PYTHON_OPTIONS = {"MODULE_MODE": "true", "SCRIPT_NAME": MODULE}
+_PYTHON_OPTIONS = {"MODULE_MODE": "true", "SCRIPT_NAME": LAUNCHER_MODULE}
 _INITIAL_PYTHON_OPTIONS = {
     "ADD_CONTENT_ROOTS": "true",
     "ADD_SOURCE_ROOTS": "true",
@@ -179,20 +179,17 @@ def _edited_configuration(
         configuration = xml_edit.Element("configuration", attributes, (*options, method))
         manager = {"name": "ProjectRunConfigurationManager"}
         # Without a line end, as the IDE saves it.
-        return xml_edit.rendered(
+        return xml_edit.xml_text(
             xml_edit.Element("component", manager, (configuration,)), xml_edit.JETBRAINS
         )
     configuration_of = partial(_configuration_of_type, attributes["type"])
-    try:
-        present = configuration_of(xml_edit.parse(present_text)).whole_element()
-        if merged_parameters:
-            parameters = {"PARAMETERS": merged_parameters(_option_value(present, "PARAMETERS"))}
-            our_options = {**our_options, **parameters}
-        return xml_edit.merge(
-            present_text, _option_elements(our_options), xml_edit.JETBRAINS, configuration_of
-        )
-    except xml_edit.XmlError as error:
-        raise EditRefused(error.line, error.column, error.message) from None
+    present = configuration_of(xml_edit.parse(present_text)).whole_element()
+    if merged_parameters:
+        parameters = {"PARAMETERS": merged_parameters(_option_value(present, "PARAMETERS"))}
+        our_options = {**our_options, **parameters}
+    return xml_edit.merge(
+        present_text, _option_elements(our_options), xml_edit.JETBRAINS, configuration_of
+    )
 
 
 def _option_value(configuration: Element, name: str) -> str | None:

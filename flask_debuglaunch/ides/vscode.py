@@ -11,7 +11,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from flask_debuglaunch.ides.containers.attach_to_container import AttachTarget, attach_target
-from flask_debuglaunch.ides.ide_interface import MODULE, EditRefused, FileEdit, refuse_in_name
+from flask_debuglaunch.ides.ide_interface import (
+    LAUNCHER_MODULE,
+    FileEdit,
+    refuse_in_name,
+)
 from flask_debuglaunch.ides.launch_arguments import merged_arguments
 from flask_debuglaunch.ides.opened_project import Project
 
@@ -84,7 +88,7 @@ def launch_configurations(project: Project, extras: Collection[str]) -> Iterator
     launch = {
         "type": "debugpy",
         "request": "launch",
-        "module": MODULE,
+        "module": LAUNCHER_MODULE,
         "args": project.arguments,
     }
     app_folder = {"cwd": project.app_folder_below(WORKSPACE_FOLDER)}
@@ -165,19 +169,16 @@ def _edited_json(file: JsonFile, entries: Sequence[Entry], present_text: str | N
     from flask_debuglaunch.ides import jsonc_edit
 
     text = present_text or ""
-    try:
-        root = jsonc_edit.parse(text)
-        present_entries = _entries_by_name(file, root.value if root else None)
-        if root is None:
-            text = jsonc_edit.merge(text, [], {"version": file.version})
-        for entry in entries:
-            present_entry = present_entries.get(entry.name)
-            members = _members_to_merge(entry, present_entry)
-            if present_entry is None or not members.items() <= present_entry.items():
-                named_entry = jsonc_edit.ElementWithMember(file.name_key, entry.name)
-                text = jsonc_edit.merge(text, [file.entries_key, named_entry], members)
-    except jsonc_edit.JsoncError as error:
-        raise EditRefused(error.line, error.column, error.message) from None
+    root = jsonc_edit.parse(text)
+    present_entries = _entries_by_name(file, root.value if root else None)
+    if root is None:
+        text = jsonc_edit.merge(text, [], {"version": file.version})
+    for entry in entries:
+        present_entry = present_entries.get(entry.name)
+        members = _members_to_merge(entry, present_entry)
+        if present_entry is None or not members.items() <= present_entry.items():
+            named_entry = jsonc_edit.ElementWithMember(file.name_key, entry.name)
+            text = jsonc_edit.merge(text, [file.entries_key, named_entry], members)
     return text
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from flask_debuglaunch.errors import EditRefused
+
 if TYPE_CHECKING:
     from xml.parsers.expat import XMLParserType
 
@@ -20,14 +22,8 @@ _COMMENTS_IN_LINE = re.compile(r"(?:[ \t]*<!--(?:(?!-->)[^\r\n])*-->)*[ \t]*(?=\
 _XML_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
 
-class XmlError(ValueError):
-    """The text is not XML, or nothing that is edited here; line and column count from 1."""
-
-    def __init__(self, line: int, column: int, message: str) -> None:
-        super().__init__(f"line {line}, column {column}: {message}")
-        self.line = line
-        self.column = column
-        self.message = message
+class XmlError(EditRefused):
+    """The text is not XML, or nothing that is edited here."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +100,7 @@ def _with_child_element(text: str, parent: ElementInText, element: Element, styl
         raise _error_at(text, parent.start, "expected an element with entries, found an empty one")
     insert_at = _end_of_comments(text, _end_of_earlier_sibling(text, parent, element))
     indent = _indent_at(text, parent.start) + style.indentation
-    xml = rendered(element, style, indent, _line_end(text))
+    xml = xml_text(element, style, indent, _line_end(text))
     return f"{text[:insert_at]}{_line_end(text)}{indent}{xml}{text[insert_at:]}"
 
 
@@ -113,7 +109,7 @@ def _with_replaced_element(
 ) -> str:
     if present.whole_element() == element:
         return text
-    xml = rendered(element, style, _indent_at(text, present.start), _line_end(text))
+    xml = xml_text(element, style, _indent_at(text, present.start), _line_end(text))
     return text[: present.start] + xml + text[present.end :]
 
 
@@ -133,7 +129,7 @@ def _end_of_comments(text: str, position: int) -> int:
     return comments.end() if comments else position
 
 
-def rendered(element: Element, style: XmlStyle, indent: str = "", line_end: str = "\n") -> str:
+def xml_text(element: Element, style: XmlStyle, indent: str = "", line_end: str = "\n") -> str:
     """The element as text; its first line begins without the indent."""
     attributes = (
         f' {name}="{_escaped_attribute(value, style)}"'
@@ -144,7 +140,7 @@ def rendered(element: Element, style: XmlStyle, indent: str = "", line_end: str 
         return start_tag + style.empty_element_end
     child_indent = indent + style.indentation
     children = (
-        f"{child_indent}{rendered(child, style, child_indent, line_end)}{line_end}"
+        f"{child_indent}{xml_text(child, style, child_indent, line_end)}{line_end}"
         for child in element.children
     )
     return f"{start_tag}>{line_end}{''.join(children)}{indent}</{element.tag}>"

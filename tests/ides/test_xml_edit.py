@@ -18,7 +18,7 @@ from flask_debuglaunch.ides.xml_edit import (
     XmlStyle,
     merge,
     parse,
-    rendered,
+    xml_text,
 )
 
 names = st.sampled_from(["a", "b.C", "d", "ü", "z-9"])
@@ -42,7 +42,7 @@ def unique(elements: list[Element]) -> list[Element]:
 
 def as_a_person_may_have_it(element: Element, style: XmlStyle, quote: str, line_end: str) -> str:
     """The element in other quotes, with its tags spread over lines."""
-    text = rendered(element, style, "\t", line_end)
+    text = xml_text(element, style, "\t", line_end)
     if quote == "'" and "'" not in text:
         text = text.replace('"', "'").replace(f"<{element.tag} ", f"<{element.tag}{line_end}   ", 1)
     return text
@@ -99,7 +99,7 @@ def test_any_xml_parser_reads_it_back(element: Element, style: XmlStyle) -> None
     def read(found: ET.Element) -> Element:
         return Element(found.tag, found.attrib, tuple(map(read, found)))
 
-    assert read(ET.fromstring(rendered(element, style))) == element
+    assert read(ET.fromstring(xml_text(element, style))) == element
 
 
 def test_new_entries_stand_in_the_order_of_their_keys() -> None:
