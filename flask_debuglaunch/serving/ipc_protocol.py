@@ -188,6 +188,17 @@ class ModuleRun:
 
 
 @dataclass(frozen=True)
+class UnlikeChange:
+    """What the app changes before it imports a module is not what was changed before the fork
+    server imported it."""
+
+    name: str
+    """As in StateChanges."""
+    reason: str
+    """What is said of it."""
+
+
+@dataclass(frozen=True)
 class Preloadable:
     """What of the app's imports a fork server can have ready for the next worker, or why none."""
 
@@ -205,6 +216,8 @@ class Preloadable:
     """Of processor time that those took, without the packages that they import."""
     since: float = 0.0
     """When their files were begun to be read, in seconds since the epoch."""
+    unlike: UnlikeChange | None = None
+    """Why the worker can't have what it has from the fork server, and is started anew."""
 
 
 @dataclass(frozen=True)
@@ -240,6 +253,8 @@ class Preload:
     which is no change of the app's."""
     plan: Plan
     session: DebugSession | None
+    unsteady: frozenset[str] = frozenset()
+    """Names of changes that the app makes in another way each time."""
 
 
 @dataclass(frozen=True)

@@ -177,9 +177,9 @@ def _stay_for_ide(control_thread: ControlThread) -> None:
 
 
 def _new_import_recorder(task: Task, inherited: Inheritance) -> ImportRecorder:
-    def start_new_interpreter(module: str, changed_state: str) -> NoReturn:
-        reason = f"the app now changes {changed_state} before it imports {module}"
-        start_afresh(task, inherited, reason)
+    def start_new_interpreter(module: str, deed: str, *, change: str | None = None) -> NoReturn:
+        reason = f"the app now {deed} before it imports {module}"
+        start_afresh(task, inherited, reason, change)
 
     return ImportRecorder(inherited.preloaded, start_new_interpreter)
 

@@ -117,8 +117,8 @@ def warm(cold: tuple[ModuleRun, ...], folder: Path) -> Any:
     _, snapshots = run_project_modules_again(cold, ())
     hidden = HiddenModules(cold, snapshots)
 
-    def afresh(module: str, what: str) -> None:
-        raise Afresh(f"{what} before {module}")
+    def afresh(module: str, deed: str, **_: object) -> None:
+        raise Afresh(f"{deed} before {module}")
 
     recorder = ImportRecorder(PreloadedModules(hidden_modules=hidden), afresh)
     try:

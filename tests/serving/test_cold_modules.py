@@ -168,7 +168,7 @@ HOT = {
     "starts a thread": "import threading\nt = threading.Thread(target=threading.Event().wait)\n"
     "t.daemon = True\nt.start()\n",
     "changes os.environ['LAB']": "import os\nos.environ['LAB'] = '1'\n",
-    "changes sys.path": "import sys\nsys.path.append('/nowhere')\n",
+    "changes sys.path['/nowhere']": "import sys\nsys.path.append('/nowhere')\n",
     "registers an atexit function": "import atexit\nx = atexit.register(print)\n",
     "changes the signal handlers": "import signal\nx = signal.signal(signal.SIGUSR1, print)\n",
     "leaves a file or socket open": "kept = open(__file__)\n",
@@ -181,7 +181,7 @@ HOT = {
     "asks for an object's id()": "import builtins as b\nx = getattr(b, 'i' + 'd')(b)\n",
     "draws random numbers": "import random\nx = getattr(random, 'rand' + 'om')()\n",
     "uses stamp, which takes such a value (line 2)": "import plain\nx = plain.stamp()\n",
-    "changes the warnings filters": "import warnings\nx = warnings.simplefilter('ignore')\n",
+    "changes the warnings filter 'ignore::Warning'": "import warnings\nx = warnings.simplefilter('ignore')\n",
     "changes json.JSONEncoder.default (line 2)": "import json\njson.JSONEncoder.default = None\n",
     "changes the installed json.decoder": "import json.decoder\nsetattr(json.decoder, 'x', 1)\n",
     "calls copyreg.pickle for its effect (line 2)": "import copyreg\ncopyreg.pickle(int, str)\n",
@@ -205,9 +205,9 @@ def test_what_makes_a_module_hot(laboratory: Laboratory, reason: str) -> None:
 # What the app does now between two imports, with why that needs a new interpreter.
 IN_BETWEEN = {
     "1": "",
-    "words.items.append('b')": "objects of words before others",
-    "import os; os.environ['LAB'] = '1'": "os.environ['LAB'] before shop",
-    "for one in 'ab': words.items.append(one)": "objects of words before others",
+    "words.items.append('b')": "changes objects of words before others",
+    "import os; os.environ['LAB'] = '1'": "changes os.environ['LAB'] before shop",
+    "for one in 'ab': words.items.append(one)": "changes objects of words before others",
 }
 
 

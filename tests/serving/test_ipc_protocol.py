@@ -35,6 +35,7 @@ from flask_debuglaunch.serving.ipc_protocol import (
     Retire,
     Stopped,
     Task,
+    UnlikeChange,
     Watch,
     channel_to_child,
 )
@@ -75,7 +76,7 @@ def test_every_message_is_for_one_side() -> None:
         for one in vars(ipc_protocol).values()
         if isinstance(one, type) and one.__module__ == ipc_protocol.__name__
     }
-    assert declared - {Channel, AppImport, LeftOutPackage, ModuleRun} == {
+    assert declared - {Channel, AppImport, LeftOutPackage, ModuleRun, UnlikeChange} == {
         *MESSAGES_TO_CHILD,
         *MESSAGES_FROM_CHILD,
     }

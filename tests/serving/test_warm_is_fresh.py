@@ -4,6 +4,7 @@ in a new interpreter."""
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -15,8 +16,9 @@ from typing import Any
 import pytest
 
 from flask_debuglaunch.serving.processes.fork_safety import CHANGES_OF_UNSAFE_SETTINGS
+from flask_debuglaunch.serving.processes.next_worker_from_fork_servers import MAX_UNLIKE_CHANGES
 
-from ..support.processes import free_port, wait_until
+from ..support.processes import TIMEOUT, free_port, wait_until
 from .project import RELOADED, Project, Served, launcher
 from .test_warm_restarts import served_with
 
@@ -125,6 +127,127 @@ def test_what_the_app_changes_before_an_import(
         assert "Started anew" not in served.program.output
     with served_with(project, package, flags=["--preload", "off"], **in_terminal) as served:
         assert json.loads(served.text())["seen"] == first
+
+
+# Lines at the top of an app that concern each package below them.
+HEADS = {
+    "a variable": "import os\nos.environ['SETTING'] = 'mine'\n",
+    "a variable that is taken out": "import os\ndel os.environ['HOME']\n",
+    "warnings": "import warnings\nwarnings.filterwarnings('ignore')\n",
+    "a warning of one module": (
+        "import warnings\n"
+        "warnings.filterwarnings('error', 'old', FutureWarning, 'installed', append=True)\n"
+    ),
+    "logging": "import logging\nlogging.basicConfig(level=logging.INFO)\n",
+    "logging off": "import logging\nlogging.disable(logging.INFO)\n",
+    "a folder in front": "import sys\nsys.path.insert(0, 'vendor')\n",
+    "a folder at the end": "import sys\nsys.path.append('vendor')\n",
+    "another working folder": "import os\nos.chdir('templates')\n",
+    "locale": "import locale\nlocale.setlocale(locale.LC_ALL, 'C.UTF-8')\n",
+    "recursion": "import sys\nsys.setrecursionlimit(4321)\n",
+    "timeout": "import socket\nsocket.setdefaulttimeout(12.5)\n",
+}
+LOOKS_AT_ALL = """
+import locale, logging, os, socket, sys, time, warnings
+
+def state():
+    root = logging.getLogger()
+    return {
+        "environ": {one: os.environ.get(one) for one in ("SETTING", "HOME")},
+        "filters": [(one[0], str(one[1]), one[2].__name__) for one in warnings.filters],
+        "handlers": len(root.handlers), "level": root.level, "off": root.manager.disable,
+        "path": sys.path.copy(), "folder": os.getcwd(), "locale": locale.setlocale(locale.LC_ALL),
+        "recursion": sys.getrecursionlimit(), "timeout": socket.getdefaulttimeout(),
+    }
+
+at_import = state()
+imported_at = time.time_ns()
+"""
+WARNS_ALWAYS = (
+    "warnings.filterwarnings('always', category=DeprecationWarning, module='installed')\n"
+)
+LOOK_AT_ALL = """
+import installed, then_installed
+def look():
+    return [installed.at_import, then_installed.at_import, installed.state()]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", HEADS)
+def test_what_the_app_changes_at_its_top_keeps_no_package_from_being_preloaded(
+    project: Project, package: Path, head: str
+) -> None:
+    package.write_text(LOOKS_AT_ALL + WARNS_ALWAYS)
+    package.with_name("then_installed.py").write_text(LOOKS_AT_ALL)
+    (project.root / "templates").mkdir()
+    stamps = SERVE.replace("look()", "[installed.imported_at, then_installed.imported_at, look()]")
+    project.save("main.py", HEADS[head] + LOOK_AT_ALL + stamps)
+    with served_warm(project, package) as served:
+        imported_at = json.loads(served.text())["seen"][:2]
+        *again, warm = reloaded(project, served)["seen"]
+        assert again == imported_at
+        assert "Started anew" not in served.program.output
+    with served_with(project, package, flags=["--preload", "off"]) as served:
+        assert json.loads(served.text())["seen"][2] == warm
+
+
+SETTING = "import os\n{}\nimport installed\nlook = lambda: os.environ.get('SETTING')\n"
+
+
+@pytest.mark.slow
+def test_a_save_that_changes_otherwise_what_the_app_changes_before_an_import(
+    project: Project, package: Path
+) -> None:
+    project.save("main.py", SETTING.format("os.environ['SETTING'] = 'one'") + SERVE)
+    with served_warm(project, package) as served:
+        for line, deed, seen in [
+            ("os.environ['SETTING'] = 'two'", "changes os.environ['SETTING'] otherwise", "two"),
+            ("", "no longer changes os.environ['SETTING']", None),
+        ]:
+            before = served.reloads
+            project.save("main.py", SETTING.format(line) + SERVE)
+            served.program.wait_for_line(
+                rf"the app now {re.escape(deed)} before it imports installed"
+            )
+            served.wait_for_reload(before + 1)
+            assert json.loads(served.text())["seen"] == seen
+            wait_until(lambda: reloaded(project, served)["parent"] != served.program.pid)
+        assert served.program.output.count("Started anew") == 2
+
+
+@pytest.mark.slow
+def test_what_the_app_changes_in_another_way_each_time(project: Project, package: Path) -> None:
+    """It is not tried again and again to have it ready."""
+    drawn = SETTING.format("import uuid\nos.environ['SETTING'] = uuid.uuid4().hex")
+    project.save("main.py", drawn + SERVE)
+    with served_with(project, package) as served:
+        told = "Not kept imported between reloads: installed and what follows, because the app"
+        wait_until(
+            lambda: reloaded(project, served) and told in served.program.output,
+            timeout=3 * TIMEOUT,
+            message="it is given up",
+        )
+        started = served.program.output.count("Started anew")
+        assert started >= MAX_UNLIKE_CHANGES
+        for _ in range(3):
+            reloaded(project, served)
+        assert served.program.output.count("Started anew") == started
+
+
+@pytest.mark.slow
+def test_what_the_server_imports_is_not_what_packages_ask_for_later(
+    project: Project, package: Path
+) -> None:
+    """Werkzeug's debugger brings ctypes along, which numpy imports: after the app's change."""
+    package.write_text("import ctypes\n")
+    hook = "import sys\nsys.excepthook = lambda *error: None\nimport installed\nlook = int\n"
+    project.save("main.py", hook + SERVE)
+    with served_with(project, package, flags=["--debug"]) as served:
+        served.program.wait_for_line("installed and what follows, because the app changes sys.exc")
+        for _ in range(3):
+            reloaded(project, served)
+        assert "Started anew" not in served.program.output
 
 
 DOOR = """

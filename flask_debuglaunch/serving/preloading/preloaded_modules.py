@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from flask_debuglaunch.serving.app.module_origins import (
     IMPORTLIB,
@@ -36,6 +36,7 @@ from flask_debuglaunch.serving.preloading.project_module_graph import (
     ImportOrderReplay,
     with_parents,
 )
+from flask_debuglaunch.serving.preloading.replayed_changes import put_filters_in_front
 from flask_debuglaunch.serving.preloading.state_snapshots import (
     InterpreterState,
     Snapshot,
@@ -48,6 +49,13 @@ MOST_SNAPSHOT_COMPARISONS = 20
 """So many modules may be imported by the factory of an app, each after a look at all objects."""
 
 
+class StartAfresh(Protocol):
+    """The module must not have been there, because of what the app does before it imports it: a
+    verb and what follows; change: the name of a change that is unlike what it was."""
+
+    def __call__(self, module: str, deed: str, *, change: str | None = None) -> None: ...
+
+
 @dataclass(frozen=True)
 class PreloadedModules:
     """What a forked worker has from the fork server, and a new interpreter would not have when it
@@ -57,12 +65,24 @@ class PreloadedModules:
     """Modules that were imported, each with all that came along with it."""
     changes: StateChanges = ()
     """What the packages have changed while they were imported."""
+    changes_of_app: Mapping[str, StateChanges] = field(default_factory=dict)
+    """For imports before which the app had changed something: what that was."""
+    warnings_filters: Mapping[str, list[Any]] = field(default_factory=dict)
+    """Those that imports are to put in front, when the app has put its own there."""
     left_out_packages: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Packages that can't be preloaded, each with what it changes."""
     changes_of_others: frozenset[str] = frozenset()
     """What packages change that are not preloaded, or not as the app does it: no other minds."""
     hidden_modules: HiddenModules | None = None
     """The project's own modules among them."""
+
+    def imports_after_changes(self) -> dict[str, str]:
+        """For modules that were imported when the app had changed something: with which import."""
+        return {
+            module: app_import
+            for app_import in self.changes_of_app
+            for module in self.brought_along[app_import]
+        }
 
 
 class ImportRecorder:
@@ -78,13 +98,15 @@ class ImportRecorder:
     def __init__(
         self,
         preloaded: PreloadedModules,
-        start_afresh: Callable[[str, str], None] = lambda module, change: None,
+        start_afresh: StartAfresh = lambda module, deed, *, change=None: None,
     ) -> None:
         self.imports: list[AppImport] = []
         self.seconds = 0.0
         """How long it was entered."""
         self._preloaded = preloaded
         self._preloaded_not_asked_for = set().union(*preloaded.brought_along.values())
+        self._imports_after_changes = preloaded.imports_after_changes()
+        self._warnings_filters = dict(preloaded.warnings_filters)
         self._start_afresh = start_afresh
         self._state_before_app: InterpreterState | None = None
         self._is_making_server = False
@@ -127,7 +149,9 @@ class ImportRecorder:
         if hidden_modules is not None and not any(error):
             left_over = hidden_modules.never_asked_for()
             if left_over is not None:
-                self._start_afresh("others", f"its imports, which are without {left_over} now,")
+                self._start_afresh(
+                    "others", f"changes its imports, which are without {left_over} now,"
+                )
         sys.meta_path.remove(self)
         self._restored_functions.close()
 
@@ -161,12 +185,12 @@ class ImportRecorder:
         assert self._state_before_app is not None
         if self._import_statements.others_ran():
             for changed_state, _ in look().changes_since(self._state_before_app)[:1]:
-                self._start_afresh(name, changed_state)
+                self._start_afresh(name, f"changes {changed_state}")
             hidden_modules.app_ran()
         try:
             relied_on = hidden_modules.reveal(name)
         except ImportOrderDiffers:
-            self._start_afresh(name, "the order of its imports")
+            self._start_afresh(name, "changes the order of its imports")
         else:
             self._compare_exposed(hidden_modules, relied_on)
 
@@ -189,7 +213,7 @@ class ImportRecorder:
     def _compare_objects(self, hidden_modules: HiddenModules, modules: Collection[str]) -> None:
         changed_module = hidden_modules.changed_module(modules)
         if changed_module is not None:
-            self._start_afresh("others", f"objects of {changed_module}")
+            self._start_afresh("others", f"changes objects of {changed_module}")
 
     def _is_within_package(self) -> bool:
         """Is the module that was noted last one of a package, and is its import under way?"""
@@ -214,16 +238,29 @@ class ImportRecorder:
         for preloaded in self._preloaded_not_asked_for.intersection(asked_for):
             brought_along = self._preloaded.brought_along.get(preloaded, ())
             self._preloaded_not_asked_for -= {preloaded, *brought_along}
-            assert self._state_before_app is not None
-            changes = look().changes_since(self._state_before_app)
-            changes_of_app = dict(changes).keys() - self._preloaded.changes_of_others
-            if changes_of_app and not self._is_import_of_launcher(preloaded):
-                self._start_afresh(preloaded, min(changes_of_app))
+            self._compare_changes_before(preloaded)
         hidden_modules = self._preloaded.hidden_modules
         if hidden_modules is not None:
             # Python's own way to them, by our finder, takes several times as long.
             for hidden_module in filter(hidden_modules.shown_by_import_of, asked_for):
                 self._reveal_hidden_module(hidden_modules, hidden_module)
+
+    def _compare_changes_before(self, module: str) -> None:
+        """Has the app changed what was changed when the module was imported, and nothing else?"""
+        assert self._state_before_app is not None
+        app_import = self._imports_after_changes.get(module, "")
+        expected = self._preloaded.changes_of_app.get(app_import, ())
+        changes = look().changes_since(self._state_before_app)
+        unlike = dict(set(expected) ^ set(changes)).keys() - self._preloaded.changes_of_others
+        if unlike and not self._is_import_of_launcher(module):
+            change = min(unlike)
+            otherwise = (
+                "changes {} otherwise" if change in dict(changes) else "no longer changes {}"
+            )
+            deed = (otherwise if change in dict(expected) else "changes {}").format(change)
+            self._start_afresh(module, deed, change=change)
+        if package_filters := self._warnings_filters.pop(app_import, None):
+            put_filters_in_front(package_filters)
 
 
 def merged_changes(first: StateChanges, then: StateChanges) -> StateChanges:

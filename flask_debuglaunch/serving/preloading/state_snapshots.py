@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import json
 import locale
 import logging
 import operator
@@ -51,12 +52,25 @@ SIGNALS = [
 ]
 
 
+# How the names of changes begin that tell of one variable, or of one entry of a list.
+VARIABLE = "os.environ"
+PATH_ENTRY = "sys.path"
+WARNINGS_FILTER = "the warnings filter "
+ROOT_HANDLER = "logging's root handler "
+# And how it is now.
+NOT_THERE = "not there"
+IN_FRONT, AT_THE_END, IN_BETWEEN, REMOVED = "in front", "at the end", "in between", "removed"
+
+
 @dataclass(frozen=True)
 class InterpreterState:
     """As it was at one moment in this process."""
 
     environ: dict[Any, Any]
     """As the process has it: decoded only where it differs."""
+    path: list[str]
+    warnings_filters: list[Any]
+    root_handlers: list[logging.Handler]
     single: dict[str, Any]
     """What is compared as a whole, by its name."""
     modules: dict[str, dict[str, Any]]
@@ -64,6 +78,13 @@ class InterpreterState:
     def changes_since(self, before: InterpreterState) -> StateChanges:
         """What differs from another moment of the same process."""
         found = dict(_environ_changes(before.environ, self.environ))
+        found |= _entry_changes(PATH_ENTRY, before.path, self.path, _path_entry)
+        found |= _entry_changes(
+            WARNINGS_FILTER, before.warnings_filters, self.warnings_filters, _warnings_filter
+        )
+        found |= _entry_changes(
+            ROOT_HANDLER, before.root_handlers, self.root_handlers, _root_handler
+        )
         for name, value in self.single.items():
             if value != before.single[name]:
                 found[name] = _difference(before.single[name], value)
@@ -72,18 +93,18 @@ class InterpreterState:
                 found |= _patches(name, before.modules.get(name, names), names)
         return tuple(sorted(found.items()))
 
+    def filters_added_since(self, before: InterpreterState) -> list[Any]:
+        return [entry for entry in self.warnings_filters if entry not in before.warnings_filters]
+
 
 def look() -> InterpreterState:
     """The state now. Takes some ten microseconds."""
     root = logging.getLogger()
     single: dict[str, Any] = {
         "the working directory": _working_directory(),
-        "sys.path": list(sys.path),
         "sys.meta_path": list(sys.meta_path),
         "sys.path_hooks": list(sys.path_hooks),
-        "the warnings filters": list(warnings.filters),
         "logging's root level": root.level,
-        "logging's root handlers": list(root.handlers),
         "logging's logger class": logging.getLoggerClass(),
         "logging's record factory": logging.getLogRecordFactory(),
         "logging.disable": root.manager.disable,
@@ -99,7 +120,14 @@ def look() -> InterpreterState:
     modules = {
         name: dict(vars(sys.modules[name])) for name in PATCHED_MODULES if name in sys.modules
     }
-    return InterpreterState(_environ(), single, modules)
+    return InterpreterState(
+        _environ(),
+        list(sys.path),
+        list(warnings.filters),
+        list(root.handlers),
+        single,
+        modules,
+    )
 
 
 def _environ() -> dict[Any, Any]:
@@ -118,12 +146,61 @@ def _environ_changes(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> dict[
     if before == now:
         return {}
     different = [name for name in {*before, *now} if before.get(name) != now.get(name)]
-    texts = {os.fsdecode(name): os.fsdecode(now.get(name, "not there")) for name in different}
+    texts = {
+        os.fsdecode(name): repr(os.fsdecode(now[name])) if name in now else NOT_THERE
+        for name in different
+    }
     return {
-        f"os.environ[{name!r}]": text
+        f"{VARIABLE}[{name!r}]": text
         for name, text in texts.items()
         if name not in IGNORED_VARIABLES
     }
+
+
+def _entry_changes(
+    list_name: str,
+    before: list[Any],
+    now: list[Any],
+    describe: Callable[[Any, str], tuple[str, str]],
+) -> dict[str, str]:
+    """One for each entry that has come or gone: the rest may differ from process to process."""
+    if before == now:
+        return {}
+    stayed = [index for index, entry in enumerate(now) if entry in before]
+    changes = {}
+    if [now[index] for index in stayed] != [entry for entry in before if entry in now]:
+        changes[list_name.strip()] = "in another order"
+    for index, entry in enumerate(now):
+        if entry not in before:
+            name, value = describe(entry, _place(index, stayed))
+            changes[name] = f"{changes[name]}, {value}" if name in changes else value
+    removed = [describe(entry, REMOVED) for entry in before if entry not in now]
+    return changes | {name: REMOVED for name, _ in removed}
+
+
+def _place(index: int, stayed: list[int]) -> str:
+    if not stayed or index < stayed[0]:
+        return IN_FRONT
+    return AT_THE_END if index > stayed[-1] else IN_BETWEEN
+
+
+def _path_entry(entry: str, place: str) -> tuple[str, str]:
+    return f"{PATH_ENTRY}[{entry!r}]", place
+
+
+def _root_handler(handler: logging.Handler, place: str) -> tuple[str, str]:
+    return ROOT_HANDLER + _name_of(type(handler)), place
+
+
+def _warnings_filter(entry: Any, place: str) -> tuple[str, str]:
+    """The name as `python -W` has it."""
+    action, message, category, module, line = entry
+    patterns = (getattr(pattern, "pattern", pattern) for pattern in (message, module))
+    message, module = patterns
+    shown = f"{action}:{message or ''}:{category.__name__}:{module or ''}:{line or ''}".rstrip(":")
+    return WARNINGS_FILTER + repr(shown), json.dumps(
+        [place, action, message, _name_of(category), module, line]
+    )
 
 
 def _difference(before: Any, now: Any) -> str:

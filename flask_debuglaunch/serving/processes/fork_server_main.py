@@ -24,10 +24,10 @@ import signal
 import socket
 import sys
 import tokenize
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
-from itertools import starmap
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,11 @@ from flask_debuglaunch.serving.preloading.preloaded_modules import (
     installed_imports,
 )
 from flask_debuglaunch.serving.preloading.project_module_recorder import ModuleRecorder
-from flask_debuglaunch.serving.preloading.state_snapshots import Snapshot, look
+from flask_debuglaunch.serving.preloading.replayed_changes import (
+    ReplayedChanges,
+    take_out_filters,
+)
+from flask_debuglaunch.serving.preloading.state_snapshots import InterpreterState, Snapshot, look
 from flask_debuglaunch.serving.processes.fork_safety import (
     CHANGES_OF_UNSAFE_SETTINGS,
     ImportEffects,
@@ -193,6 +197,13 @@ class Preloading:
         self._has_project_files = False
         """Was something of the project imported?"""
         self._state_changes: StateChanges = ()
+        """Of the packages."""
+        self._replayed_changes = ReplayedChanges()
+        """Of the app's those that are in effect now."""
+        self._changes_before: dict[str, StateChanges] = {}
+        """What had changed when each module was imported."""
+        self._warnings_filters: dict[str, list[Any]] = {}
+        """Those that each module has put in front of the app's."""
         self._random_generators: list[random.Random] = []
         changes_of_left_out = frozenset().union(*preload.left_out_packages.values())
         self._changes_of_others = changes_of_left_out.union(CHANGES_OF_UNSAFE_SETTINGS)
@@ -200,9 +211,16 @@ class Preloading:
 
     @property
     def modules(self) -> PreloadedModules:
+        lasting = set(self._state_changes)
+        changes_of_app = {
+            module: tuple(change for change in changes if change not in lasting)
+            for module, changes in self._changes_before.items()
+        }
         return PreloadedModules(
             self._modules_brought,
             self._state_changes,
+            {module: changes for module, changes in changes_of_app.items() if changes},
+            self._warnings_filters,
             self._preload.left_out_packages,
             self._changes_of_others,
         )
@@ -270,23 +288,47 @@ class Preloading:
             module = app_import.module
             if package_of(module) in self._preload.left_out_packages:
                 continue
-            self._state_changes = look().changes_since(state_before)
-            different_changes = dict(set(app_import.changes) ^ set(self._state_changes))
-            changes_of_app = different_changes.keys() - self._changes_of_others
-            if changes_of_app and not app_import.is_by_launcher:
-                self.first_not_preloaded = self.first_not_preloaded or (module, min(changes_of_app))
-            elif self.first_not_preloaded is None or app_import.is_by_launcher:
-                self._import_package_module(module, effects)
+            if not app_import.is_by_launcher:
+                unlike = self._replay_changes(dict(app_import.changes), state_before)
+                if unlike:
+                    # Nor what we import for the server: it may bring along what the rest needs.
+                    self.first_not_preloaded = (module, min(unlike))
+                    break
+            self._changes_before[module] = look().changes_since(state_before)
+            self._import_package_module(module, effects)
+        take_out_filters(chain.from_iterable(self._warnings_filters.values()))
+        self._replayed_changes.undo()
         self._state_changes = look().changes_since(state_before)
+
+    def _replay_changes(
+        self, wanted: Mapping[str, str], state_before: InterpreterState
+    ) -> Set[str]:
+        """Have everything as the app had it before its next import; returns what is not."""
+        changes = dict(look().changes_since(state_before))
+        changes_of_packages = changes.keys() - self._replayed_changes.names
+        unlike = self._unlike_changes(wanted, state_before)
+        for name in unlike - changes_of_packages - self._preload.unsteady:
+            self._replayed_changes.replay(name, wanted.get(name))
+        return self._unlike_changes(wanted, state_before)
+
+    def _unlike_changes(
+        self, wanted: Mapping[str, str], state_before: InterpreterState
+    ) -> Set[str]:
+        changes = look().changes_since(state_before)
+        return dict(set(wanted.items()) ^ set(changes)).keys() - self._changes_of_others
 
     def _import_package_module(self, module: str, effects: ImportEffects) -> None:
         modules_before, state_before = set(sys.modules), look()
+        is_after_filters = self._replayed_changes.have_filters
         # What fails here fails, or not, in the worker, where the app can handle it.
         with contextlib.suppress(Exception):
             importlib.import_module(module)
         self._modules_brought[module] = frozenset(sys.modules) - modules_before
         self._imports_begun_by[module] = effects.imported_since()
-        changed_state = {name for name, _ in look().changes_since(state_before)}
+        state = look()
+        if is_after_filters and (package_filters := state.filters_added_since(state_before)):
+            self._warnings_filters[module] = package_filters
+        changed_state = {name for name, _ in state.changes_since(state_before)}
         for package in set(map(package_of, (module, *self._imports_begun_by[module]))):
             self._changed_by_package.setdefault(package, set()).update(changed_state)
         for package, reason in self._spoilers(module, effects):

@@ -30,6 +30,7 @@ from flask_debuglaunch.serving.ipc_protocol import (
     Preloadable,
     SharedListener,
     Task,
+    UnlikeChange,
     channel_to_child,
 )
 from flask_debuglaunch.serving.preloading.preloaded_modules import PreloadedModules
@@ -145,19 +146,26 @@ def let_interrupts_through() -> None:
 # In a worker that was prepared ahead, and finds that it is not like a new interpreter
 
 
-def start_afresh(task: Task, inherited: Inheritance, reason: str) -> NoReturn:
+def start_afresh(
+    task: Task, inherited: Inheritance, reason: str, change: str | None = None
+) -> NoReturn:
     """Make a new interpreter of this worker, with the same task: to the supervisor it is the same
-    process. Windows can't; there the supervisor starts another one."""
+    process. Windows can't; there the supervisor starts another one.
+
+    change: the name of the one that installed packages are not prepared for; None: it is about
+    modules of the project.
+    """
     say(f"Started anew, in a new interpreter: {reason}")
     if inherited.lifeline is None:
         inherited.channel.tell(Misfit())
         os._exit(0)
     # The next worker must not come from the same fork server.
+    if change is not None:
+        unlike = UnlikeChange(change, reason)
+        inherited.channel.tell(Preloadable((), was_forked=False, unsafe=None, unlike=unlike))
     if inherited.preloaded.hidden_modules is not None:
         inherited.channel.tell(ModulesUnfit(frozenset()))
         task = replace(task, look_at_project_modules=True)
-    else:
-        inherited.channel.tell(Preloadable((), was_forked=False, unsafe=None))
     reading, writing = socket.socketpair()
     Channel(writing).send(task)
     sockets = (inherited.listener, inherited.channel, inherited.lifeline, reading)

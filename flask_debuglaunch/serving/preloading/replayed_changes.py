@@ -1,0 +1,161 @@
+"""What the app changes before it imports a package, changed in the fork server before it imports
+that, and changed back before a worker is forked, in which the app does it itself.
+
+`os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"`, `warnings.filterwarnings("ignore")`, `basicConfig()` and
+`sys.path.append(...)` stand at the top of many apps: without this no package below such a line
+could be there ahead. Only what its description tells wholly can be replayed. A handler of the root
+logger is stood in for: what a package may do otherwise while it is imported is to add one where
+there is none, and nobody sees what it prints then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import locale
+import logging
+import os
+import socket
+import sys
+import warnings
+from ast import literal_eval
+from collections.abc import Callable, Iterable, Set
+from typing import Any
+
+from flask_debuglaunch.serving.preloading.state_snapshots import (
+    IN_FRONT,
+    NOT_THERE,
+    PATH_ENTRY,
+    REMOVED,
+    ROOT_HANDLER,
+    VARIABLE,
+    WARNINGS_FILTER,
+)
+
+Undo = Callable[[], object]
+
+# How each is read and set.
+SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
+    "the working directory": (os.getcwd, os.chdir),
+    "the recursion limit": (sys.getrecursionlimit, sys.setrecursionlimit),
+    "socket's default timeout": (socket.getdefaulttimeout, socket.setdefaulttimeout),
+    "logging's root level": (lambda: logging.root.level, logging.root.setLevel),
+    "logging.disable": (lambda: logging.root.manager.disable, logging.disable),
+    "the locale": (
+        lambda: locale.setlocale(locale.LC_ALL),
+        lambda name: locale.setlocale(locale.LC_ALL, name),
+    ),
+}
+
+
+class ReplayedChanges:
+    """Those that are in effect in this process."""
+
+    def __init__(self) -> None:
+        self._undo: dict[str, Undo] = {}
+
+    @property
+    def names(self) -> Set[str]:
+        return self._undo.keys()
+
+    @property
+    def have_filters(self) -> bool:
+        """Is one of the warnings filters among them?"""
+        return any(name.startswith(WARNINGS_FILTER) for name in self._undo)
+
+    def replay(self, name: str, value: str | None) -> None:
+        """Change what has this name, if that can be; None: the app has changed it back."""
+        if name in self._undo:
+            self._undo.pop(name)()
+        # A value may be of another machine's kind: an unknown locale, a folder that has gone.
+        with contextlib.suppress(ValueError, OSError, locale.Error, SyntaxError):
+            undo = None if value is None else _replayed(name, value)
+            if undo is not None:
+                self._undo[name] = undo
+
+    def undo(self) -> None:
+        """The latest first."""
+        while self._undo:
+            self._undo.popitem()[1]()
+
+
+def _replayed(name: str, value: str) -> Undo | None:
+    """Change it, and return how to change it back; None if it can't be."""
+    if name in SETTINGS:
+        return _set(*SETTINGS[name], literal_eval(value))
+    if name.startswith(VARIABLE):
+        return _set_variable(literal_eval(name.removeprefix(VARIABLE)[1:-1]), value)
+    if value == REMOVED:
+        return None
+    if name.startswith(PATH_ENTRY):
+        return _add(sys.path, literal_eval(name.removeprefix(PATH_ENTRY)[1:-1]), value)
+    if name.startswith(ROOT_HANDLER):
+        return _add_stand_ins(name.removeprefix(ROOT_HANDLER), value.count(",") + 1)
+    if name.startswith(WARNINGS_FILTER):
+        return _add_filter(*json.loads(value))
+    return None
+
+
+def _set(get: Callable[[], Any], change: Callable[[Any], object], value: object) -> Undo:
+    before = get()
+    change(value)
+    return lambda: change(before) if get() == value else None
+
+
+def _set_variable(name: str, value: str) -> Undo:
+    def change(value: str | None) -> None:
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+    wanted = None if value == NOT_THERE else literal_eval(value)
+    return _set(lambda: os.environ.get(name), change, wanted)
+
+
+def _add(entries: list[str], entry: str, place: str) -> Undo:
+    entries.insert(0 if place == IN_FRONT else len(entries), entry)
+    return lambda: entries.remove(entry)
+
+
+def _add_stand_ins(class_name: str, count: int) -> Undo:
+    """Each described as the handler that it stands in for."""
+    module, _, name = class_name.rpartition(".")
+    stand_in = type(name, (logging.NullHandler,), {"__module__": module})
+    handlers = [stand_in() for _ in range(count)]
+    logging.root.handlers.extend(handlers)
+
+    def take_out() -> None:
+        for handler in handlers:
+            logging.root.removeHandler(handler)
+
+    return take_out
+
+
+def _add_filter(
+    place: str, action: Any, message: str | None, category: str, module: str | None, line: int
+) -> Undo | None:
+    owner, _, name = category.rpartition(".")
+    warning = getattr(sys.modules.get(owner), name, None)
+    if warning is None:  # of a package that is not there
+        return None
+    before = list(warnings.filters)
+    append = place != IN_FRONT
+    warnings.filterwarnings(action, message or "", warning, module or "", line, append=append)
+    added = [entry for entry in warnings.filters if entry not in before]
+    return lambda: take_out_filters(added)
+
+
+def take_out_filters(entries: Iterable[Any]) -> None:
+    """Of the warnings filters."""
+    entries = list(entries)
+    others = [entry for entry in warnings.filters if entry not in entries]
+    warnings.resetwarnings()  # tells what has seen a warning that they have changed
+    warnings.filters.extend(others)  # type: ignore[attr-defined]
+
+
+def put_filters_in_front(entries: Iterable[Any]) -> None:
+    """As a package does that is imported now."""
+    entries = [*entries, *warnings.filters]
+    warnings.resetwarnings()
+    warnings.filters.extend(entries)  # type: ignore[attr-defined]
