@@ -17,6 +17,7 @@ from flask_debuglaunch.ides.ide_interface import (
     NOT_IN_XML,
     FileEdit,
     refuse_in_name,
+    refuse_in_paths,
     unless_there,
 )
 from flask_debuglaunch.ides.launch_arguments import QuotedArgument, merged_argument_line
@@ -50,8 +51,7 @@ class Eclipse:
 
     def files(self, project: Project, extras: Collection[str]) -> Iterator[FileEdit]:
         eclipse_name = _project_name(project)
-        for path in (project.config, project.app_folder):
-            refuse_in_name(path, rf"\$\{{[^}}]*\}}?|{NOT_IN_XML}", "Eclipse")
+        refuse_in_paths(project, rf"\$\{{[^}}]*\}}?|{NOT_IN_XML}", "Eclipse")
         # The project's stands within a variable.
         refuse_in_name(eclipse_name, rf"\$\{{[^}}]*\}}?|\}}|{NOT_IN_XML}", "Eclipse")
         launch_prefix = re.sub(FORBIDDEN_IN_LAUNCH_NAMES, "-", eclipse_name)

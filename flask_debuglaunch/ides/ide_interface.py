@@ -69,6 +69,12 @@ def refuse_in_name(name: str | None, pattern: str, ide: str) -> None:
         )
 
 
+def refuse_in_paths(project: Project, pattern: str, ide: str) -> None:
+    """The same for each path of the project that the IDE's files name."""
+    for path in (project.config, project.app_folder):
+        refuse_in_name(path, pattern, ide)
+
+
 def unless_there(text: str) -> Callable[[str | None], str]:
     """The edit that writes a file which is not there, and never changes one that is."""
     return lambda present_text: text if present_text is None else present_text

@@ -17,7 +17,7 @@ from flask_debuglaunch.ides.ide_interface import (
     LAUNCHER_MODULE,
     NOT_IN_XML,
     FileEdit,
-    refuse_in_name,
+    refuse_in_paths,
 )
 from flask_debuglaunch.ides.launch_arguments import QuotedArgument, merged_argument_line
 from flask_debuglaunch.ides.opened_project import Project
@@ -44,8 +44,7 @@ class PyCharm:
     }
 
     def files(self, project: Project, extras: Collection[str]) -> Iterator[FileEdit]:
-        for path in (project.config, project.app_folder):
-            refuse_in_name(path, rf"\$\w+\$|{NOT_IN_XML}", "PyCharm")
+        refuse_in_paths(project, rf"\$\w+\$|{NOT_IN_XML}", "PyCharm")
         yield _run_file(
             project.entry_name("debuglaunch debug"),
             _PYTHON_CONFIGURATION,

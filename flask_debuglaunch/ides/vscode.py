@@ -14,7 +14,7 @@ from flask_debuglaunch.ides.containers.attach_to_container import AttachTarget, 
 from flask_debuglaunch.ides.ide_interface import (
     LAUNCHER_MODULE,
     FileEdit,
-    refuse_in_name,
+    refuse_in_paths,
 )
 from flask_debuglaunch.ides.launch_arguments import merged_arguments
 from flask_debuglaunch.ides.opened_project import Project
@@ -63,8 +63,7 @@ class VSCode:
     }
 
     def files(self, project: Project, extras: Collection[str]) -> Iterator[FileEdit]:
-        for path in (project.config, project.app_folder):
-            refuse_in_name(path, r"\$\{[^}]*\}?", "VS Code")
+        refuse_in_paths(project, r"\$\{[^}]*\}?", "VS Code")
         configurations = list(launch_configurations(project, extras))
         yield FileEdit(LAUNCH_JSON, partial(_edited_json, LAUNCH_CONFIGURATIONS, configurations))
         tasks = list(_container_tasks(attach_target(project))) if "docker" in extras else []
