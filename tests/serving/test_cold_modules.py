@@ -83,7 +83,7 @@ def test_an_object_of_an_imported_module_is_followed_once(imports: bool) -> None
     owners: dict[int, Snapshot] = {}
     of_owner = Snapshot(owner, (), (), owners)
     of_user = Snapshot(user, (), [of_owner] if imports else (), owners)
-    assert of_user.shared == ({of_owner} if imports else set())
+    assert of_user.shared_snapshots == ({of_owner} if imports else set())
     shared.append(2)
     assert [*changed_modules({"user": of_user})] == ["user"]
 

@@ -41,7 +41,7 @@ from flask_debuglaunch.serving.preloading.state_snapshots import (
     InterpreterState,
     Snapshot,
     changed_modules,
-    look,
+    interpreter_state,
 )
 
 LAUNCHER_PACKAGE = package_of(__name__)
@@ -135,7 +135,10 @@ class ImportRecorder:
         if self._preloaded_not_asked_for:
             self._patch(builtins, "__import__", looking_at_import(self._check_preloaded))
             self._patch(importlib, "import_module", looking_at_import_module(self._check_preloaded))
-        self._state_before_app, self._has_exited = self._state_before_app or look(), False
+        self._state_before_app, self._has_exited = (
+            self._state_before_app or interpreter_state(),
+            False,
+        )
         self.seconds -= time.monotonic()
         return self
 
@@ -184,7 +187,7 @@ class ImportRecorder:
         """Let the app see it, unless a new interpreter might get another one."""
         assert self._state_before_app is not None
         if self._import_statements.others_ran():
-            for changed_state, _ in look().changes_since(self._state_before_app)[:1]:
+            for changed_state, _ in interpreter_state().changes_since(self._state_before_app)[:1]:
                 self._start_afresh(name, f"changes {changed_state}")
             hidden_modules.app_ran()
         try:
@@ -229,7 +232,9 @@ class ImportRecorder:
 
     def _changes_since_start(self) -> StateChanges:
         assert self._state_before_app is not None
-        return merged_changes(self._preloaded.changes, look().changes_since(self._state_before_app))
+        return merged_changes(
+            self._preloaded.changes, interpreter_state().changes_since(self._state_before_app)
+        )
 
     def _check_preloaded(self, module: str, names: Sequence[str]) -> None:
         if self._has_exited:  # somebody has kept import_module
@@ -250,7 +255,7 @@ class ImportRecorder:
         assert self._state_before_app is not None
         app_import = self._imports_after_changes.get(module, "")
         expected = self._preloaded.changes_of_app.get(app_import, ())
-        changes = look().changes_since(self._state_before_app)
+        changes = interpreter_state().changes_since(self._state_before_app)
         unlike = dict(set(expected) ^ set(changes)).keys() - self._preloaded.changes_of_others
         if unlike and not self._is_import_of_launcher(module):
             change = min(unlike)

@@ -42,8 +42,8 @@ from flask_debuglaunch.serving.preloading.state_snapshots import (
     Snapshot,
     changed_modules,
     foreign_objects,
-    look,
-    same,
+    interpreter_state,
+    same_objects,
 )
 
 # Audit events (docs.python.org/3/library/audit_events.html) of what a fork can't share, or must
@@ -187,7 +187,7 @@ class ModuleRecorder:
         is_installed(__file__)  # what that needs is imported now, not while we look on
         if self._state_before_app is None:
             sys.addaudithook(self._on_audit_event)
-        self._state_before_app = self._state_before_app or look()
+        self._state_before_app = self._state_before_app or interpreter_state()
         loaders: Any = bootstrap_external
         self._replace_function(loaders._LoaderBasics, "exec_module", self._around_exec_module)
         self._replace_function(bootstrap, "_gcd_import", self._around_import_by_name)
@@ -463,7 +463,7 @@ class ModuleRecorder:
     def _state_now(self) -> _StateBetweenModules:
         self._packages_newly_imported()
         return _StateBetweenModules(
-            look(),
+            interpreter_state(),
             atexit._ncallbacks(),
             random.getstate(),
             frozenset(os.listdir("/proc/self/fd")) if sys.platform == "linux" else frozenset(),
@@ -556,7 +556,7 @@ def _same_names(names: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
     """But for submodules, which come by imports."""
     if len(names) == len(others) and all(map(operator.is_, names.values(), others.values())):
         return True
-    return same(_without_submodules(names), _without_submodules(others))
+    return same_objects(_without_submodules(names), _without_submodules(others))
 
 
 def _without_submodules(names: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from flask_debuglaunch.serving.ipc_protocol import StateChanges
 
 # Set by us, the first while the app is imported, the other beside that, by a thread of the app's
 # (server_calls_in_app.py).
-IGNORED_VARIABLES = {"FLASK_RUN_FROM_CLI", "WERKZEUG_SERVER_FD"}
+VARIABLES_OF_LAUNCHER = {"FLASK_RUN_FROM_CLI", "WERKZEUG_SERVER_FD"}
 # Those whose functions and classes apps replace by their own (a shim for an old package, a patch).
 PATCHED_MODULES = (
     "builtins",
@@ -97,7 +97,7 @@ class InterpreterState:
         return [entry for entry in self.warnings_filters if entry not in before.warnings_filters]
 
 
-def look() -> InterpreterState:
+def interpreter_state() -> InterpreterState:
     """The state now. Takes some ten microseconds."""
     root = logging.getLogger()
     single: dict[str, Any] = {
@@ -153,7 +153,7 @@ def _environ_changes(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> dict[
     return {
         f"{VARIABLE}[{name!r}]": text
         for name, text in texts.items()
-        if name not in IGNORED_VARIABLES
+        if name not in VARIABLES_OF_LAUNCHER
     }
 
 
@@ -238,12 +238,12 @@ def _name_of(value: Any) -> str:
 
 # The objects of a module
 
-# What cannot change, or is seen by look() (logging).
-PLAIN = (
+# What cannot change, or is seen in the interpreter (logging).
+UNCHANGING_TYPES = (
     str, bytes, int, float, complex, bool, type(None), ModuleType, CodeType, BuiltinFunctionType,
     logging.Logger, logging.Manager, logging.Handler,
 )  # fmt: skip
-LARGEST = 20_000
+MOST_OBJECTS_FOLLOWED = 20_000
 """So many objects are followed; a module that holds more counts as changed."""
 
 identity = object.__hash__
@@ -261,53 +261,64 @@ class Snapshot:
     def __init__(
         self,
         module: object,
-        foreign: Collection[int],
-        imported: Iterable[Snapshot],
-        owners: dict[int, Snapshot],
+        foreign_identities: Collection[int],
+        imported_snapshots: Iterable[Snapshot],
+        snapshot_owners: dict[int, Snapshot],
     ) -> None:
-        """owners: the first snapshot that has an object, by its identity; takes in what is new."""
-        self._names = namespace_of(module)
-        self._bound = _bound(self._names)
-        self._followed: list[Any] = []
-        self._below: set[Snapshot] = set().union(*({one, *one._below} for one in imported))
-        self.shared: set[Snapshot] = set()
+        """snapshot_owners: the first snapshot that has an object, by its identity; takes in what is
+        new."""
+        self._module_namespace = namespace_of(module)
+        self._bound_objects = _bound_objects(self._module_namespace)
+        self._followed_objects: list[Any] = []
+        self._snapshots_below: set[Snapshot] = set().union(
+            *({imported, *imported._snapshots_below} for imported in imported_snapshots)
+        )
+        self.shared_snapshots: set[Snapshot] = set()
         """Those of imported modules that have something of it."""
-        pending: list[Any] = list(self._bound.values())
-        seen = {identity(self._names)}
-        while pending and len(self._followed) < LARGEST:
-            new = []
-            for one in pending:
-                if isinstance(one, PLAIN) or (number := identity(one)) in foreign or number in seen:
+        pending_objects: list[Any] = list(self._bound_objects.values())
+        seen_identities = {identity(self._module_namespace)}
+        while pending_objects and len(self._followed_objects) < MOST_OBJECTS_FOLLOWED:
+            new_objects = []
+            for held in pending_objects:
+                if (
+                    isinstance(held, UNCHANGING_TYPES)
+                    or (number := identity(held)) in foreign_identities
+                    or number in seen_identities
+                ):
                     continue
-                seen.add(number)
-                if (owner := owners.get(number)) in self._below:
-                    self.shared |= {owner, *owner.shared}
-                elif not _is_anothers(one):
-                    new.append(one)
-            self._followed += new
-            pending = gc.get_referents(*new)
-        self._is_too_large = bool(pending)
-        self._parts = gc.get_referents(*self._followed)
-        for one in self._followed:
-            owners.setdefault(identity(one), self)
+                seen_identities.add(number)
+                if (owner := snapshot_owners.get(number)) in self._snapshots_below:
+                    self.shared_snapshots |= {owner, *owner.shared_snapshots}
+                elif not _is_of_another_module(held):
+                    new_objects.append(held)
+            self._followed_objects += new_objects
+            pending_objects = gc.get_referents(*new_objects)
+        self._has_too_many_objects = bool(pending_objects)
+        self._referents = gc.get_referents(*self._followed_objects)
+        for held in self._followed_objects:
+            snapshot_owners.setdefault(identity(held), self)
 
     def is_changed(self) -> bool:
         """Is another object somewhere now, or one more or less? Without what it shares."""
-        if self._is_too_large or not same(_bound(self._names), self._bound):
+        if self._has_too_many_objects or not same_objects(
+            _bound_objects(self._module_namespace), self._bound_objects
+        ):
             return True
-        parts = gc.get_referents(*self._followed)
-        return len(parts) != len(self._parts) or not all(map(operator.is_, parts, self._parts))
+        referents = gc.get_referents(*self._followed_objects)
+        return len(referents) != len(self._referents) or not all(
+            map(operator.is_, referents, self._referents)
+        )
 
 
 def changed_modules(snapshots: Mapping[str, Snapshot]) -> Iterator[str]:
     """Those that hold something that has changed, by their snapshots."""
     is_changed = functools.cache(Snapshot.is_changed)
     for name, snapshot in snapshots.items():
-        if any(map(is_changed, (snapshot, *snapshot.shared))):
+        if any(map(is_changed, (snapshot, *snapshot.shared_snapshots))):
             yield name
 
 
-def _bound(names: dict[str, Any]) -> dict[str, Any]:
+def _bound_objects(names: dict[str, Any]) -> dict[str, Any]:
     """Without what Python itself adds: the submodules, and what it looks up by."""
     return {
         name: value
@@ -317,22 +328,22 @@ def _bound(names: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def same(names: dict[str, Any], others: dict[str, Any]) -> bool:
+def same_objects(names: dict[str, Any], others: dict[str, Any]) -> bool:
     """Are the same objects bound to the same names?"""
     return names.keys() == others.keys() and all(
         value is others[name] for name, value in names.items()
     )
 
 
-def _is_anothers(one: Any) -> bool:
+def _is_of_another_module(held: Any) -> bool:
     """A module's namespace, or a class or function that a package's module has under its name; not
     one that it has made for the project."""
-    if isinstance(one, dict):
-        return "__builtins__" in one or "__build_class__" in one  # the latter: builtins itself
-    if not isinstance(one, (type, FunctionType)):
+    if isinstance(held, dict):
+        return "__builtins__" in held or "__build_class__" in held  # the latter: builtins itself
+    if not isinstance(held, (type, FunctionType)):
         return False
-    module = sys.modules.get(getattr(one, "__module__", None) or "")
-    return namespace_of(module).get(one.__name__) is one and not is_of_the_project(module)
+    module = sys.modules.get(getattr(held, "__module__", None) or "")
+    return namespace_of(module).get(held.__name__) is held and not is_of_the_project(module)
 
 
 def foreign_objects(modules: Iterable[object]) -> frozenset[int]:

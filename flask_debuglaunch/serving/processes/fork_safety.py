@@ -32,13 +32,13 @@ CHANGES_OF_UNSAFE_SETTINGS = ("os.environ['_MLFLOW_TELEMETRY_SESSION_ID']",)
 # Names of keys that only have to differ from each other within the process (create_key); the name
 # under which a notebook asks whether its own server lives (alive_token); a key for what a database
 # keeps, which the next process could not read without it (EncryptedString).
-HARMLESS_DRAWERS = {
+HARMLESS_RANDOM_MODULES = {
     "opentelemetry.context",
     "dash._jupyter",
     "mlflow.store.model_registry.dbmodels.models",
 }
 # Opened once and kept, by libraries; no one minds who else reads there.
-SHARED_FILES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+SHAREABLE_DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 # The standard library knows of forks; numpy's generator is given a new seed (fork_server_main.py);
 # what scipy draws are examples for its documentation (scipy.stats, _generate_example); joblib tries
 # out a semaphore, which it names by its process; bson draws anew when it finds itself in another
@@ -66,87 +66,98 @@ def why_not_fork(*, was_given: bool) -> str | None:
 
 
 class ImportEffects:
-    """While entered, looks on at imports; `found` says what the last one has done, and who did it.
+    """While entered, looks on at imports; `effects_since_last_call` says what the last one has
+    done, and who did it.
 
     Also a finder that finds nothing, to know which module is being imported.
     """
 
     def __init__(self) -> None:
-        self._begun: list[str] = []
-        self._latest = ""
-        self._open: list[str] = []
+        self._imports_begun: list[str] = []
+        self._latest_import = ""
+        self._imports_open: list[str] = []
         """Modules that were being imported when the latest import began, the innermost last."""
         self._importers: dict[str, tuple[str, ...]] = {}
-        self._threads = dict.fromkeys(_threads(), "")
+        self._thread_ids = dict.fromkeys(_thread_ids(), "")
         """Each with the module that has started it, as far as is known."""
-        self._known_threads = {os.getpid()}
-        """Those that `found` has told of."""
-        self._files = _open_files()
-        self._effects: list[tuple[str, str]] = []
+        self._reported_threads = {os.getpid()}
+        """Those that have been told of."""
+        self._open_file_names = _open_files()
+        self._effects_noted: list[tuple[str, str]] = []
         """Pairs of a module and what it does."""
-        self._made: list[tuple[str, str]] = []
+        self._temporary_paths: list[tuple[str, str]] = []
         """Pairs of a module and a temporary file or folder."""
         self._has_children = False
-        self._seeded: set[int] = set()
-        self._restore = contextlib.ExitStack()
+        self._seeded_generators: set[int] = set()
+        self._restore_stack = contextlib.ExitStack()
 
     def __enter__(self) -> ImportEffects:
         sys.meta_path.insert(0, self)
-        self._restore.callback(sys.meta_path.remove, self)
+        self._restore_stack.callback(sys.meta_path.remove, self)
         for module, function in ((os, "urandom"), (random, "_urandom")):
-            self._look_on(module, function, self._note_drawn)
-        self._look_on(tempfile, "mkdtemp", self._note_temporary)
-        self._look_on(tempfile, "mkstemp", lambda made: self._note_temporary(made[1]))
-        self._look_on(os, "getpid", self._note_pid)
-        self._look_on(
-            threading.Thread, "start", lambda started: self._look_at_threads(exactly=True)
+            self._watch_function(module, function, self._note_random_bytes)
+        self._watch_function(tempfile, "mkdtemp", self._note_temporary)
+        self._watch_function(tempfile, "mkstemp", lambda made: self._note_temporary(made[1]))
+        self._watch_function(os, "getpid", self._note_pid)
+        self._watch_function(
+            threading.Thread, "start", lambda started: self._attribute_new_threads(exactly=True)
         )
         self._note_seeds()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._restore.close()
+        self._restore_stack.close()
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        self._look_at_threads()
-        while self._open and not _is_being_imported(self._open[-1]):
-            self._open.pop()
-        self._importers[name] = tuple(self._open)
-        self._open.append(name)
-        self._begun.append(name)
-        self._latest = name
+        self._attribute_new_threads()
+        while self._imports_open and not _is_being_imported(self._imports_open[-1]):
+            self._imports_open.pop()
+        self._importers[name] = tuple(self._imports_open)
+        self._imports_open.append(name)
+        self._imports_begun.append(name)
+        self._latest_import = name
         return None
 
     def imported_since(self) -> list[str]:
         """The modules whose import has begun since the last call."""
-        begun, self._begun = self._begun, []
-        return begun
+        imports_begun, self._imports_begun = self._imports_begun, []
+        return imports_begun
 
     def importers_of(self, module: str) -> tuple[str, ...]:
         """The modules during whose import that one's began, the innermost last."""
         return self._importers.get(module, ())
 
-    def effects_since_last_call(self, imported: str) -> list[tuple[str, str]]:
+    def effects_since_last_call(self, imported_module: str) -> list[tuple[str, str]]:
         """Which modules have done what can't be shared since the last call, and what; that one was
         imported last."""
-        threads = self._threads_started(imported)
-        effects, self._effects = self._effects, []
-        made = [(one, f"makes {path}") for one, path in self._made if os.path.exists(path)]
-        self._made = []
-        started = [(imported, "starts a process")] if self._has_new_children() else []
-        before, self._files = self._files, _open_files()
-        opened = [(imported, f"keeps {one} open") for one in _but_libraries(self._files - before)]
+        threads = self._threads_started(imported_module)
+        effects, self._effects_noted = self._effects_noted, []
+        made = [
+            (module, f"makes {path}")
+            for module, path in self._temporary_paths
+            if os.path.exists(path)
+        ]
+        self._temporary_paths = []
+        started = [(imported_module, "starts a process")] if self._has_new_children() else []
+        files_before, self._open_file_names = self._open_file_names, _open_files()
+        opened = [
+            (imported_module, f"keeps {file} open")
+            for file in _without_libraries(self._open_file_names - files_before)
+        ]
         return [*threads, *effects, *made, *started, *opened]
 
-    def _threads_started(self, imported: str) -> list[tuple[str, str]]:
-        self._look_at_threads()
-        if self._known_threads.issuperset(self._threads):
+    def _threads_started(self, imported_module: str) -> list[tuple[str, str]]:
+        self._attribute_new_threads()
+        if self._reported_threads.issuperset(self._thread_ids):
             return []
-        new = _threads_after_a_fork() - self._known_threads
-        self._known_threads |= new
-        return [(self._threads.get(one) or imported, "starts a thread") for one in sorted(new)]
+        new_threads = _threads_after_a_fork() - self._reported_threads
+        self._reported_threads |= new_threads
+        return [
+            (self._thread_ids.get(thread_id) or imported_module, "starts a thread")
+            for thread_id in sorted(new_threads)
+        ]
 
     def _has_new_children(self) -> bool:
         had, self._has_children = self._has_children, has_child()
@@ -154,64 +165,78 @@ class ImportEffects:
 
     def unseeded_generators(self) -> list[Any]:
         """The random generators that somebody holds and that were not given a seed."""
-        held = [one for one in gc.get_objects() if issubclass(type(one), random.Random)]
-        return [one for one in held if id(one) not in self._seeded]
+        generators = [
+            generator
+            for generator in gc.get_objects()
+            if issubclass(type(generator), random.Random)
+        ]
+        return [
+            generator for generator in generators if id(generator) not in self._seeded_generators
+        ]
 
-    def _look_at_threads(self, *, exactly: bool = False) -> None:
-        suspect = self._latest
-        if exactly or _is_known(suspect):  # then the one that has asked for it
-            suspect = _importing(self._begun) or ""
-        self._threads = {one: self._threads.get(one, suspect) for one in _threads()}
+    def _attribute_new_threads(self, *, exactly: bool = False) -> None:
+        starting_module = self._latest_import
+        if exactly or _is_known_package(starting_module):  # then the one that has asked for it
+            starting_module = _module_being_imported(self._imports_begun) or ""
+        self._thread_ids = {
+            thread_id: self._thread_ids.get(thread_id, starting_module)
+            for thread_id in _thread_ids()
+        }
 
-    def _look_on(self, module: Any, function: str, note: Callable[[Any], None]) -> None:
+    def _watch_function(self, module: Any, function: str, note_call: Callable[[Any], None]) -> None:
         original = getattr(module, function)
 
-        def looked_at(*arguments: Any, **named: Any) -> Any:
-            result = original(*arguments, **named)
-            note(result)
+        def watched_function(*arguments: Any, **keywords: Any) -> Any:
+            result = original(*arguments, **keywords)
+            note_call(result)
             return result
 
-        setattr(module, function, looked_at)
-        self._restore.callback(_put_back, looked_at, original)
-        self._restore.callback(setattr, module, function, original)
+        setattr(module, function, watched_function)
+        self._restore_stack.callback(_put_back, watched_function, original)
+        self._restore_stack.callback(setattr, module, function, original)
 
-    def _note(self, effect: str) -> None:
-        module = _importing(self._begun)
-        if module is not None and not _is_known(module):
-            self._effects.append((module, effect))
+    def _note_effect(self, effect: str) -> None:
+        module = _module_being_imported(self._imports_begun)
+        if module is not None and not _is_known_package(module):
+            self._effects_noted.append((module, effect))
 
-    def _note_drawn(self, drawn: bytes) -> None:
+    def _note_random_bytes(self, random_bytes: bytes) -> None:
         caller = sys._getframe(2)
         while caller.f_back is not None and _is_of_standard_library(caller):  # uuid, secrets
             caller = caller.f_back
-        if not {caller.f_globals.get("__name__"), _importing(self._begun)} & HARMLESS_DRAWERS:
-            self._note("draws random bytes")
+        if (
+            not {caller.f_globals.get("__name__"), _module_being_imported(self._imports_begun)}
+            & HARMLESS_RANDOM_MODULES
+        ):
+            self._note_effect("draws random bytes")
 
     def _note_pid(self, pid: int) -> None:
         """Something may be compared with it later (an atexit function that is for one process)."""
-        asking = sys._getframe(2).f_globals.get("__name__")
-        if not _is_known(str(asking)):
-            self._note("asks for its process's number")
+        asking_module = sys._getframe(2).f_globals.get("__name__")
+        if not _is_known_package(str(asking_module)):
+            self._note_effect("asks for its process's number")
 
     def _note_temporary(self, path: Any) -> None:
-        self._made.append((_importing(self._begun) or self._latest, os.fsdecode(path)))
+        self._temporary_paths.append(
+            (_module_being_imported(self._imports_begun) or self._latest_import, os.fsdecode(path))
+        )
 
     def _note_seeds(self) -> None:
         original = random.Random.seed
 
         def seed(generator: random.Random, a: Any = None, version: int = 2) -> None:
-            self._seeded.discard(id(generator))
+            self._seeded_generators.discard(id(generator))
             if a is not None:
-                self._seeded.add(id(generator))
+                self._seeded_generators.add(id(generator))
             original(generator, a, version)
 
         random.Random.seed = seed  # type: ignore[assignment, method-assign]
-        self._restore.callback(setattr, random.Random, "seed", original)
+        self._restore_stack.callback(setattr, random.Random, "seed", original)
 
 
-def _importing(begun: Sequence[str]) -> str | None:
+def _module_being_imported(imports_begun: Sequence[str]) -> str | None:
     """The innermost module whose import has begun and has not ended."""
-    for name in reversed(begun):
+    for name in reversed(imports_begun):
         if _is_being_imported(name):
             return name
     return None
@@ -222,7 +247,7 @@ def _is_being_imported(module: str) -> bool:
     return bool(namespace_of(spec).get("_initializing"))
 
 
-def _is_known(module: str) -> bool:
+def _is_known_package(module: str) -> bool:
     return module.partition(".")[0] in KNOWN_PACKAGES
 
 
@@ -230,17 +255,23 @@ def _is_of_standard_library(frame: FrameType) -> bool:
     return str(frame.f_globals.get("__name__")).partition(".")[0] in sys.stdlib_module_names
 
 
-def _put_back(replaced: object, original: object) -> None:
+def _put_back(watched_function: object, original: object) -> None:
     """Also where it was taken over: `from os import urandom`."""
     for module in list(sys.modules.values()):
-        names = namespace_of(module)
-        for one in [one for one, value in list(names.items()) if value is replaced]:
-            names[one] = original
+        module_names = namespace_of(module)
+        for name in [
+            name for name, value in list(module_names.items()) if value is watched_function
+        ]:
+            module_names[name] = original
 
 
-def _threads() -> set[int]:
+def _thread_ids() -> set[int]:
     """The kernel's: native threads too."""
-    return {one for one in map(int, os.listdir("/proc/self/task")) if not _is_fork_safe(one)}
+    return {
+        thread_id
+        for thread_id in map(int, os.listdir("/proc/self/task"))
+        if not _is_fork_safe(thread_id)
+    }
 
 
 def _is_fork_safe(thread: int) -> bool:
@@ -254,36 +285,42 @@ def _is_fork_safe(thread: int) -> bool:
 def _threads_after_a_fork() -> set[int]:
     """Try it: OpenBLAS ends its threads before a fork and starts them anew when they are needed
     (pthread_atfork in its driver/others/memory.c)."""
-    pid = os.fork()
-    if pid == 0:
+    child_pid = os.fork()
+    if child_pid == 0:
         os._exit(0)
-    os.waitpid(pid, 0)
-    return _threads()
+    os.waitpid(child_pid, 0)
+    return _thread_ids()
 
 
 @contextlib.contextmanager
 def fork_safe_settings() -> Iterator[None]:
     """While entered, those that keep packages from what can't be forked, unless they are set."""
-    names = FORK_SAFE_SETTINGS.keys() - os.environ.keys()
-    os.environ.update({name: FORK_SAFE_SETTINGS[name] for name in names})
+    unset_settings = FORK_SAFE_SETTINGS.keys() - os.environ.keys()
+    os.environ.update({name: FORK_SAFE_SETTINGS[name] for name in unset_settings})
     yield
-    for name in names:
+    for name in unset_settings:
         os.environ.pop(name, None)
 
 
 def _open_files() -> set[str]:
-    found = set()
-    for number in os.listdir("/proc/self/fd"):
+    open_files = set()
+    for descriptor in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):  # the listing's own
-            found.add(os.readlink(f"/proc/self/fd/{number}"))
-    return {one for one in found if one not in SHARED_FILES and not one.startswith("/proc/")}
+            open_files.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return {
+        path
+        for path in open_files
+        if path not in SHAREABLE_DEVICES and not path.startswith("/proc/")
+    }
 
 
-def _but_libraries(files: set[str]) -> set[str]:
+def _without_libraries(open_files: set[str]) -> set[str]:
     """Without those that code runs from. libffi keeps its own open, to map more of it
     (ffi_tramp_get_libffi in its src/tramp.c): importing ctypes since Python 3.14 is enough."""
-    if not files:  # so it is after nearly every import, and there are many
-        return files
+    if not open_files:  # so it is after nearly every import, and there are many
+        return open_files
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
-        rows = [row.rstrip("\n").split(maxsplit=5) for row in maps]
-    return files - {row[5] for row in rows if len(row) == 6 and "x" in row[1]}
+        memory_maps = [memory_map.rstrip("\n").split(maxsplit=5) for memory_map in maps]
+    return open_files - {
+        memory_map[5] for memory_map in memory_maps if len(memory_map) == 6 and "x" in memory_map[1]
+    }

@@ -69,7 +69,11 @@ from flask_debuglaunch.serving.preloading.replayed_changes import (
     ReplayedChanges,
     take_out_filters,
 )
-from flask_debuglaunch.serving.preloading.state_snapshots import InterpreterState, Snapshot, look
+from flask_debuglaunch.serving.preloading.state_snapshots import (
+    InterpreterState,
+    Snapshot,
+    interpreter_state,
+)
 from flask_debuglaunch.serving.processes.fork_safety import (
     CHANGES_OF_UNSAFE_SETTINGS,
     ImportEffects,
@@ -283,7 +287,7 @@ class Preloading:
             raise CannotFork(f"an installed package imports {shown_path(Path(file))}")
 
     def _import_as_the_app(self, effects: ImportEffects) -> None:
-        state_before = look()
+        state_before = interpreter_state()
         for app_import in self._preload.imports:
             module = app_import.module
             if package_of(module) in self._preload.left_out_packages:
@@ -294,17 +298,17 @@ class Preloading:
                     # Nor what we import for the server: it may bring along what the rest needs.
                     self.first_not_preloaded = (module, min(unlike))
                     break
-            self._changes_before[module] = look().changes_since(state_before)
+            self._changes_before[module] = interpreter_state().changes_since(state_before)
             self._import_package_module(module, effects)
         take_out_filters(chain.from_iterable(self._warnings_filters.values()))
         self._replayed_changes.undo()
-        self._state_changes = look().changes_since(state_before)
+        self._state_changes = interpreter_state().changes_since(state_before)
 
     def _replay_changes(
         self, wanted: Mapping[str, str], state_before: InterpreterState
     ) -> Set[str]:
         """Have everything as the app had it before its next import; returns what is not."""
-        changes = dict(look().changes_since(state_before))
+        changes = dict(interpreter_state().changes_since(state_before))
         changes_of_packages = changes.keys() - self._replayed_changes.names
         unlike = self._unlike_changes(wanted, state_before)
         for name in unlike - changes_of_packages - self._preload.unsteady:
@@ -314,18 +318,18 @@ class Preloading:
     def _unlike_changes(
         self, wanted: Mapping[str, str], state_before: InterpreterState
     ) -> Set[str]:
-        changes = look().changes_since(state_before)
+        changes = interpreter_state().changes_since(state_before)
         return dict(set(wanted.items()) ^ set(changes)).keys() - self._changes_of_others
 
     def _import_package_module(self, module: str, effects: ImportEffects) -> None:
-        modules_before, state_before = set(sys.modules), look()
+        modules_before, state_before = set(sys.modules), interpreter_state()
         is_after_filters = self._replayed_changes.have_filters
         # What fails here fails, or not, in the worker, where the app can handle it.
         with contextlib.suppress(Exception):
             importlib.import_module(module)
         self._modules_brought[module] = frozenset(sys.modules) - modules_before
         self._imports_begun_by[module] = effects.imported_since()
-        state = look()
+        state = interpreter_state()
         if is_after_filters and (package_filters := state.filters_added_since(state_before)):
             self._warnings_filters[module] = package_filters
         changed_state = {name for name, _ in state.changes_since(state_before)}

@@ -37,7 +37,7 @@ from flask_debuglaunch.serving.preloading.preloaded_modules import (
     PreloadedModules,
     merged_imports,
 )
-from flask_debuglaunch.serving.preloading.state_snapshots import look
+from flask_debuglaunch.serving.preloading.state_snapshots import interpreter_state
 from flask_debuglaunch.serving.processes.silenced_output import silenced_output
 from flask_debuglaunch.serving.processes.spawn_interpreter import Inheritance, own_command, spawn
 from flask_debuglaunch.serving.processes.worker_and_fork_server_handles import (
@@ -85,9 +85,9 @@ def _import_ahead(prepare: Prepare) -> PreloadedModules | None:
         if prepare.session is not None:
             join_debug_session.preload(prepare.session)
         importlib.import_module("flask_debuglaunch.serving.worker_main")
-        interpreter_state_before = look()
+        interpreter_state_before = interpreter_state()
         for app_import in prepare.imports:
-            changes = look().changes_since(interpreter_state_before)
+            changes = interpreter_state().changes_since(interpreter_state_before)
             if not app_import.is_by_launcher and set(app_import.changes) != set(changes):
                 break  # the app changes something before
             modules_before = set(sys.modules)
@@ -95,7 +95,7 @@ def _import_ahead(prepare: Prepare) -> PreloadedModules | None:
             with contextlib.suppress(Exception):
                 importlib.import_module(app_import.module)
             modules_brought[app_import.module] = frozenset(sys.modules) - modules_before
-        changes = look().changes_since(interpreter_state_before)
+        changes = interpreter_state().changes_since(interpreter_state_before)
     return (
         None if imported_files.new_project_files() else PreloadedModules(modules_brought, changes)
     )
