@@ -25,7 +25,7 @@ class ReloadablePlan:
     def __init__(self, plan: Plan, resolve: Callable[[], Plan], cleanup: ExitStack) -> None:
         self.plan = plan
         self._resolve, self._cleanup = resolve, cleanup
-        self._folder = WorkingDirectory()
+        self._working_directory = WorkingDirectory()
         self.listener = cleanup.enter_context(bind_listener(plan))
         self.certificate = certificate_files_of(plan, cleanup)
         self.watched = watch_rules_of(plan)
@@ -37,22 +37,25 @@ class ReloadablePlan:
     def is_made_from(self, files: Set[str]) -> bool:
         """Does it come from one of these files, or from a folder that has been replaced?"""
         settings = self.plan.settings
-        looked_for = [one.path for one in settings.lookups]
-        sources = {settings.config_file, *settings.env_files, *looked_for}
-        is_changed = bool(files & {os.path.abspath(one) for one in sources if one})
-        return is_changed or self._folder.is_replaced()
+        paths_looked_for = [lookup.path for lookup in settings.lookups]
+        configuration_files = {settings.config_file, *settings.env_files, *paths_looked_for}
+        is_changed = bool(files & {os.path.abspath(path) for path in configuration_files if path})
+        return is_changed or self._working_directory.is_replaced()
 
     def resolve_anew(self) -> None:
         """Follow the files as far as a running process can; say what can't be followed, and why."""
-        if not self._folder.enter():
+        if not self._working_directory.enter():
             say("The folder that the launcher was started in is gone. A save brings it back")
             return
         try:
-            new = self._resolve()
-            watched, certificate = watch_rules_of(new), certificate_files_of(new, self._cleanup)
-            has_moved = _address(new) != _address(self.plan)
+            new_plan = self._resolve()
+            watched, certificate = (
+                watch_rules_of(new_plan),
+                certificate_files_of(new_plan, self._cleanup),
+            )
+            has_moved = _address(new_plan) != _address(self.plan)
             listener = (
-                self._cleanup.enter_context(bind_listener(new)) if has_moved else self.listener
+                self._cleanup.enter_context(bind_listener(new_plan)) if has_moved else self.listener
             )
         except LaunchError as error:
             say(f"{error}. The configuration stays as it was")
@@ -61,7 +64,7 @@ class ReloadablePlan:
             say(f"{type(error).__name__}: {error}. The configuration stays as it was")
             return
         is_watched_anew = watched != self.watched
-        self.plan = self._with_what_stays(new)
+        self.plan = self._with_what_stays(new_plan)
         self.watched, self.certificate = watched, certificate
         if is_watched_anew:
             self._say_unmatched_patterns()
@@ -74,18 +77,22 @@ class ReloadablePlan:
         for line in unmatched_patterns(self.plan.settings.exclude_patterns, self.watched):
             say(line)
 
-    def _with_what_stays(self, new: Plan) -> Plan:
+    def _with_what_stays(self, new_plan: Plan) -> Plan:
         """A debugger can't be taken out of a running process, and what follows from it stays too:
         Werkzeug's beside it would catch the errors first."""
         names = ["reload"]
-        if self.plan.is_external or new.is_external:
+        if self.plan.is_external or new_plan.is_external:
             names += ["debugger", "connection", "debug_host", "debug_port"]
             names += ["use_debugger", "use_reloader", "stop_on_errors"]
-        old = {name: getattr(self.plan, name) for name in names}
-        changed = [name for name, one in old.items() if getattr(new, name).value != one.value]
+        kept_decisions = {name: getattr(self.plan, name) for name in names}
+        changed = [
+            name
+            for name, decision in kept_decisions.items()
+            if getattr(new_plan, name).value != decision.value
+        ]
         if changed:
             say(f"Until the launcher is started again, as before: {', '.join(changed)}")
-        return replace(new, **old)
+        return replace(new_plan, **kept_decisions)
 
 
 def _address(plan: Plan) -> tuple[str, int]:

@@ -80,7 +80,7 @@ class Stage(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Changes:
+class UnservedChanges:
     """What has changed since the serving worker was started."""
 
     files: frozenset[str] = frozenset()
@@ -135,7 +135,7 @@ class State:
     leaver: Leaver | None = None
     has_ahead: bool = False
     """Has a process been started already that waits to become the next worker?"""
-    changes: Changes = Changes()
+    changes: UnservedChanges = UnservedChanges()
     hand_over: HandOver = HandOver.UNTRIED
     is_undebugged: bool = False
     """Is the next worker served without the debugger?"""
@@ -158,7 +158,7 @@ class State:
         """When something is overdue or due: the stage, the leaver, or the end of the run."""
         leaver = self.leaver.deadline if self.leaver else None
         times = (self.deadline, leaver, self.notice_at, self.ends_at)
-        return min((one for one in times if one is not None), default=None)
+        return min((time for time in times if time is not None), default=None)
 
     @property
     def outlives_errors(self) -> bool:
@@ -355,79 +355,81 @@ def with_an_end(state: State, seconds: float | None, now: float) -> State:
 
 
 @dataclass(frozen=True)
-class Step:
+class StateAndEffects:
     """Where an event leads to, and what is to be done, in this order."""
 
     state: State
     effects: tuple[Effect, ...] = ()
 
 
-def step(state: State, event: Event, now: float) -> Step:
+def step(state: State, event: Event, now: float) -> StateAndEffects:
     """What follows from the event."""
     match event:
         case Begin():
             return _next_worker(state, now)
         case AheadEnded():
-            return Step(replace(state, has_ahead=False))
+            return StateAndEffects(replace(state, has_ahead=False))
         case LeaverOverdue():
-            return _without_leaver(Step(state))
+            return _killing_leaver(StateAndEffects(state))
         case EndsSoon():
             return _ends_soon(state, now)
         case TimeUp():
             state = replace(state, notice_at=None, ends_at=None)
         case Said(worker) | Ended(worker) if state.leaver and worker == state.leaver.worker:
-            return _of_leaver(state, state.leaver, event, now)
+            return _after_leavers_event(state, state.leaver, event, now)
         case Said(worker) | Ended(worker) if worker != state.worker:
-            return Step(state)  # one that was abandoned
+            return StateAndEffects(state)  # one that was abandoned
     kind = type(event.message) if isinstance(event, Said) else type(event)
     rule = RULES[state.stage].get(kind)
-    return rule(state, event, now) if rule else Step(state)
+    return rule(state, event, now) if rule else StateAndEffects(state)
 
 
 # The rules
 
 
-def start(state: State, saved: Saved, now: float) -> Step:
-    noted = _with_changes(state, saved, now)
-    return _next_worker(noted, now)
+def start(state: State, saved: Saved, now: float) -> StateAndEffects:
+    noted_state = _with_saved_files(state, saved, now)
+    return _next_worker(noted_state, now)
 
 
-def restart(state: State, saved: Saved, now: float) -> Step:
+def restart(state: State, saved: Saved, now: float) -> StateAndEffects:
     started = start(state, saved, now)
     news = Say(f"The app's process {state.last_words}, and is started again")
     return replace(started, effects=(news, *started.effects))
 
 
-def note(state: State, saved: Saved, now: float) -> Step:
+def note(state: State, saved: Saved, now: float) -> StateAndEffects:
     """The worker that starts next will be made from it."""
-    noted = _with_changes(state, saved, now)
-    if noted.changes.in_configuration and noted.has_ahead:
-        return Step(replace(noted, has_ahead=False), (DiscardAhead(),))
-    return Step(noted)
+    noted_state = _with_saved_files(state, saved, now)
+    if noted_state.changes.in_configuration and noted_state.has_ahead:
+        return StateAndEffects(replace(noted_state, has_ahead=False), (DiscardAhead(),))
+    return StateAndEffects(noted_state)
 
 
-def retire(state: State, saved: Saved, now: float) -> Step:
+def retire(state: State, saved: Saved, now: float) -> StateAndEffects:
     deadline = now + DRAIN_SECONDS + GRACE_SECONDS
-    noted = note(_in(state, Stage.RETIRING, deadline), saved, now)
-    effects = (*noted.effects, TellToRetire(state.worker, DRAIN_SECONDS))
-    if noted.state.has_ahead or noted.state.changes.in_configuration:
-        return Step(noted.state, effects)
-    return Step(replace(noted.state, has_ahead=True), (*effects, StartAhead()))
+    noted_step = note(_at_stage(state, Stage.RETIRING, deadline), saved, now)
+    effects = (*noted_step.effects, TellToRetire(state.worker, DRAIN_SECONDS))
+    if noted_step.state.has_ahead or noted_step.state.changes.in_configuration:
+        return StateAndEffects(noted_step.state, effects)
+    return StateAndEffects(replace(noted_step.state, has_ahead=True), (*effects, StartAhead()))
 
 
-def attach(state: State, said: Said, now: float) -> Step:
-    return Step(_in(state, Stage.ATTACHING, now + HAND_OVER_SECONDS[state.hand_over]))
+def attach(state: State, said: Said, now: float) -> StateAndEffects:
+    return StateAndEffects(
+        _at_stage(state, Stage.ATTACHING, now + HAND_OVER_SECONDS[state.hand_over])
+    )
 
 
-def import_(state: State, said: Said, now: float) -> Step:
+def import_(state: State, said: Said, now: float) -> StateAndEffects:
     assert isinstance(said.message, Attached)
     knows_of_children = said.message.by_ide or state.hand_over is HandOver.SLOW
     hand_over = HandOver.DONE if knows_of_children else state.hand_over
     let_go = (LetGo(state.leaver.worker),) if state.leaver else ()
-    return Step(replace(_in(state, Stage.IMPORTING), hand_over=hand_over), let_go)
+    return StateAndEffects(replace(_at_stage(state, Stage.IMPORTING), hand_over=hand_over), let_go)
 
 
-def serve(state: State, said: Said, now: float) -> Step:
+def serve(state: State, said: Said, now: float) -> StateAndEffects:
     address = () if state.has_served else (SayAddress(),)
     news: tuple[Say, ...] = ()
     if said.message == Ready(failed=True):
@@ -435,53 +437,55 @@ def serve(state: State, said: Said, now: float) -> Step:
         news = (Say(text),)
     elif state.has_served:
         news = (Say(f"Reloaded in {now - state.changes.since:.2f} s ({state.changes})"),)
-    serving = replace(_in(state, Stage.SERVING), has_served=True, changes=Changes())
-    return Step(serving, (*address, *news))
+    serving = replace(_at_stage(state, Stage.SERVING), has_served=True, changes=UnservedChanges())
+    return StateAndEffects(serving, (*address, *news))
 
 
-def fail(state: State, said: Said, now: float) -> Step:
+def fail(state: State, said: Said, now: float) -> StateAndEffects:
     """The first start ends with it; later on, a save may mend it."""
-    message = said.message
-    assert isinstance(message, Failed)
+    failed = said.message
+    assert isinstance(failed, Failed)
     if state.outlives_errors:
-        return Step(state, (Say(f"{message.message}"),))
-    return _ending(replace(state, exit_status=message.exit_status, error=message.message), now)
+        return StateAndEffects(state, (Say(f"{failed.message}"),))
+    return _end_run(replace(state, exit_status=failed.exit_status, error=failed.message), now)
 
 
-def begin_anew(state: State, said: Said, now: float) -> Step:
+def begin_anew(state: State, said: Said, now: float) -> StateAndEffects:
     """It ends by itself; another one, which nothing was imported in ahead, takes its place."""
     return kill(state, said, now)
 
 
-def unborn(state: State, ended: Ended, now: float) -> Step:
+def unborn(state: State, ended: Ended, now: float) -> StateAndEffects:
     """It can't be the app's fault if it is killed before it imports the app."""
     if ended.was_killed and state.outlives_errors and not state.is_second_try:
-        again = _next_worker(state, now)
-        return replace(again, state=replace(again.state, is_second_try=True))
+        restarted_worker = _next_worker(state, now)
+        return replace(restarted_worker, state=replace(restarted_worker.state, is_second_try=True))
     return lose(state, ended, now)
 
 
-def lose(state: State, ended: Ended, now: float) -> Step:
-    lost = replace(_in(state, Stage.LOST, now + LOST_SECONDS), last_words=ended.how)
-    return Step(lost)
+def lose(state: State, ended: Ended, now: float) -> StateAndEffects:
+    lost = replace(_at_stage(state, Stage.LOST, now + LOST_SECONDS), last_words=ended.how)
+    return StateAndEffects(lost)
 
 
-def tell(state: State, overdue: Overdue, now: float) -> Step:
+def tell(state: State, overdue: Overdue, now: float) -> StateAndEffects:
     news = f"The app's process {state.last_words}"
     if state.outlives_errors:
-        down = replace(_in(state, Stage.DOWN), changes=Changes())
-        return Step(down, (Say(f"{news}. The next save starts it again"),))
-    over = replace(_in(state, Stage.OVER), exit_status=2)
-    return Step(over, (Say(f"{news} before it could serve"),))
+        down = replace(_at_stage(state, Stage.DOWN), changes=UnservedChanges())
+        return StateAndEffects(down, (Say(f"{news}. The next save starts it again"),))
+    over = replace(_at_stage(state, Stage.OVER), exit_status=2)
+    return StateAndEffects(over, (Say(f"{news} before it could serve"),))
 
 
-def be_late(state: State, overdue: Overdue, now: float) -> Step:
+def be_late(state: State, overdue: Overdue, now: float) -> StateAndEffects:
     seconds = HAND_OVER_SECONDS[state.hand_over]
     late = f"The IDE has not taken the new process over within {seconds:g} s"
     if state.hand_over is HandOver.DONE:
         more = HAND_OVER_SECONDS[HandOver.SLOW]
         text = f"{late}, as it did before: is it busy? It has {more:g} s more"
-        return Step(replace(state, hand_over=HandOver.SLOW, deadline=now + more), (Say(text),))
+        return StateAndEffects(
+            replace(state, hand_over=HandOver.SLOW, deadline=now + more), (Say(text),)
+        )
     was_slow = state.hand_over is HandOver.SLOW
     text = (
         f"{late}{' more' if was_slow else ': it is busy, or knows nothing of child processes'}."
@@ -490,12 +494,12 @@ def be_late(state: State, overdue: Overdue, now: float) -> Step:
     )
     killed = kill(state, overdue, now)
     hand_over = HandOver.DONE if was_slow else HandOver.FAILED
-    return Step(
+    return StateAndEffects(
         replace(killed.state, hand_over=hand_over, is_undebugged=True), (Say(text), *killed.effects)
     )
 
 
-def leave(state: State, said: Said, now: float) -> Step:
+def leave(state: State, said: Said, now: float) -> StateAndEffects:
     assert isinstance(said.message, IdeLeft)
     if said.message.ends_run:
         return cut_off(state, Signalled(signal.SIGTERM), now)  # as good as that
@@ -503,65 +507,65 @@ def leave(state: State, said: Said, now: float) -> Step:
         "The IDE has left the app's process, which goes on without the debugger. Attach it again"
         " whenever you like; if it is still attached to the launcher, it gets the next process"
     )
-    return Step(state, (Say(text),))
+    return StateAndEffects(state, (Say(text),))
 
 
-def clean_up(state: State, said: Said, now: float) -> Step:
+def clean_up(state: State, said: Said, now: float) -> StateAndEffects:
     if state.leaver is not None:  # one is enough
-        return Step(state, (LetGo(state.worker),))
-    return Step(_in(state, Stage.LEAVING, now + CLEAN_UP_SECONDS))
+        return StateAndEffects(state, (LetGo(state.worker),))
+    return StateAndEffects(_at_stage(state, Stage.LEAVING, now + CLEAN_UP_SECONDS))
 
 
-def overtake(state: State, event: Said | Overdue, now: float) -> Step:
+def overtake(state: State, event: Said | Overdue, now: float) -> StateAndEffects:
     """What need not wait does not."""
     leaver = Leaver(state.worker, now + GRACE_SECONDS)
     return _next_worker(replace(state, leaver=leaver), now)
 
 
-def hold(state: State, said: Said, now: float) -> Step:
+def hold(state: State, said: Said, now: float) -> StateAndEffects:
     """Said once: threads that were stopped along with the first go on a moment after it."""
     assert isinstance(said.message, Stopped)
-    return Step(
-        _in(state, Stage.HELD), (Say(f"reload waits: stopped at {said.message.stopped_at}"),)
+    return StateAndEffects(
+        _at_stage(state, Stage.HELD), (Say(f"reload waits: stopped at {said.message.stopped_at}"),)
     )
 
 
-def go_on(state: State, said: Said, now: float) -> Step:
-    return Step(_in(state, Stage.RETIRING, now + DRAIN_SECONDS + GRACE_SECONDS))
+def go_on(state: State, said: Said, now: float) -> StateAndEffects:
+    return StateAndEffects(_at_stage(state, Stage.RETIRING, now + DRAIN_SECONDS + GRACE_SECONDS))
 
 
-def kill(state: State, event: Event, now: float) -> Step:
+def kill(state: State, event: Event, now: float) -> StateAndEffects:
     stage = Stage.KILLED if state.exit_status is None else Stage.LAST_KILL
-    return Step(_in(state, stage, now + KILL_SECONDS), (Kill(state.worker),))
+    return StateAndEffects(_at_stage(state, stage, now + KILL_SECONDS), (Kill(state.worker),))
 
 
-def abandon(state: State, overdue: Overdue, now: float) -> Step:
+def abandon(state: State, overdue: Overdue, now: float) -> StateAndEffects:
     next_one = _next_worker(state, now)
-    return Step(next_one.state, (Abandon(state.worker), *next_one.effects))
+    return StateAndEffects(next_one.state, (Abandon(state.worker), *next_one.effects))
 
 
-def succeed(state: State, ended: Ended, now: float) -> Step:
+def succeed(state: State, ended: Ended, now: float) -> StateAndEffects:
     return _next_worker(state, now)
 
 
-def end(state: State, event: Signalled | TimeUp, now: float) -> Step:
-    return _ending(replace(state, exit_status=_status_of(event)), now)
+def end(state: State, event: Signalled | TimeUp, now: float) -> StateAndEffects:
+    return _end_run(replace(state, exit_status=_status_of(event)), now)
 
 
-def cut_off(state: State, event: Signalled | TimeUp, now: float) -> Step:
+def cut_off(state: State, event: Signalled | TimeUp, now: float) -> StateAndEffects:
     """It would not end of itself, or should be gone already."""
     ending = replace(state, exit_status=_status_of(event))
-    return _without_ahead(kill(ending, event, now))
+    return _discarding_ahead(kill(ending, event, now))
 
 
-def finish(state: State, event: Event, now: float) -> Step:
+def finish(state: State, event: Event, now: float) -> StateAndEffects:
     status = _status_of(event) if isinstance(event, (Signalled, TimeUp)) else state.exit_status
     effects = (Abandon(state.worker),) if isinstance(event, Overdue) else ()
-    over = Step(replace(_in(state, Stage.OVER), exit_status=status), effects)
-    return _without_leaver(_without_ahead(over))
+    over = StateAndEffects(replace(_at_stage(state, Stage.OVER), exit_status=status), effects)
+    return _killing_leaver(_discarding_ahead(over))
 
 
-Rule = Callable[[State, Any, float], Step]
+Rule = Callable[[State, Any, float], StateAndEffects]
 
 RULES: Mapping[Stage, Mapping[type, Rule]] = {
     Stage.DOWN: {Saved: start, Signalled: finish, TimeUp: finish},
@@ -646,21 +650,21 @@ RULES: Mapping[Stage, Mapping[type, Rule]] = {
 # What several rules do
 
 
-def _in(state: State, stage: Stage, deadline: float | None = None) -> State:
+def _at_stage(state: State, stage: Stage, deadline: float | None = None) -> State:
     return replace(state, stage=stage, deadline=deadline)
 
 
-def _with_changes(state: State, saved: Saved, now: float) -> State:
-    known = state.changes
-    changes = Changes(
-        known.files | saved.files,
-        known.since if known.files else now,
-        known.in_configuration or saved.in_configuration,
+def _with_saved_files(state: State, saved: Saved, now: float) -> State:
+    unserved_changes = state.changes
+    changes = UnservedChanges(
+        unserved_changes.files | saved.files,
+        unserved_changes.since if unserved_changes.files else now,
+        unserved_changes.in_configuration or saved.in_configuration,
     )
     return replace(state, changes=changes)
 
 
-def _next_worker(state: State, now: float) -> Step:
+def _next_worker(state: State, now: float) -> StateAndEffects:
     changes = state.changes
     worker = StartWorker(
         number=state.worker + 1,
@@ -671,7 +675,7 @@ def _next_worker(state: State, now: float) -> Step:
         ide_is_known=state.hand_over in (HandOver.DONE, HandOver.SLOW),
     )
     next_one = replace(
-        _in(state, Stage.STARTING),
+        _at_stage(state, Stage.STARTING),
         worker=worker.number,
         is_second_try=False,
         is_undebugged=False,
@@ -679,47 +683,51 @@ def _next_worker(state: State, now: float) -> Step:
         changes=replace(changes, in_configuration=False),
     )
     follow = (FollowConfiguration(),) if changes.in_configuration else ()
-    return Step(next_one, (*follow, worker))
+    return StateAndEffects(next_one, (*follow, worker))
 
 
-def _of_leaver(state: State, leaver: Leaver, event: Said | Ended, now: float) -> Step:
+def _after_leavers_event(
+    state: State, leaver: Leaver, event: Said | Ended, now: float
+) -> StateAndEffects:
     match event:
         case Ended():
-            return Step(replace(state, leaver=None))
+            return StateAndEffects(replace(state, leaver=None))
         case Said(_, IdeLeft(ends_run=True)):
             return step(state, Signalled(signal.SIGTERM), now)
         case Said(_, Stopped()):
             leaver = replace(leaver, deadline=None)
         case Said(_, Resumed()):
             leaver = replace(leaver, deadline=now + GRACE_SECONDS)
-    return Step(replace(state, leaver=leaver))
+    return StateAndEffects(replace(state, leaver=leaver))
 
 
-def _ending(state: State, now: float) -> Step:
-    ending = _in(state, Stage.ENDING, now + END_DRAIN_SECONDS + GRACE_SECONDS)
+def _end_run(state: State, now: float) -> StateAndEffects:
+    ending = _at_stage(state, Stage.ENDING, now + END_DRAIN_SECONDS + GRACE_SECONDS)
     retire = TellToRetire(state.worker, END_DRAIN_SECONDS)
-    return _without_ahead(Step(ending, (retire, LetGo(state.worker))))
+    return _discarding_ahead(StateAndEffects(ending, (retire, LetGo(state.worker))))
 
 
-def _without_ahead(one: Step) -> Step:
-    if not one.state.has_ahead:
-        return one
-    return Step(replace(one.state, has_ahead=False), (DiscardAhead(), *one.effects))
+def _discarding_ahead(step_so_far: StateAndEffects) -> StateAndEffects:
+    if not step_so_far.state.has_ahead:
+        return step_so_far
+    return StateAndEffects(
+        replace(step_so_far.state, has_ahead=False), (DiscardAhead(), *step_so_far.effects)
+    )
 
 
-def _without_leaver(one: Step) -> Step:
-    leaver = one.state.leaver
+def _killing_leaver(step_so_far: StateAndEffects) -> StateAndEffects:
+    leaver = step_so_far.state.leaver
     if leaver is None:
-        return one
-    effects = (Kill(leaver.worker), Abandon(leaver.worker), *one.effects)
-    return Step(replace(one.state, leaver=None), effects)
+        return step_so_far
+    effects = (Kill(leaver.worker), Abandon(leaver.worker), *step_so_far.effects)
+    return StateAndEffects(replace(step_so_far.state, leaver=None), effects)
 
 
-def _ends_soon(state: State, now: float) -> Step:
+def _ends_soon(state: State, now: float) -> StateAndEffects:
     told = replace(state, notice_at=None)
     if state.ends_at is None or state.exit_status is not None:
-        return Step(told)
-    return Step(told, (Say(ends_by_itself_message(state.ends_at - now)),))
+        return StateAndEffects(told)
+    return StateAndEffects(told, (Say(ends_by_itself_message(state.ends_at - now)),))
 
 
 def _status_of(event: Signalled | TimeUp) -> int:

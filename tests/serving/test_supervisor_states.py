@@ -74,7 +74,7 @@ def test_each_message_of_the_table_is_one_that_is_listened_to() -> None:
 def test_changes_are_told_where_the_working_folder_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = states.Changes(frozenset({str(tmp_path / "gone" / "main.py")}))
+    changes = states.UnservedChanges(frozenset({str(tmp_path / "gone" / "main.py")}))
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     assert str(changes) == "main.py"

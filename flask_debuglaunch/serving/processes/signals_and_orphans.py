@@ -25,10 +25,10 @@ class TerminationSignals:
     """While entered, these signals are only noted, and make it readable for a selector."""
 
     def __init__(self) -> None:
-        self._received: list[int] = []
+        self._signals_received: list[int] = []
         self._pipe = SelfPipe()
-        self._before: dict[int, Any] = {}
-        self._wakeup_before = -1
+        self._handlers_before: dict[int, Any] = {}
+        self._wakeup_fd_before = -1
 
     def fileno(self) -> int:
         return self._pipe.fileno()
@@ -37,17 +37,17 @@ class TerminationSignals:
         """Those that have come since the last call; makes it unreadable again."""
         self._pipe.clear()
         # Python may run the handler of one that has just woken us only now.
-        received = self._received.copy()
-        del self._received[: len(received)]
-        return received
+        signals_received = self._signals_received.copy()
+        del self._signals_received[: len(signals_received)]
+        return signals_received
 
     def __enter__(self) -> TerminationSignals:
         waker = self._pipe.waker.fileno()
-        self._wakeup_before = signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        self._wakeup_fd_before = signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         for number in (getattr(signal, name) for name in ENDING_SIGNALS if hasattr(signal, name)):
             # One that was ignored from the start (nohup) stays so.
             if signal.getsignal(number) is not signal.SIG_IGN:
-                self._before[number] = signal.signal(number, self._note)
+                self._handlers_before[number] = signal.signal(number, self._note_signal)
         return self
 
     def __exit__(
@@ -56,13 +56,13 @@ class TerminationSignals:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._handlers_before.items():
             signal.signal(number, handler)
-        signal.set_wakeup_fd(self._wakeup_before)
+        signal.set_wakeup_fd(self._wakeup_fd_before)
         self._pipe.close()
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self._received.append(number)
+    def _note_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signals_received.append(number)
 
 
 # A child ends with its supervisor
@@ -91,14 +91,14 @@ def tie_to(lifeline: int) -> int:
     import fcntl
 
     # Opened anew: whom to signal is kept with an open file, which a fork would share.
-    own = os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_CLOEXEC)
+    own_end = os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_CLOEXEC)
     os.close(lifeline)
-    fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(own, fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(own, fcntl.F_SETFL, fcntl.fcntl(own, fcntl.F_GETFL) | os.O_ASYNC)
-    if select([own], [], [], 0)[0]:  # it has ended before
+    fcntl.fcntl(own_end, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(own_end, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(own_end, fcntl.F_SETFL, fcntl.fcntl(own_end, fcntl.F_GETFL) | os.O_ASYNC)
+    if select([own_end], [], [], 0)[0]:  # it has ended before
         os._exit(1)
-    return own
+    return own_end
 
 
 # Process 1 of a container hands signals on and takes in orphans
@@ -121,17 +121,17 @@ def below_init(launch: Callable[[], int]) -> int:
     Only where this process has one thread: a child has no other.
     """
     # From here on signals wait for sigwait(); the kernel drops what process 1 does not handle.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    child = os.fork()
-    if child == 0:
+    blocked_before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    launcher_pid = os.fork()
+    if launcher_pid == 0:
         _take_terminal()
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)
         return launch()
     while True:
         number = signal.sigwait(signal.valid_signals())
         if number != signal.SIGCHLD:
-            os.kill(child, number)
-        elif (status := _reap(child)) is not None:
+            os.kill(launcher_pid, number)
+        elif (status := _reap_orphans(launcher_pid)) is not None:
             return status if status >= 0 else 128 - status
 
 
@@ -142,15 +142,15 @@ def _take_terminal() -> None:
         os.tcsetpgrp(0, os.getpgrp())
 
 
-def _reap(child: int) -> int | None:
+def _reap_orphans(launcher_pid: int) -> int | None:
     """Take in all that have ended; returns the child's exit status (-N for signal N) if it has."""
-    ended = None
+    launcher_status = None
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return ended
+            return launcher_status
         if pid == 0:
-            return ended
-        if pid == child:
-            ended = os.waitstatus_to_exitcode(status)
+            return launcher_status
+        if pid == launcher_pid:
+            launcher_status = os.waitstatus_to_exitcode(status)

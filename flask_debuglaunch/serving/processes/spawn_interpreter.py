@@ -84,10 +84,10 @@ def spawn(
     """Start a child that shares our terminal, the listener, and a new channel."""
     if sys.platform == "win32":
         return _spawn_on_windows(command, environ, listener)
-    ours, theirs = socket.socketpair()
-    with theirs:
-        process = spawn_at_channel(command, environ, listener, theirs)
-    return process, channel_to_child(ours)
+    supervisor_end, child_end = socket.socketpair()
+    with child_end:
+        process = spawn_at_channel(command, environ, listener, child_end)
+    return process, channel_to_child(supervisor_end)
 
 
 def spawn_at_channel(
@@ -120,14 +120,16 @@ def inherit() -> Inheritance:
     marker = os.environ.pop(CHILD_MARKER)
     if sys.platform == "win32":
         return _inherit_on_windows(marker)
-    listening, speaking, held, *given = map(int, marker.split(","))
-    listener, channel = (socket.socket(fileno=one) for one in (listening, speaking))
+    listener_fd, channel_fd, supervisor_lifeline, *task_descriptors = map(int, marker.split(","))
+    listener, channel = (
+        socket.socket(fileno=descriptor) for descriptor in (listener_fd, channel_fd)
+    )
     # The app's own children must neither hold the port nor keep the channel open.
     listener.set_inheritable(False)
     channel.set_inheritable(False)
     listener.setblocking(False)
-    task = _read_task(*given) if given else None
-    return Inheritance(listener, Channel(channel), tie_to(held), task)
+    task = _read_task(*task_descriptors) if task_descriptors else None
+    return Inheritance(listener, Channel(channel), tie_to(supervisor_lifeline), task)
 
 
 def _read_task(descriptor: int) -> Task | None:
@@ -166,9 +168,9 @@ def start_afresh(
     if inherited.preloaded.hidden_modules is not None:
         inherited.channel.tell(ModulesUnfit(frozenset()))
         task = replace(task, look_at_project_modules=True)
-    reading, writing = socket.socketpair()
-    Channel(writing).send(task)
-    sockets = (inherited.listener, inherited.channel, inherited.lifeline, reading)
+    task_end, our_task_end = socket.socketpair()
+    Channel(our_task_end).send(task)
+    sockets = (inherited.listener, inherited.channel, inherited.lifeline, task_end)
     descriptors = [one if isinstance(one, int) else one.fileno() for one in sockets]
     _let_inherit_only(descriptors)
     marker = {CHILD_MARKER: ",".join(map(str, descriptors))}
@@ -200,7 +202,7 @@ def _let_inherit_only(descriptors: Collection[int]) -> None:
 
 ADMIT_SECONDS = 60.0
 """How long an interpreter may take to start."""
-LOOK_SECONDS = 0.1
+ACCEPT_POLL_SECONDS = 0.1
 """How often to look whether it still runs."""
 HELLO_SECONDS = 2.0
 """How long a visitor may take to say who it is."""
@@ -222,8 +224,8 @@ def _spawn_on_windows(
             process.kill()
             raise
     channel = channel_to_child(connection)
-    shared: Any = listener
-    channel.tell(SharedListener(shared.share(pid)))
+    shareable_listener: Any = listener
+    channel.tell(SharedListener(shareable_listener.share(pid)))
     return process, channel
 
 
@@ -249,7 +251,7 @@ def admit(
     come in time.
     """
     deadline = time.monotonic() + seconds
-    door.settimeout(LOOK_SECONDS)
+    door.settimeout(ACCEPT_POLL_SECONDS)
     while time.monotonic() < deadline:
         try:
             connection, _ = door.accept()
@@ -257,8 +259,8 @@ def admit(
             if is_there():
                 continue
             raise ConnectionError("it ended before it could be given the port") from None
-        said, pid = _hello_of(connection)
-        if hmac.compare_digest(said, secret):
+        secret_said, pid = _hello_of(connection)
+        if hmac.compare_digest(secret_said, secret):
             connection.settimeout(None)
             return connection, pid
         connection.close()
@@ -267,17 +269,17 @@ def admit(
 
 def _hello_of(visitor: socket.socket) -> tuple[bytes, int]:
     """What it says, as bytes: nothing of a stranger's may reach pickle."""
-    deadline, said = time.monotonic() + HELLO_SECONDS, b""
-    while (left := deadline - time.monotonic()) > 0:
-        visitor.settimeout(left)
+    deadline, hello = time.monotonic() + HELLO_SECONDS, b""
+    while (seconds_left := deadline - time.monotonic()) > 0:
+        visitor.settimeout(seconds_left)
         try:
-            piece = visitor.recv(HELLO.size - len(said))
+            received_piece = visitor.recv(HELLO.size - len(hello))
         except OSError:
             break
-        said += piece
-        if len(said) == HELLO.size:
-            return HELLO.unpack(said)
-        if not piece:
+        hello += received_piece
+        if len(hello) == HELLO.size:
+            return HELLO.unpack(hello)
+        if not received_piece:
             break
     return b"", 0
 
