@@ -167,7 +167,7 @@ WARNS_ALWAYS = (
     "warnings.filterwarnings('always', category=DeprecationWarning, module='installed')\n"
 )
 LOOK_AT_ALL = """
-import installed, then_installed
+import installed, then_installed.more
 def look():
     return [installed.at_import, then_installed.at_import, installed.state()]
 """
@@ -179,7 +179,10 @@ def test_what_the_app_changes_at_its_top_keeps_no_package_from_being_preloaded(
     project: Project, package: Path, head: str
 ) -> None:
     package.write_text(LOOKS_AT_ALL + WARNS_ALWAYS)
-    package.with_name("then_installed.py").write_text(LOOKS_AT_ALL)
+    package.with_name("then_installed").mkdir()
+    shows_always = WARNS_ALWAYS.replace("Deprecation", "PendingDeprecation")
+    package.with_name("then_installed").joinpath("__init__.py").write_text(LOOKS_AT_ALL + shows_always)
+    package.with_name("then_installed").joinpath("more.py").touch()
     (project.root / "templates").mkdir()
     stamps = SERVE.replace("look()", "[installed.imported_at, then_installed.imported_at, look()]")
     project.save("main.py", HEADS[head] + LOOK_AT_ALL + stamps)

@@ -240,7 +240,8 @@ class ImportRecorder:
         if self._has_exited:  # somebody has kept import_module
             return
         asked_for = [*with_parents([module]), *(f"{module}.{name}" for name in names)]
-        for preloaded in self._preloaded_not_asked_for.intersection(asked_for):
+        while preloaded_now := self._preloaded_not_asked_for.intersection(asked_for):
+            preloaded = preloaded_now.pop()
             brought_along = self._preloaded.brought_along.get(preloaded, ())
             self._preloaded_not_asked_for -= {preloaded, *brought_along}
             self._compare_changes_before(preloaded)
