@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
 from typing import Any
@@ -39,7 +40,7 @@ HARMLESS_RANDOM_MODULES = {
 }
 # Opened once and kept, by libraries; no one minds who else reads there.
 SHAREABLE_DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
-# The standard library knows of forks; numpy's generator is given a new seed (fork_server_main.py);
+# The standard library knows of forks; numpy's generators are given new seeds (reseed_functions);
 # what scipy draws are examples for its documentation (scipy.stats, _generate_example); joblib tries
 # out a semaphore, which it names by its process; bson draws anew when it finds itself in another
 # process (ObjectId._random); billiard, celery's copy of multiprocessing, is given a new key as that
@@ -89,6 +90,8 @@ class ImportEffects:
         """Pairs of a module and a temporary file or folder."""
         self._has_children = False
         self._seeded_generators: set[int] = set()
+        self._watches_numpy = False
+        self._entropies_of_numpy: set[int] = set()
         self._restore_stack = contextlib.ExitStack()
 
     def __enter__(self) -> ImportEffects:
@@ -112,6 +115,7 @@ class ImportEffects:
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         self._attribute_new_threads()
+        self._watch_numpy()
         while self._imports_open and not _is_being_imported(self._imports_open[-1]):
             self._imports_open.pop()
         self._importers[name] = tuple(self._imports_open)
@@ -163,16 +167,20 @@ class ImportEffects:
         had, self._has_children = self._has_children, has_child()
         return self._has_children and not had
 
-    def unseeded_generators(self) -> list[Any]:
-        """The random generators that somebody holds and that were not given a seed."""
-        generators = [
-            generator
-            for generator in gc.get_objects()
-            if issubclass(type(generator), random.Random)
-        ]
-        return [
-            generator for generator in generators if id(generator) not in self._seeded_generators
-        ]
+    def reseed_functions(self) -> list[Callable[[], object]]:
+        """Of the random generators that somebody holds and that were not given a seed."""
+        numpys_class = getattr(sys.modules.get("numpy.random"), "BitGenerator", ())
+        functions: list[Callable[[], object]] = []
+        for held in gc.get_objects():
+            if issubclass(type(held), random.Random) and id(held) not in self._seeded_generators:
+                functions.append(held.seed)
+            elif issubclass(type(held), numpys_class) and self._is_unseeded_of_numpy(held):
+                functions.append(partial(_reseed_numpys, held))
+        return functions
+
+    def _is_unseeded_of_numpy(self, bit_generator: Any) -> bool:
+        seed_sequence = getattr(bit_generator, "seed_seq", None)
+        return getattr(seed_sequence, "entropy", None) in self._entropies_of_numpy
 
     def _attribute_new_threads(self, *, exactly: bool = False) -> None:
         starting_module = self._latest_import
@@ -204,11 +212,20 @@ class ImportEffects:
         caller = sys._getframe(2)
         while caller.f_back is not None and _is_of_standard_library(caller):  # uuid, secrets
             caller = caller.f_back
-        if (
-            not {caller.f_globals.get("__name__"), _module_being_imported(self._imports_begun)}
-            & HARMLESS_RANDOM_MODULES
-        ):
+        drawing_modules = {
+            caller.f_globals.get("__name__"),
+            _module_being_imported(self._imports_begun),
+        }
+        # By a function that we watch: numpy's generators are given new seeds.
+        if not drawing_modules & {*HARMLESS_RANDOM_MODULES, __name__}:
             self._note_effect("draws random bytes")
+
+    def _watch_numpy(self) -> None:
+        """By this function it draws what an unseeded generator begins with."""
+        bit_generator = sys.modules.get("numpy.random.bit_generator")
+        if hasattr(bit_generator, "randbits") and not self._watches_numpy:
+            self._watches_numpy = True
+            self._watch_function(bit_generator, "randbits", self._entropies_of_numpy.add)
 
     def _note_pid(self, pid: int) -> None:
         """Something may be compared with it later (an atexit function that is for one process)."""
@@ -232,6 +249,12 @@ class ImportEffects:
 
         random.Random.seed = seed  # type: ignore[assignment, method-assign]
         self._restore_stack.callback(setattr, random.Random, "seed", original)
+
+
+def _reseed_numpys(bit_generator: Any) -> None:
+    """Also what it would spawn others from."""
+    new_generator = type(bit_generator)()
+    bit_generator.__setstate__(new_generator.__reduce__()[2])
 
 
 def _module_being_imported(imports_begun: Sequence[str]) -> str | None:

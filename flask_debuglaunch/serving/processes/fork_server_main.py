@@ -17,7 +17,6 @@ import gc
 import importlib
 import importlib.metadata
 import os
-import random
 import re
 import selectors
 import signal
@@ -208,7 +207,7 @@ class Preloading:
         """What had changed when each module was imported."""
         self._warnings_filters: dict[str, list[Any]] = {}
         """Those that each module has put in front of the app's."""
-        self._random_generators: list[random.Random] = []
+        self._reseed_functions: list[Callable[[], object]] = []
         changes_of_left_out = frozenset().union(*preload.left_out_packages.values())
         self._changes_of_others = changes_of_left_out.union(CHANGES_OF_UNSAFE_SETTINGS)
         self.first_not_preloaded: tuple[str, str] | None = None
@@ -272,7 +271,7 @@ class Preloading:
             with ImportEffects() as effects:
                 self._importers_of = effects.importers_of
                 self._import_as_the_app(effects)
-                self._random_generators = effects.unseeded_generators()
+                self._reseed_functions = effects.reseed_functions()
 
     def _import_worker_modules(self) -> None:
         with ImportEffects() as effects:
@@ -358,8 +357,8 @@ class Preloading:
 
     def reseed_generators(self) -> None:
         """In a fork: give the random generators new states. Python's own does so by itself."""
-        for generator in self._random_generators:
-            generator.seed()
+        for reseed in self._reseed_functions:
+            reseed()
         if numpy_random := sys.modules.get("numpy.random"):
             numpy_random.seed()
         for multiprocessing in ("multiprocessing.process", "billiard.process"):
