@@ -80,32 +80,32 @@ class Supervisor:
         serves_error = plan.settings.import_errors.value == "serve"
         state = State(serves_first_error=serves_error)
         self._state = with_an_end(state, plan.run_for.value, time.monotonic())
-        self._current = ReloadablePlan(plan, resolve, cleanup)
+        self._reloadable_plan = ReloadablePlan(plan, resolve, cleanup)
         self._selector = cleanup.enter_context(selectors.DefaultSelector())
         starter = WorkerStarter if plan.can_fork else WaitingWorkerStarter
-        self._starter = starter(plan, self._selector)
-        cleanup.callback(self._starter.close)
-        self._over = threading.Event()
-        cleanup.callback(self._over.set)
-        self._session = attach_supervisor(plan, self._is_ending)
+        self._worker_starter = starter(plan, self._selector)
+        cleanup.callback(self._worker_starter.close)
+        self._run_is_over = threading.Event()
+        cleanup.callback(self._run_is_over.set)
+        self._debug_session = attach_supervisor(plan, self._is_ending)
         # Only now: it may wait for an IDE, and Ctrl-C must end that at once.
         self._signals = cleanup.enter_context(TerminationSignals())
-        self._terminal = TerminalModes()
-        self._watcher = cleanup.enter_context(closing(Watcher(self._current.watched)))
+        self._terminal_modes = TerminalModes()
+        self._watcher = cleanup.enter_context(closing(Watcher(self._reloadable_plan.watched)))
         self._files_written_by_app = FilesWrittenByApp()
         self._workers: dict[int, WorkerProcess] = {}
         """By their numbers: the current one, and one that may be leaving."""
-        self._ahead: WorkerProcess | None = None
+        self._worker_ahead: WorkerProcess | None = None
 
     def run(self) -> int:
         """Returns the exit status. Raises LaunchError if there is nothing to serve."""
         self._hide_from_debugger()
-        self._selector.register(self._signals, selectors.EVENT_READ, self._signalled)
-        self._selector.register(self._watcher, selectors.EVENT_READ, self._files_changed)
-        self._take(Begin())
+        self._selector.register(self._signals, selectors.EVENT_READ, self._on_signal)
+        self._selector.register(self._watcher, selectors.EVENT_READ, self._on_files_changed)
+        self._take_event(Begin())
         self._watcher.start()
         while self._state.stage is not Stage.OVER:
-            self._wait()
+            self._wait_for_event()
         status = self._state.exit_status
         assert status is not None
         if self._state.error is not None:
@@ -113,110 +113,112 @@ class Supervisor:
         return status
 
     def _is_ending(self) -> bool:
-        return self._over.is_set() or self._state.exit_status is not None
+        return self._run_is_over.is_set() or self._state.exit_status is not None
 
     def _hide_from_debugger(self) -> None:
         """The IDE's Pause must not freeze us; it needs one ordinary thread that it can suspend."""
-        if self._session is None:
+        if self._debug_session is None:
             return
         # First this one: pydevd ends the session when no ordinary thread is left, and it does not
         # count a daemon.
-        threading.Thread(target=self._over.wait, name="supervisor").start()
+        threading.Thread(target=self._run_is_over.wait, name="supervisor").start()
         for thread in (threading.current_thread(), self._watcher.thread):
-            debugger_of(self._current.plan).hide_thread(thread)
+            debugger_of(self._reloadable_plan.plan).hide_thread(thread)
 
     # Events
 
-    def _wait(self) -> None:
+    def _wait_for_event(self) -> None:
         """Take what comes next: a message, a change, a signal, or a deadline."""
-        deadlines = (self._state.next_deadline, self._starter.deadline)
-        deadline = min((one for one in deadlines if one is not None), default=None)
+        deadlines = (self._state.next_deadline, self._worker_starter.deadline)
+        deadline = min((time_due for time_due in deadlines if time_due is not None), default=None)
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-        ready = [key for key, _ in self._selector.select(timeout)]
+        ready_keys = [key for key, _ in self._selector.select(timeout)]
         # A signal first: it may be why a worker has ended. Changes last: a worker may have said
         # that it makes them.
-        order = {self._signals: 0, self._watcher: 2}
-        ready.sort(key=lambda key: order.get(key.fileobj, 1))
-        for key in ready:
+        priority_by_source = {self._signals: 0, self._watcher: 2}
+        ready_keys.sort(key=lambda key: priority_by_source.get(key.fileobj, 1))
+        for key in ready_keys:
             key.data()
         self._look_at_deadlines()
 
     def _look_at_deadlines(self) -> None:
         now, leaver = time.monotonic(), self._state.leaver
         if leaver is not None and leaver.deadline is not None and now >= leaver.deadline:
-            self._take(LeaverOverdue())
+            self._take_event(LeaverOverdue())
         if self._state.deadline is not None and now >= self._state.deadline:
-            self._take(Overdue())
-        if self._starter.deadline is not None and now >= self._starter.deadline:
-            self._starter.be_late()
+            self._take_event(Overdue())
+        if self._worker_starter.deadline is not None and now >= self._worker_starter.deadline:
+            self._worker_starter.be_late()
         if self._state.notice_at is not None and now >= self._state.notice_at:
-            self._take(EndsSoon())
+            self._take_event(EndsSoon())
         if self._state.ends_at is not None and now >= self._state.ends_at:
             say(TIME_UP)
-            self._take(TimeUp())
+            self._take_event(TimeUp())
 
-    def _take(self, event: Event) -> None:
-        decided = step(self._state, event, time.monotonic())
-        self._state = decided.state
-        for effect in decided.effects:
-            self._carry_out(effect)
+    def _take_event(self, event: Event) -> None:
+        state_and_effects = step(self._state, event, time.monotonic())
+        self._state = state_and_effects.state
+        for effect in state_and_effects.effects:
+            self._carry_out_effect(effect)
 
-    def _signalled(self) -> None:
+    def _on_signal(self) -> None:
         for number in self._signals.take():
-            self._take(Signalled(number))
+            self._take_event(Signalled(number))
 
-    def _files_changed(self) -> None:
+    def _on_files_changed(self) -> None:
         # First all that the workers have said: they may have written them themselves.
         for number in [*self._workers]:
             while (worker := self._workers.get(number)) and worker.channel.has_message():
-                self._worker_said(number)
+                self._on_worker_message(number)
         if files := self._files_written_by_app.written_by_others(self._watcher.changed()):
-            self._take(Saved(files, self._current.is_made_from(files)))
+            self._take_event(Saved(files, self._reloadable_plan.is_made_from(files)))
 
-    def _worker_said(self, number: int) -> None:
+    def _on_worker_message(self, number: int) -> None:
         worker = self._workers.get(number)
         if worker is None:  # it has been abandoned in this very moment
             return
         match worker.channel.receive():
             case None:
                 self._worker_ended(number)
-            case Preloadable() as learned:
-                listener = self._current.listener
-                self._starter.learn(learned, self._current.plan, self._session, listener)
+            case Preloadable() as preloadable:
+                listener = self._reloadable_plan.listener
+                self._worker_starter.learn(
+                    preloadable, self._reloadable_plan.plan, self._debug_session, listener
+                )
             case ModulesUnfit(files):
-                self._starter.forget_modules(files)
-            case Watch() as more:
-                self._watcher.watch_more(more)
+                self._worker_starter.forget_modules(files)
+            case Watch() as files_to_watch:
+                self._watcher.watch_more(files_to_watch)
             case Writes(path):
                 self._files_written_by_app.note(path)
             case message:
-                self._take(Said(number, message))
+                self._take_event(Said(number, message))
 
     def _worker_ended(self, number: int) -> None:
         worker = self._forget_worker(number)
         status = worker.exit_status()
-        self._starter.ended(worker)
+        self._worker_starter.ended(worker)
         was_killed = status is None or status < 0
-        self._take(Ended(number, how_it_ended(status), was_killed))
+        self._take_event(Ended(number, how_it_ended(status), was_killed))
 
-    def _ahead_said(self) -> None:
-        assert self._ahead is not None
-        if self._ahead.channel.receive() is None:  # else it only tells how far it is
+    def _on_worker_ahead_message(self) -> None:
+        assert self._worker_ahead is not None
+        if self._worker_ahead.channel.receive() is None:  # else it only tells how far it is
             self._discard_ahead()
-            self._take(AheadEnded())
+            self._take_event(AheadEnded())
 
     # Effects
 
-    def _carry_out(self, effect: Effect) -> None:
+    def _carry_out_effect(self, effect: Effect) -> None:
         match effect:
             case StartAhead():
                 self._start_ahead()
             case DiscardAhead():
                 self._discard_ahead()
             case FollowConfiguration():
-                self._current.resolve_anew()
-                self._watcher.watch_instead(self._current.watched)
-                self._starter.follow(self._current.plan)
+                self._reloadable_plan.resolve_anew()
+                self._watcher.watch_instead(self._reloadable_plan.watched)
+                self._worker_starter.follow(self._reloadable_plan.plan)
             case StartWorker():
                 self._start_worker(effect)
             case TellToRetire(number, seconds):
@@ -226,66 +228,68 @@ class Supervisor:
             case Kill(number):
                 self._workers[number].kill()
             case Abandon(number):
-                self._starter.ended(self._forget_worker(number))
+                self._worker_starter.ended(self._forget_worker(number))
             case SayAddress():
-                self._current.say_address()
+                self._reloadable_plan.say_address()
             case Say(text):
                 say(text)
 
     def _start_ahead(self) -> None:
         try:
-            self._ahead = self._starter.start(self._current.listener)
+            self._worker_ahead = self._worker_starter.start(self._reloadable_plan.listener)
         except OSError:  # none left of something; said if it still is so when a worker is due
-            self._take(AheadEnded())
+            self._take_event(AheadEnded())
             return
-        self._selector.register(self._ahead.channel, selectors.EVENT_READ, self._ahead_said)
+        self._selector.register(
+            self._worker_ahead.channel, selectors.EVENT_READ, self._on_worker_ahead_message
+        )
 
     def _discard_ahead(self) -> None:
-        if self._ahead is not None:
-            ahead = self._release_ahead(self._ahead)
-            ahead.channel.close()
-            ahead.kill()
-            self._starter.ended(ahead)
+        if self._worker_ahead is not None:
+            worker_ahead = self._release_ahead(self._worker_ahead)
+            worker_ahead.channel.close()
+            worker_ahead.kill()
+            self._worker_starter.ended(worker_ahead)
 
-    def _release_ahead(self, ahead: WorkerProcess) -> WorkerProcess:
-        self._selector.unregister(ahead.channel)
-        self._ahead = None
-        return ahead
+    def _release_ahead(self, worker_ahead: WorkerProcess) -> WorkerProcess:
+        self._selector.unregister(worker_ahead.channel)
+        self._worker_ahead = None
+        return worker_ahead
 
-    def _start_worker(self, wanted: StartWorker) -> None:
-        forget_bytecode(wanted.changed)
-        self._terminal.remember()
+    def _start_worker(self, start_effect: StartWorker) -> None:
+        forget_bytecode(start_effect.changed)
+        self._terminal_modes.remember()
         try:
             worker = (
-                self._release_ahead(self._ahead)
-                if self._ahead is not None
-                else self._starter.start(self._current.listener)
+                self._release_ahead(self._worker_ahead)
+                if self._worker_ahead is not None
+                else self._worker_starter.start(self._reloadable_plan.listener)
             )
         except OSError as error:
-            self._take(Ended(wanted.number, f"could not be started: {error}"))
+            self._take_event(Ended(start_effect.number, f"could not be started: {error}"))
             return
-        plan, certificate = self._current.plan, self._current.certificate
+        plan, certificate = self._reloadable_plan.plan, self._reloadable_plan.certificate
         task = Task(
             plan,
             certificate,
             current_session(),
-            is_first_worker=wanted.is_first_worker,
-            serve_errors=wanted.serve_errors,
-            use_debugger=wanted.use_debugger,
-            ide_is_known=wanted.ide_is_known,
-            look_at_project_modules=self._starter.wants_to_know_modules(plan),
+            is_first_worker=start_effect.is_first_worker,
+            serve_errors=start_effect.serve_errors,
+            use_debugger=start_effect.use_debugger,
+            ide_is_known=start_effect.ide_is_known,
+            look_at_project_modules=self._worker_starter.wants_to_know_modules(plan),
         )
         worker.channel.tell(task)
-        self._workers[wanted.number] = worker
-        said = partial(self._worker_said, wanted.number)
-        self._selector.register(worker.channel, selectors.EVENT_READ, said)
+        self._workers[start_effect.number] = worker
+        on_message = partial(self._on_worker_message, start_effect.number)
+        self._selector.register(worker.channel, selectors.EVENT_READ, on_message)
 
     def _forget_worker(self, number: int) -> WorkerProcess:
         worker = self._workers.pop(number)
         self._selector.unregister(worker.channel)
         worker.channel.close()
         if not self._workers:  # else another one may be at a prompt
-            self._terminal.restore()
+            self._terminal_modes.restore()
         return worker
 
 

@@ -24,7 +24,7 @@ from flask_debuglaunch.serving.app.module_origins import IMPORTLIB, OUR_FOLDER
 
 # Of the clock, the process, chance, the machine's files, and who is there. Not exists() and its
 # like, whose paths are noted as they are asked about (project_module_recorder.py).
-VALUES = frozenset(
+VARYING_VALUES = frozenset(
     """
     NamedTemporaryFile Random RandomState SystemRandom TemporaryDirectory TemporaryFile
     __subclasses__ _getframe access active_children asctime betavariate choice choices
@@ -41,7 +41,7 @@ VALUES = frozenset(
     """.split()  # noqa: SIM905
 )
 # Decorators that give back what they were given, or something made of it, and tell nobody.
-PLAIN_DECORATORS = frozenset(
+HARMLESS_DECORATORS = frozenset(
     """
     abstractmethod abstractproperty argument asynccontextmanager attr attrs cache cached_property
     classmethod command comparator computed_field contextmanager dataclass dataclass_transform
@@ -59,59 +59,76 @@ class Source:
     """What of a module's source matters."""
 
     tree: ast.Module
-    foreign: frozenset[str]
+    package_names: frozenset[str]
     """Names under which it has something of an installed package."""
-    imported: frozenset[str]
+    imported_names: frozenset[str]
     """Names under which it has something of any other module."""
 
 
-def parse(text: str, projects: frozenset[str]) -> Source:
+def parse(source_text: str, project_packages: frozenset[str]) -> Source:
     """projects: the first names of the project's own modules. Raises SyntaxError, ValueError."""
-    tree = ast.parse(text)
-    foreign, imported = set(), set()
+    tree = ast.parse(source_text)
+    package_names, imported_names = set(), set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            named = [(one.asname or one.name.partition(".")[0], one.name) for one in node.names]
+            bound_names = [
+                (alias.asname or alias.name.partition(".")[0], alias.name) for alias in node.names
+            ]
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
-            own = node.level > 0
-            named = [(one.asname or one.name, "." if own else module) for one in node.names]
+            is_relative = node.level > 0
+            bound_names = [
+                (alias.asname or alias.name, "." if is_relative else module) for alias in node.names
+            ]
         else:
             continue
-        imported |= {name for name, _ in named}
-        foreign |= {
-            name for name, of in named if of[:1] != "." and of.split(".")[0] not in projects
+        imported_names |= {name for name, _ in bound_names}
+        package_names |= {
+            name
+            for name, module_name in bound_names
+            if module_name[:1] != "." and module_name.split(".")[0] not in project_packages
         }
-    return Source(tree, frozenset(foreign), frozenset(imported))
+    return Source(tree, frozenset(package_names), frozenset(imported_names))
 
 
 def reasons_to_run_anew(sources: Mapping[str, Source]) -> dict[str, str]:
     """The modules that must run anew each time, each with what its source does."""
-    unsteady = _unsteady_functions(sources.values())
-    found = {name: _reason(source, unsteady) for name, source in sources.items()}
-    return {name: reason for name, reason in found.items() if reason is not None}
+    varying_functions = _functions_of_varying_values(sources.values())
+    reasons = {
+        name: _reason_to_run_anew(source, varying_functions) for name, source in sources.items()
+    }
+    return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
-def _reason(source: Source, unsteady: frozenset[str]) -> str | None:
+def _reason_to_run_anew(source: Source, varying_functions: frozenset[str]) -> str | None:
     for node in run_on_import(source.tree):
         name = _last_name(node)
-        if name in VALUES:
-            return f"uses {name} (line {_line(node)})"
-        if name in unsteady and _root(node) not in source.foreign:
-            return f"uses {name}, which takes such a value (line {_line(node)})"
+        if name in VARYING_VALUES:
+            return f"uses {name} (line {_line_number(node)})"
+        if name in varying_functions and _first_name(node) not in source.package_names:
+            return f"uses {name}, which takes such a value (line {_line_number(node)})"
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            root = _root(node.value.func)
-            if root is None or root in source.imported or root in _functions_of(source.tree):
+            first_name = _first_name(node.value.func)
+            if (
+                first_name is None
+                or first_name in source.imported_names
+                or first_name in _functions_and_classes_of(source.tree)
+            ):
                 called = ast.unparse(node.value.func)
                 return f"calls {called} for its effect (line {node.lineno})"
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            for one in node.decorator_list:
-                maker = one.func if isinstance(one, ast.Call) else one
-                if _root(maker) in source.foreign and _last_name(maker) not in PLAIN_DECORATORS:
-                    return f"hands {node.name} to {ast.unparse(maker)} (line {node.lineno})"
-        for target in _targets(node):
-            if not isinstance(target, ast.Name) and _root(target) in source.imported:
-                return f"changes {ast.unparse(target)} (line {_line(node)})"
+            for decorator in node.decorator_list:
+                decorator_function = (
+                    decorator.func if isinstance(decorator, ast.Call) else decorator
+                )
+                if (
+                    _first_name(decorator_function) in source.package_names
+                    and _last_name(decorator_function) not in HARMLESS_DECORATORS
+                ):
+                    return f"hands {node.name} to {ast.unparse(decorator_function)} (line {node.lineno})"
+        for target in _assignment_targets(node):
+            if not isinstance(target, ast.Name) and _first_name(target) in source.imported_names:
+                return f"changes {ast.unparse(target)} (line {_line_number(node)})"
     return None
 
 
@@ -133,26 +150,34 @@ def lines_run_on_import(file: Path) -> frozenset[int]:
     return frozenset(node.lineno for node in nodes if hasattr(node, "lineno"))
 
 
-def _unsteady_functions(sources: Any) -> frozenset[str]:
+def _functions_of_varying_values(sources: Any) -> frozenset[str]:
     """Functions and classes of the project in which such a value is taken, or one of them used."""
     used: list[tuple[str, set[str]]] = []
     for source in sources:
         for node in ast.walk(source.tree):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                names = {
+                names_used = {
                     name
-                    for one in ast.walk(node)
-                    if (name := _last_name(one)) is not None
-                    and (name in VALUES or _root(one) not in source.foreign)
+                    for inner_node in ast.walk(node)
+                    if (name := _last_name(inner_node)) is not None
+                    and (
+                        name in VARYING_VALUES
+                        or _first_name(inner_node) not in source.package_names
+                    )
                 }
-                used.append((node.name, names))
-    unsteady: set[str] = set()
-    while new := {name for name, names in used if names & (VALUES | unsteady)} - unsteady:
-        unsteady |= new
-    return frozenset(unsteady)
+                used.append((node.name, names_used))
+    varying_functions: set[str] = set()
+    while (
+        new_functions := {
+            name for name, names_used in used if names_used & (VARYING_VALUES | varying_functions)
+        }
+        - varying_functions
+    ):
+        varying_functions |= new_functions
+    return frozenset(varying_functions)
 
 
-def _functions_of(tree: ast.Module) -> set[str]:
+def _functions_and_classes_of(tree: ast.Module) -> set[str]:
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     return {node.name for node in tree.body if isinstance(node, kinds)}
 
@@ -163,14 +188,14 @@ def _last_name(node: ast.AST) -> str | None:
     return node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) else None
 
 
-def _root(node: ast.AST | None) -> str | None:
+def _first_name(node: ast.AST | None) -> str | None:
     """The name that the expression begins with."""
     while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
         node = node.func if isinstance(node, ast.Call) else node.value
     return node.id if isinstance(node, ast.Name) else None
 
 
-def _targets(node: ast.AST) -> list[ast.expr]:
+def _assignment_targets(node: ast.AST) -> list[ast.expr]:
     if isinstance(node, (ast.Assign, ast.Delete)):
         return node.targets
     if isinstance(node, (ast.AugAssign, ast.AnnAssign)):
@@ -178,7 +203,7 @@ def _targets(node: ast.AST) -> list[ast.expr]:
     return []
 
 
-def _line(node: ast.AST) -> int:
+def _line_number(node: ast.AST) -> int:
     return getattr(node, "lineno", 0)
 
 
@@ -186,7 +211,7 @@ def _line(node: ast.AST) -> int:
 
 # What import statements are made of, and assignments of constants, in any version of Python. Not
 # that of a star, which later versions have for other things, too.
-INSTRUCTIONS = frozenset(
+IMPORT_OPCODES = frozenset(
     dis.opmap[name]
     for name in (
         "CACHE", "EXTENDED_ARG", "IMPORT_FROM", "IMPORT_NAME", "LOAD_COMMON_CONSTANT",
@@ -202,48 +227,50 @@ class ImportStatements:
     """Follows the app's, from one to the next."""
 
     def __init__(self) -> None:
-        self._frame: FrameType | None = None
-        self._code = b""
-        self._at = 0
+        self._importing_statement_frame: FrameType | None = None
+        self._bytecode = b""
+        self._last_instruction = 0
         """The import instruction that was reached last."""
-        self._passed_over: list[dict[str, Any]] = []
+        self._overlooked_namespaces: list[dict[str, Any]] = []
         """Namespaces of modules in which no code of the app runs."""
 
     def others_ran(self) -> bool:
         """To be asked while a statement imports something: may the app have done anything else than
         import since the last call?"""
         frame = self._importing_frame()
-        if frame is self._frame and frame is not None:
-            before, self._at = self._at, frame.f_lasti
-            between = self._code[before + INSTRUCTION_BYTES : self._at : INSTRUCTION_BYTES]
+        if frame is self._importing_statement_frame and frame is not None:
+            before, self._last_instruction = self._last_instruction, frame.f_lasti
+            opcodes_between = self._bytecode[
+                before + INSTRUCTION_BYTES : self._last_instruction : INSTRUCTION_BYTES
+            ]
             # One and the same statement, or a later one; not an earlier one, in a loop.
-            return before > self._at or not INSTRUCTIONS.issuperset(between)
-        self._frame = frame
+            return before > self._last_instruction or not IMPORT_OPCODES.issuperset(opcodes_between)
+        self._importing_statement_frame = frame
         if frame is not None:
-            self._code, self._at = frame.f_code.co_code, frame.f_lasti
+            self._bytecode, self._last_instruction = frame.f_code.co_code, frame.f_lasti
         return True
 
     def module_runs(self) -> None:
         """One whose code may do anything."""
-        self._frame = None
+        self._importing_statement_frame = None
 
     def _importing_frame(self) -> FrameType | None:
         """The one whose statement asks; without our frames, importlib's, and those that pass for
         it."""
         frame: FrameType | None = sys._getframe()
-        while frame is not None and self._is_passed_over(frame):
+        while frame is not None and self._is_overlooked(frame):
             frame = frame.f_back
         return frame
 
-    def _is_passed_over(self, frame: FrameType) -> bool:
+    def _is_overlooked(self, frame: FrameType) -> bool:
         # Without f_code and id() where it can be: for these Python calls all audit hooks, which
         # takes longer than all else here.
-        if frame is self._frame:
+        if frame is self._importing_statement_frame:
             return False
-        for namespace in self._passed_over:
+        for namespace in self._overlooked_namespaces:
             if frame.f_globals is namespace:
                 return True
         if not frame.f_code.co_filename.startswith((IMPORTLIB, OUR_FOLDER)):
             return False
-        self._passed_over.append(frame.f_globals)
+        self._overlooked_namespaces.append(frame.f_globals)
         return True
