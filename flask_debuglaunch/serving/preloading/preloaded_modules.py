@@ -240,8 +240,8 @@ class ImportRecorder:
         if self._has_exited:  # somebody has kept import_module
             return
         asked_for = [*with_parents([module]), *(f"{module}.{name}" for name in names)]
-        while preloaded_now := self._preloaded_not_asked_for.intersection(asked_for):
-            preloaded = preloaded_now.pop()
+        # Looked up anew each time: what came along with a package has been asked for with it.
+        for preloaded in filter(self._preloaded_not_asked_for.__contains__, asked_for):
             brought_along = self._preloaded.brought_along.get(preloaded, ())
             self._preloaded_not_asked_for -= {preloaded, *brought_along}
             self._compare_changes_before(preloaded)
