@@ -181,10 +181,9 @@ def test_what_the_app_changes_at_its_top_keeps_no_package_from_being_preloaded(
     package.write_text(LOOKS_AT_ALL + WARNS_ALWAYS)
     package.with_name("then_installed").mkdir()
     shows_always = WARNS_ALWAYS.replace("Deprecation", "PendingDeprecation")
-    package.with_name("then_installed").joinpath("__init__.py").write_text(
-        LOOKS_AT_ALL + shows_always
-    )
-    package.with_name("then_installed").joinpath("more.py").touch()
+    package.with_name("then_installed").joinpath("__init__.py").write_text(LOOKS_AT_ALL)
+    more = "import warnings\n" + shows_always
+    package.with_name("then_installed").joinpath("more.py").write_text(more)
     (project.root / "templates").mkdir()
     stamps = SERVE.replace("look()", "[installed.imported_at, then_installed.imported_at, look()]")
     project.save("main.py", HEADS[head] + LOOK_AT_ALL + stamps)

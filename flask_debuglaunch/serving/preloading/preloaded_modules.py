@@ -240,7 +240,8 @@ class ImportRecorder:
         if self._has_exited:  # somebody has kept import_module
             return
         asked_for = [*with_parents([module]), *(f"{module}.{name}" for name in names)]
-        # Looked up anew each time: what came along with a package has been asked for with it.
+        # Looked up anew each time: what came along with a package has been asked for with it. A
+        # package itself is imported before its modules.
         for preloaded in filter(self._preloaded_not_asked_for.__contains__, asked_for):
             brought_along = self._preloaded.brought_along.get(preloaded, ())
             self._preloaded_not_asked_for -= {preloaded, *brought_along}
