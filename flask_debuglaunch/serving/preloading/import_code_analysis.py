@@ -125,7 +125,8 @@ def _reason_to_run_anew(source: Source, varying_functions: frozenset[str]) -> st
                     _first_name(decorator_function) in source.package_names
                     and _last_name(decorator_function) not in HARMLESS_DECORATORS
                 ):
-                    return f"hands {node.name} to {ast.unparse(decorator_function)} (line {node.lineno})"
+                    decorator_name = ast.unparse(decorator_function)
+                    return f"hands {node.name} to {decorator_name} (line {node.lineno})"
         for target in _assignment_targets(node):
             if not isinstance(target, ast.Name) and _first_name(target) in source.imported_names:
                 return f"changes {ast.unparse(target)} (line {_line_number(node)})"
