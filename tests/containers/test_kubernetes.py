@@ -155,6 +155,14 @@ def run(container: dict[str, Any], volumes: dict[str, Path]) -> list[str]:
     ]  # fmt: skip
 
 
+def test_what_is_written_is_not_taken_for_a_configuration(shop: Shop) -> None:
+    (shop.folder / "config.yaml").unlink(missing_ok=True)
+    shop.write({"kubernetes/deployment.yaml": MANIFEST.replace("IMAGE", "shop:1")})
+    for ide in (["kubernetes", "kubernetes/deployment.yaml"], ["vscode"]):
+        done = shop.ide(*ide)
+        assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("kubectl")
 def test_over_a_kustomization_of_the_projects_own(shop: Shop) -> None:

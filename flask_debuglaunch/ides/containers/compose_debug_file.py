@@ -186,10 +186,14 @@ def _served_by_service(service: Service, project: Project) -> tuple[ServerComman
 
 def _no_server(service: Service) -> LaunchError:
     words = " ".join((*service.entrypoint, *service.command))
-    command = f"its command `{words}`" if words else "it has no command that"
+    reason = (
+        f"its command `{words}` starts no server of a Flask app that is known"
+        if words
+        else "it has no command of its own that starts a server of a Flask app"
+    )
     return LaunchError(
-        f"{service.label}: {command} starts no server of a Flask app that is known: flask,"
-        " gunicorn, uwsgi, waitress, python FILE. If it serves one, name that, as in --app shop:app"
+        f"{service.label}: {reason}: flask, gunicorn, uwsgi, waitress, python FILE. If it serves"
+        " one, name that, as in --app shop:app"
     )
 
 

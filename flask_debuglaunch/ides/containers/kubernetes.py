@@ -33,6 +33,8 @@ MARK = "# Written by `python -m flask_debuglaunch ide kubernetes"
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 WORKLOAD_KINDS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod")
 NAME: Final = "flask-debuglaunch"
+# Not of a name that the launcher takes for its configuration (CONFIG_NAMES of load_settings.py).
+CONFIG_MAP_FILE = f"{NAME}-configmap.yaml"
 ARCHIVE_FOLDER: Final = "/opt/flask-debuglaunch-archive"
 SOURCE_FOLDER: Final = "/opt/flask-debuglaunch-source"
 
@@ -81,7 +83,7 @@ def kubernetes_file_edits(project: Project, manifest_path: str | None) -> Contai
     mark = f"{MARK} {manifest_path}{flags}`, which writes it anew.\n"
     overlay_texts = {
         "kustomization.yaml": mark + _yaml_text(_kustomization(overlay, workload, project)),
-        f"{NAME}.yaml": mark + _config_map_text(),
+        CONFIG_MAP_FILE: mark + _config_map_text(),
     }
     files = [
         FileEdit(overlay.path(name), unless_another_wrote_it(text, MARK))
@@ -267,7 +269,7 @@ def _kustomization(
     return {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "resources": [overlay.base_resource, f"{NAME}.yaml"],
+        "resources": [overlay.base_resource, CONFIG_MAP_FILE],
         "patches": [{"patch": _yaml_text(_workload_patch(workload, project))}],
         "replacements": [_image_replacement(workload)],
     }
