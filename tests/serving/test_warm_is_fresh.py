@@ -134,6 +134,9 @@ HEADS = {
     "a variable": "import os\nos.environ['SETTING'] = 'mine'\n",
     "a variable that is taken out": "import os\ndel os.environ['HOME']\n",
     "warnings": "import warnings\nwarnings.filterwarnings('ignore')\n",
+    "warnings that are ignored anyway": (
+        "import warnings\nwarnings.filterwarnings('ignore', category=DeprecationWarning)\n"
+    ),
     "a warning of one module": (
         "import warnings\n"
         "warnings.filterwarnings('error', 'old', FutureWarning, 'installed', append=True)\n"

@@ -23,7 +23,9 @@ from collections.abc import Callable, Iterable, Set
 from typing import Any
 
 from flask_debuglaunch.serving.preloading.state_snapshots import (
+    AT_THE_END,
     IN_FRONT,
+    MOVED,
     NOT_THERE,
     PATH_ENTRY,
     REMOVED,
@@ -84,16 +86,23 @@ def _replayed(name: str, value: str) -> Undo | None:
     if name in SETTINGS:
         return _set(*SETTINGS[name], literal_eval(value))
     if name.startswith(VARIABLE):
-        return _set_variable(literal_eval(name.removeprefix(VARIABLE)[1:-1]), value)
+        return _set_variable(_entry_in(name, VARIABLE), value)
     if value == REMOVED:
         return None
-    if name.startswith(PATH_ENTRY):
-        return _add(sys.path, literal_eval(name.removeprefix(PATH_ENTRY)[1:-1]), value)
-    if name.startswith(ROOT_HANDLER):
-        return _add_stand_ins(name.removeprefix(ROOT_HANDLER), value.count(",") + 1)
     if name.startswith(WARNINGS_FILTER):
         return _add_filter(*json.loads(value))
+    if MOVED in value:
+        return None
+    if name.startswith(PATH_ENTRY):
+        return _add_to_path(_entry_in(name, PATH_ENTRY), value)
+    if name.startswith(ROOT_HANDLER):
+        return _add_stand_ins(name.removeprefix(ROOT_HANDLER), value.count(",") + 1)
     return None
+
+
+def _entry_in(name: str, prefix: str) -> str:
+    entry: str = literal_eval(name.removeprefix(prefix).removesuffix("]"))
+    return entry
 
 
 def _set(get: Callable[[], Any], change: Callable[[Any], object], value: object) -> Undo:
@@ -113,9 +122,9 @@ def _set_variable(name: str, value: str) -> Undo:
     return _set(lambda: os.environ.get(name), change, wanted)
 
 
-def _add(entries: list[str], entry: str, place: str) -> Undo:
-    entries.insert(0 if place == IN_FRONT else len(entries), entry)
-    return lambda: entries.remove(entry)
+def _add_to_path(folder: str, place: str) -> Undo:
+    sys.path.insert(0 if place == IN_FRONT else len(sys.path), folder)
+    return lambda: sys.path.remove(folder)
 
 
 def _add_stand_ins(class_name: str, count: int) -> Undo:
@@ -135,27 +144,32 @@ def _add_stand_ins(class_name: str, count: int) -> Undo:
 def _add_filter(
     place: str, action: Any, message: str | None, category: str, module: str | None, line: int
 ) -> Undo | None:
-    owner, _, name = category.rpartition(".")
-    warning = getattr(sys.modules.get(owner), name, None)
-    if warning is None:  # of a package that is not there
+    package, _, class_name = category.rpartition(".")
+    warning_class = getattr(sys.modules.get(package), class_name, None)
+    if warning_class is None:  # of a package that is not there
         return None
     before = list(warnings.filters)
-    append = place != IN_FRONT
-    warnings.filterwarnings(action, message or "", warning, module or "", line, append=append)
-    added = [entry for entry in warnings.filters if entry not in before]
-    return lambda: take_out_filters(added)
+    append = place == AT_THE_END
+    warnings.filterwarnings(action, message or "", warning_class, module or "", line, append=append)
+    with_ours = list(warnings.filters)
+
+    def take_out() -> None:
+        filters_of_packages = [one for one in warnings.filters if one not in with_ours]
+        _set_filters([*filters_of_packages, *before])
+
+    return take_out
 
 
-def take_out_filters(entries: Iterable[Any]) -> None:
-    """Of the warnings filters."""
-    entries = list(entries)
-    others = [entry for entry in warnings.filters if entry not in entries]
-    warnings.resetwarnings()  # tells what has seen a warning that they have changed
-    warnings.filters.extend(others)  # type: ignore[attr-defined]
+def take_out_filters(warnings_filters: Iterable[Any]) -> None:
+    taken_out = list(warnings_filters)
+    _set_filters([one for one in warnings.filters if one not in taken_out])
 
 
-def put_filters_in_front(entries: Iterable[Any]) -> None:
+def put_filters_in_front(warnings_filters: Iterable[Any]) -> None:
     """As a package does that is imported now."""
-    entries = [*entries, *warnings.filters]
-    warnings.resetwarnings()
-    warnings.filters.extend(entries)  # type: ignore[attr-defined]
+    _set_filters([*warnings_filters, *warnings.filters])
+
+
+def _set_filters(warnings_filters: list[Any]) -> None:
+    warnings.resetwarnings()  # tells what has seen a warning that the filters have changed
+    warnings.filters.extend(warnings_filters)  # type: ignore[attr-defined]

@@ -53,13 +53,14 @@ SIGNALS = [
 
 
 # How the names of changes begin that tell of one variable, or of one entry of a list.
-VARIABLE = "os.environ"
-PATH_ENTRY = "sys.path"
+VARIABLE = "os.environ["
+PATH_ENTRY = "sys.path["
 WARNINGS_FILTER = "the warnings filter "
 ROOT_HANDLER = "logging's root handler "
 # And how it is now.
 NOT_THERE = "not there"
-IN_FRONT, AT_THE_END, IN_BETWEEN, REMOVED = "in front", "at the end", "in between", "removed"
+IN_FRONT, AT_THE_END, IN_BETWEEN = "in front", "at the end", "in between"
+MOVED, REMOVED = "moved in front", "removed"
 
 
 @dataclass(frozen=True)
@@ -68,39 +69,36 @@ class InterpreterState:
 
     environ: dict[Any, Any]
     """As the process has it: decoded only where it differs."""
-    path: list[str]
+    sys_path: list[str]
     warnings_filters: list[Any]
     root_handlers: list[logging.Handler]
-    single: dict[str, Any]
+    settings: dict[str, Any]
     """What is compared as a whole, by its name."""
-    modules: dict[str, dict[str, Any]]
+    patched_modules: dict[str, dict[str, Any]]
 
     def changes_since(self, before: InterpreterState) -> StateChanges:
         """What differs from another moment of the same process."""
-        found = dict(_environ_changes(before.environ, self.environ))
-        found |= _entry_changes(PATH_ENTRY, before.path, self.path, _path_entry)
-        found |= _entry_changes(
-            WARNINGS_FILTER, before.warnings_filters, self.warnings_filters, _warnings_filter
-        )
-        found |= _entry_changes(
-            ROOT_HANDLER, before.root_handlers, self.root_handlers, _root_handler
-        )
-        for name, value in self.single.items():
-            if value != before.single[name]:
-                found[name] = _difference(before.single[name], value)
-        for name, names in self.modules.items():
-            if names != before.modules.get(name):
-                found |= _patches(name, before.modules.get(name, names), names)
-        return tuple(sorted(found.items()))
+        changes = dict(_environ_changes(before.environ, self.environ))
+        changes |= _entry_changes(before.sys_path, self.sys_path, _path_entry)
+        changes |= _entry_changes(before.warnings_filters, self.warnings_filters, _warnings_filter)
+        changes |= _entry_changes(before.root_handlers, self.root_handlers, _root_handler)
+        for setting, value in self.settings.items():
+            if value != before.settings[setting]:
+                changes[setting] = _setting_difference(before.settings[setting], value)
+        for module, namespace in self.patched_modules.items():
+            namespace_before = before.patched_modules.get(module, namespace)
+            if namespace != namespace_before:
+                changes |= _patches(module, namespace_before, namespace)
+        return tuple(sorted(changes.items()))
 
     def filters_added_since(self, before: InterpreterState) -> list[Any]:
-        return [entry for entry in self.warnings_filters if entry not in before.warnings_filters]
+        return [one for one in self.warnings_filters if one not in before.warnings_filters]
 
 
 def interpreter_state() -> InterpreterState:
     """The state now. Takes some ten microseconds."""
     root = logging.getLogger()
-    single: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "the working directory": _working_directory(),
         "sys.meta_path": list(sys.meta_path),
         "sys.path_hooks": list(sys.path_hooks),
@@ -117,7 +115,7 @@ def interpreter_state() -> InterpreterState:
         "threading.excepthook": threading.excepthook,
         "the signal handlers": list(map(_getsignal, SIGNALS)),
     }
-    modules = {
+    patched_modules = {
         name: dict(vars(sys.modules[name])) for name in PATCHED_MODULES if name in sys.modules
     }
     return InterpreterState(
@@ -125,8 +123,8 @@ def interpreter_state() -> InterpreterState:
         list(sys.path),
         list(warnings.filters),
         list(root.handlers),
-        single,
-        modules,
+        settings,
+        patched_modules,
     )
 
 
@@ -145,65 +143,76 @@ def _working_directory() -> str | None:
 def _environ_changes(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> dict[str, str]:
     if before == now:
         return {}
-    different = [name for name in {*before, *now} if before.get(name) != now.get(name)]
-    texts = {
+    changed_variables = [name for name in {*before, *now} if before.get(name) != now.get(name)]
+    variable_values = {
         os.fsdecode(name): repr(os.fsdecode(now[name])) if name in now else NOT_THERE
-        for name in different
+        for name in changed_variables
     }
     return {
-        f"{VARIABLE}[{name!r}]": text
-        for name, text in texts.items()
+        f"{VARIABLE}{name!r}]": value
+        for name, value in variable_values.items()
         if name not in VARIABLES_OF_LAUNCHER
     }
 
 
 def _entry_changes(
-    list_name: str,
-    before: list[Any],
-    now: list[Any],
-    describe: Callable[[Any, str], tuple[str, str]],
+    before: list[Any], now: list[Any], describe: Callable[[Any, str], tuple[str, str]]
 ) -> dict[str, str]:
     """One for each entry that has come or gone: the rest may differ from process to process."""
     if before == now:
         return {}
-    stayed = [index for index, entry in enumerate(now) if entry in before]
-    changes = {}
-    if [now[index] for index in stayed] != [entry for entry in before if entry in now]:
-        changes[list_name.strip()] = "in another order"
+    kept_indices = [index for index, entry in enumerate(now) if entry in before]
+    changes: dict[str, str] = {}
     for index, entry in enumerate(now):
         if entry not in before:
-            name, value = describe(entry, _place(index, stayed))
+            name, value = describe(entry, _place_in_list(index, kept_indices))
             changes[name] = f"{changes[name]}, {value}" if name in changes else value
-    removed = [describe(entry, REMOVED) for entry in before if entry not in now]
-    return changes | {name: REMOVED for name, _ in removed}
+    kept_entries = [entry for entry in before if entry in now]
+    moved_entries = _moved_in_front(kept_entries, [now[index] for index in kept_indices])
+    removed_entries = [entry for entry in before if entry not in now]
+    return (
+        changes
+        | dict(describe(entry, MOVED) for entry in moved_entries)
+        | {describe(entry, REMOVED)[0]: REMOVED for entry in removed_entries}
+    )
 
 
-def _place(index: int, stayed: list[int]) -> str:
-    if not stayed or index < stayed[0]:
+def _moved_in_front(before: list[Any], now: list[Any]) -> Iterator[Any]:
+    """Of the same entries in another order, those that stand in front of what they stood behind:
+    so filterwarnings() does with a filter that is there already."""
+    behind = before.copy()
+    for index, entry in enumerate(now):
+        if now[index:] == behind:
+            return
+        if entry != behind[0]:
+            yield entry
+        behind.remove(entry)
+
+
+def _place_in_list(index: int, kept_indices: list[int]) -> str:
+    if not kept_indices or index < kept_indices[0]:
         return IN_FRONT
-    return AT_THE_END if index > stayed[-1] else IN_BETWEEN
+    return AT_THE_END if index > kept_indices[-1] else IN_BETWEEN
 
 
-def _path_entry(entry: str, place: str) -> tuple[str, str]:
-    return f"{PATH_ENTRY}[{entry!r}]", place
+def _path_entry(folder: str, place: str) -> tuple[str, str]:
+    return f"{PATH_ENTRY}{folder!r}]", place
 
 
 def _root_handler(handler: logging.Handler, place: str) -> tuple[str, str]:
     return ROOT_HANDLER + _name_of(type(handler)), place
 
 
-def _warnings_filter(entry: Any, place: str) -> tuple[str, str]:
-    """The name as `python -W` has it."""
-    action, message, category, module, line = entry
-    patterns = (getattr(pattern, "pattern", pattern) for pattern in (message, module))
-    message, module = patterns
-    shown = f"{action}:{message or ''}:{category.__name__}:{module or ''}:{line or ''}".rstrip(":")
-    return WARNINGS_FILTER + repr(shown), json.dumps(
-        [place, action, message, _name_of(category), module, line]
-    )
+def _warnings_filter(warnings_filter: Any, place: str) -> tuple[str, str]:
+    """The name as `python -W` has it, the value as replayed_changes.py reads it."""
+    action, message, category, module, line = warnings_filter
+    message, module = (getattr(pattern, "pattern", pattern) for pattern in (message, module))
+    parts = (action, message or "", category.__name__, module or "", str(line or ""))
+    value = json.dumps([place, action, message, _name_of(category), module, line])
+    return WARNINGS_FILTER + repr(":".join(parts).rstrip(":")), value
 
 
-def _difference(before: Any, now: Any) -> str:
+def _setting_difference(before: Any, now: Any) -> str:
     """Of lists what was added and taken away: the rest may differ from process to process."""
     if not isinstance(now, list):
         return _name_of(now)
