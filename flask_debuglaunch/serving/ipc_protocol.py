@@ -264,6 +264,8 @@ class Prepare:
     imports: tuple[AppImport, ...]
     plan: Plan
     session: DebugSession | None
+    unsteady: frozenset[str] = frozenset()
+    """As in Preload."""
 
 
 @dataclass(frozen=True)

@@ -132,9 +132,17 @@ def test_where_there_is_no_fork_a_process_waits_with_the_packages_imported(
             pid, is_there = served.text("/who").split()
             assert (int(pid) in there, is_there) == (True, "True")
         assert_nothing_was_in_the_way(served)
-        # It is too late to import them for an app that changes something before.
+        # It is too late to import them for an app that changes something before; not for the next.
         project.save("main.py", "import os\nos.environ['TZ'] = 'UTC'\n" + SHOP)
         served.wait_for_text("False", "/who")
+
+        def has_them_again() -> bool:
+            reloads = served.reloads
+            project.main.touch()
+            served.wait_for_reload(reloads + 1)
+            return served.text("/who").endswith("True")
+
+        wait_until(has_them_again)
 
 
 @pytest.mark.slow

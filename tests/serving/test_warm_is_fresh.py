@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from flask_debuglaunch.serving.preloading.replayed_changes import MAX_UNLIKE_CHANGES
 from flask_debuglaunch.serving.processes.fork_safety import CHANGES_OF_UNSAFE_SETTINGS
-from flask_debuglaunch.serving.processes.next_worker_from_fork_servers import MAX_UNLIKE_CHANGES
 
 from ..support.processes import TIMEOUT, free_port, wait_until
 from .project import RELOADED, Project, Served, launcher

@@ -19,9 +19,12 @@ import socket
 import sys
 import warnings
 from ast import literal_eval
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Iterator, Set
+from dataclasses import replace
+from itertools import chain
 from typing import Any
 
+from flask_debuglaunch.serving.ipc_protocol import AppImport, StateChanges
 from flask_debuglaunch.serving.preloading.state_snapshots import (
     AT_THE_END,
     IN_FRONT,
@@ -32,6 +35,7 @@ from flask_debuglaunch.serving.preloading.state_snapshots import (
     ROOT_HANDLER,
     VARIABLE,
     WARNINGS_FILTER,
+    interpreter_state,
 )
 
 Undo = Callable[[], object]
@@ -48,6 +52,11 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
         lambda name: locale.setlocale(locale.LC_ALL, name),
     ),
 }
+
+
+MAX_UNLIKE_CHANGES = 3
+"""So often in a row is an app started anew because it makes a change in another way."""
+UNSTEADY = "another each time"
 
 
 class ReplayedChanges:
@@ -79,6 +88,89 @@ class ReplayedChanges:
         """The latest first."""
         while self._undo:
             self._undo.popitem()[1]()
+
+
+class ReplayedAppState:
+    """While packages are imported ahead: has everything as the app had it before each import, and
+    finally as it was.
+
+    ignored: names of changes that no import minds. unsteady: names of those that the app makes in
+    another way each time.
+    """
+
+    def __init__(self, ignored: Set[str] = frozenset(), unsteady: Set[str] = frozenset()) -> None:
+        self._ignored, self._unsteady = ignored, unsteady
+        self._state_before = interpreter_state()
+        self._replayed_changes = ReplayedChanges()
+        self._changes_before: dict[str, StateChanges] = {}
+        """What had changed when each module was imported."""
+        self.warnings_filters: dict[str, list[Any]] = {}
+        """Those that modules have put in front of the app's."""
+        self.changes_of_packages: StateChanges = ()
+        """After undo(): what is left."""
+
+    def replay(self, wanted: StateChanges) -> Set[str]:
+        """Have everything as after these changes; returns the names of those of which that can't
+        be."""
+        changes_of_packages = dict(self._changes()).keys() - self._replayed_changes.names
+        for name in self._unlike(wanted) - changes_of_packages - self._unsteady:
+            self._replayed_changes.replay(name, dict(wanted).get(name))
+        return self._unlike(wanted)
+
+    @contextlib.contextmanager
+    def importing(self, module: str) -> Iterator[None]:
+        self._changes_before[module] = self._changes()
+        is_after_filters, state = self._replayed_changes.have_filters, interpreter_state()
+        yield
+        package_filters = interpreter_state().filters_added_since(state)
+        if is_after_filters and package_filters:
+            self.warnings_filters[module] = package_filters
+
+    def undo(self) -> None:
+        take_out_filters(chain.from_iterable(self.warnings_filters.values()))
+        self._replayed_changes.undo()
+        self.changes_of_packages = self._changes()
+
+    def changes_of_app(self) -> dict[str, StateChanges]:
+        """After undo(): for modules what the app had changed before it imported them."""
+        changes_of_app = {
+            module: tuple(change for change in changes if change not in self.changes_of_packages)
+            for module, changes in self._changes_before.items()
+        }
+        return {module: changes for module, changes in changes_of_app.items() if changes}
+
+    def _changes(self) -> StateChanges:
+        return interpreter_state().changes_since(self._state_before)
+
+    def _unlike(self, wanted: StateChanges) -> Set[str]:
+        return dict(set(wanted) ^ set(self._changes())).keys() - self._ignored
+
+
+class UnsteadyChanges:
+    """Which changes the app makes in another way each time, as the workers show."""
+
+    def __init__(self) -> None:
+        self.names: frozenset[str] = frozenset()
+        self._unlike_in_a_row: list[str] = []
+        """For which change the latest workers were started anew."""
+
+    def note_unlike(self, name: str) -> None:
+        if name not in self._unlike_in_a_row:
+            self._unlike_in_a_row.clear()
+        self._unlike_in_a_row.append(name)
+        if len(self._unlike_in_a_row) == MAX_UNLIKE_CHANGES:
+            self.names |= {name}
+
+    def note_fit(self) -> None:
+        """A worker had everything as the app had it."""
+        self._unlike_in_a_row.clear()
+
+    def levelled(self, app_import: AppImport) -> AppImport:
+        """The same each time, or each worker would be a reason to import everything ahead again."""
+        changes = tuple(
+            (name, UNSTEADY if name in self.names else value) for name, value in app_import.changes
+        )
+        return replace(app_import, changes=changes)
 
 
 def _replayed(name: str, value: str) -> Undo | None:

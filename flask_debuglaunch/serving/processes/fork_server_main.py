@@ -23,10 +23,10 @@ import signal
 import socket
 import sys
 import tokenize
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain, starmap
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +64,8 @@ from flask_debuglaunch.serving.preloading.preloaded_modules import (
     installed_imports,
 )
 from flask_debuglaunch.serving.preloading.project_module_recorder import ModuleRecorder
-from flask_debuglaunch.serving.preloading.replayed_changes import (
-    ReplayedChanges,
-    take_out_filters,
-)
+from flask_debuglaunch.serving.preloading.replayed_changes import ReplayedAppState
 from flask_debuglaunch.serving.preloading.state_snapshots import (
-    InterpreterState,
     Snapshot,
     interpreter_state,
 )
@@ -199,14 +195,6 @@ class Preloading:
         """What was changed while modules of each package were imported."""
         self._has_project_files = False
         """Was something of the project imported?"""
-        self._state_changes: StateChanges = ()
-        """Of the packages."""
-        self._replayed_changes = ReplayedChanges()
-        """Of the app's those that are in effect now."""
-        self._changes_before: dict[str, StateChanges] = {}
-        """What had changed when each module was imported."""
-        self._warnings_filters: dict[str, list[Any]] = {}
-        """Those that each module has put in front of the app's."""
         self._reseed_functions: list[Callable[[], object]] = []
         changes_of_left_out = frozenset().union(*preload.left_out_packages.values())
         self._changes_of_others = changes_of_left_out.union(CHANGES_OF_UNSAFE_SETTINGS)
@@ -214,16 +202,11 @@ class Preloading:
 
     @property
     def modules(self) -> PreloadedModules:
-        lasting = set(self._state_changes)
-        changes_of_app = {
-            module: tuple(change for change in changes if change not in lasting)
-            for module, changes in self._changes_before.items()
-        }
         return PreloadedModules(
             self._modules_brought,
-            self._state_changes,
-            {module: changes for module, changes in changes_of_app.items() if changes},
-            self._warnings_filters,
+            self._app_state.changes_of_packages,
+            self._app_state.changes_of_app(),
+            self._app_state.warnings_filters,
             self._preload.left_out_packages,
             self._changes_of_others,
         )
@@ -286,52 +269,28 @@ class Preloading:
             raise CannotFork(f"an installed package imports {shown_path(Path(file))}")
 
     def _import_as_the_app(self, effects: ImportEffects) -> None:
-        state_before = interpreter_state()
+        self._app_state = ReplayedAppState(self._changes_of_others, self._preload.unsteady)
         for app_import in self._preload.imports:
             module = app_import.module
             if package_of(module) in self._preload.left_out_packages:
                 continue
-            if not app_import.is_by_launcher:
-                unlike = self._replay_changes(dict(app_import.changes), state_before)
-                if unlike:
-                    # Nor what we import for the server: it may bring along what the rest needs.
-                    self.first_not_preloaded = (module, min(unlike))
-                    break
-            self._changes_before[module] = interpreter_state().changes_since(state_before)
+            if not app_import.is_by_launcher and (
+                unlike := self._app_state.replay(app_import.changes)
+            ):
+                # Nor what we import for the server: it may bring along what the rest needs.
+                self.first_not_preloaded = (module, min(unlike))
+                break
             self._import_package_module(module, effects)
-        take_out_filters(chain.from_iterable(self._warnings_filters.values()))
-        self._replayed_changes.undo()
-        self._state_changes = interpreter_state().changes_since(state_before)
-
-    def _replay_changes(
-        self, wanted: Mapping[str, str], state_before: InterpreterState
-    ) -> Set[str]:
-        """Have everything as the app had it before its next import; returns what is not."""
-        changes = dict(interpreter_state().changes_since(state_before))
-        changes_of_packages = changes.keys() - self._replayed_changes.names
-        unlike = self._unlike_changes(wanted, state_before)
-        for name in unlike - changes_of_packages - self._preload.unsteady:
-            self._replayed_changes.replay(name, wanted.get(name))
-        return self._unlike_changes(wanted, state_before)
-
-    def _unlike_changes(
-        self, wanted: Mapping[str, str], state_before: InterpreterState
-    ) -> Set[str]:
-        changes = interpreter_state().changes_since(state_before)
-        return dict(set(wanted.items()) ^ set(changes)).keys() - self._changes_of_others
+        self._app_state.undo()
 
     def _import_package_module(self, module: str, effects: ImportEffects) -> None:
         modules_before, state_before = set(sys.modules), interpreter_state()
-        is_after_filters = self._replayed_changes.have_filters
         # What fails here fails, or not, in the worker, where the app can handle it.
-        with contextlib.suppress(Exception):
+        with self._app_state.importing(module), contextlib.suppress(Exception):
             importlib.import_module(module)
         self._modules_brought[module] = frozenset(sys.modules) - modules_before
         self._imports_begun_by[module] = effects.imported_since()
-        state = interpreter_state()
-        if is_after_filters and (package_filters := state.filters_added_since(state_before)):
-            self._warnings_filters[module] = package_filters
-        changed_state = {name for name, _ in state.changes_since(state_before)}
+        changed_state = dict(interpreter_state().changes_since(state_before)).keys()
         for package in set(map(package_of, (module, *self._imports_begun_by[module]))):
             self._changed_by_package.setdefault(package, set()).update(changed_state)
         for package, reason in self._spoilers(module, effects):

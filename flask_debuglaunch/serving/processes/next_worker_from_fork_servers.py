@@ -26,6 +26,7 @@ from flask_debuglaunch.serving.ipc_protocol import (
     UnlikeChange,
 )
 from flask_debuglaunch.serving.preloading.preloaded_modules import merged_imports
+from flask_debuglaunch.serving.preloading.replayed_changes import UnsteadyChanges
 from flask_debuglaunch.serving.processes.project_module_fork_servers import ProjectModuleServers
 from flask_debuglaunch.serving.processes.spawn_interpreter import own_command
 from flask_debuglaunch.serving.processes.worker_and_fork_server_handles import (
@@ -44,10 +45,6 @@ from flask_debuglaunch.terminal_messages import say
 
 MAX_LEFT_OUT_PACKAGES = 20
 """So many packages may spoil a fork server, one after the other, before it is given up."""
-
-MAX_UNLIKE_CHANGES = 3
-"""So often in a row is an app started anew because it makes a change in another way."""
-UNSTEADY = "another each time"
 
 MAX_LOST_FORK_SERVERS = 3
 """So many in a row may end while they preload: a machine that is short of memory will have some
@@ -96,10 +93,7 @@ class WorkerStarter:
         """One that can't fork, but has everything, and can become the next worker."""
         self._server_order: ForkServerOrder | None = None
         self._given_up_preload: Preload | None = None
-        self._unlike_in_a_row: list[str] = []
-        """For which change the latest workers were started anew."""
-        self._unsteady: frozenset[str] = frozenset()
-        """Changes that the app makes in another way each time."""
+        self._unsteady_changes = UnsteadyChanges()
         self._lost_in_a_row = 0
         """How many fork servers with this order, in a row, have ended while they preloaded."""
         self._left_out_packages: dict[str, tuple[LeftOutPackage, Signature | None]] = {}
@@ -211,12 +205,14 @@ class WorkerStarter:
             return
         app_imports, import_seconds = preloadable.imports, preloadable.import_seconds
         if preloadable.was_forked and self._server_order is not None:
-            self._unlike_in_a_row.clear()
+            self._unsteady_changes.note_fit()
             preloaded_imports = self._server_order.preload.imports
             app_imports = merged_imports(preloaded_imports, app_imports)
             import_seconds += self._server_order.import_seconds
-        app_imports = tuple(map(self._steady, self._with_imports_of_left_out(app_imports)))
-        preload = Preload(app_imports, self._still_left_out(), plan, session, self._unsteady)
+        app_imports = self._with_imports_of_left_out(app_imports)
+        app_imports = tuple(map(self._unsteady_changes.levelled, app_imports))
+        unsteady = self._unsteady_changes.names
+        preload = Preload(app_imports, self._still_left_out(), plan, session, unsteady)
         is_known = self._server_order is not None and preload == self._server_order.preload
         hangs = self._coming_server is not None and _is_overdue(self._coming_server)
         has_server = is_known and self._has_server_for(preload) and not hangs
@@ -233,25 +229,13 @@ class WorkerStarter:
 
     def _learn_unlike(self, unlike: UnlikeChange) -> None:
         """The worker is started anew. It then tells of its imports as it makes them now."""
-        if unlike.name in self._unsteady:
+        if unlike.name in self._unsteady_changes.names:
             self._give_up_forking(unlike.reason)
             return
-        if unlike.name not in self._unlike_in_a_row:
-            self._unlike_in_a_row.clear()
-        self._unlike_in_a_row.append(unlike.name)
-        if len(self._unlike_in_a_row) == MAX_UNLIKE_CHANGES:
-            self._unsteady |= {unlike.name}
+        self._unsteady_changes.note_unlike(unlike.name)
         self._retire_server(self._ready_server)
         self._ready_server = None
         self._drop_spare_server()
-
-    def _steady(self, app_import: AppImport) -> AppImport:
-        """The same each time, or each worker would be a reason for another fork server."""
-        changes = tuple(
-            (name, UNSTEADY if name in self._unsteady else value)
-            for name, value in app_import.changes
-        )
-        return replace(app_import, changes=changes)
 
     def _has_server_for(self, preload: Preload) -> bool:
         """Is there a fork server for that, or one on its way? It may have been killed, or there was

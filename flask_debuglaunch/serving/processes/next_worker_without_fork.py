@@ -37,7 +37,10 @@ from flask_debuglaunch.serving.preloading.preloaded_modules import (
     PreloadedModules,
     merged_imports,
 )
-from flask_debuglaunch.serving.preloading.state_snapshots import interpreter_state
+from flask_debuglaunch.serving.preloading.replayed_changes import (
+    ReplayedAppState,
+    UnsteadyChanges,
+)
 from flask_debuglaunch.serving.processes.silenced_output import silenced_output
 from flask_debuglaunch.serving.processes.spawn_interpreter import Inheritance, own_command, spawn
 from flask_debuglaunch.serving.processes.worker_and_fork_server_handles import (
@@ -85,19 +88,23 @@ def _import_ahead(prepare: Prepare) -> PreloadedModules | None:
         if prepare.session is not None:
             join_debug_session.preload(prepare.session)
         importlib.import_module("flask_debuglaunch.serving.worker_main")
-        interpreter_state_before = interpreter_state()
+        app_state = ReplayedAppState(unsteady=prepare.unsteady)
         for app_import in prepare.imports:
-            changes = interpreter_state().changes_since(interpreter_state_before)
-            if not app_import.is_by_launcher and set(app_import.changes) != set(changes):
+            if not app_import.is_by_launcher and app_state.replay(app_import.changes):
                 break  # the app changes something before
             modules_before = set(sys.modules)
             # What fails here fails, or not, in the worker, where the app can handle it.
-            with contextlib.suppress(Exception):
+            with app_state.importing(app_import.module), contextlib.suppress(Exception):
                 importlib.import_module(app_import.module)
             modules_brought[app_import.module] = frozenset(sys.modules) - modules_before
-        changes = interpreter_state().changes_since(interpreter_state_before)
-    return (
-        None if imported_files.new_project_files() else PreloadedModules(modules_brought, changes)
+        app_state.undo()
+    if imported_files.new_project_files():
+        return None
+    return PreloadedModules(
+        modules_brought,
+        app_state.changes_of_packages,
+        app_state.changes_of_app(),
+        app_state.warnings_filters,
     )
 
 
@@ -142,6 +149,7 @@ class WaitingWorkerStarter:
         self._command = own_command(under_debugger=plan.connection.value == "present")
         self._waiting_worker: WaitingWorker | None = None
         self._imports_ahead: tuple[AppImport, ...] = ()
+        self._unsteady_changes = UnsteadyChanges()
         self._notes = LauncherNotes()
 
     def start(self, listener: socket.socket) -> WorkerProcess:
@@ -175,15 +183,22 @@ class WaitingWorkerStarter:
         if preloadable.unsafe is not None:
             self._say_new_interpreter(preloadable.unsafe)
             return
+        if preloadable.unlike is not None:  # what it tells next are its imports as they are now
+            self._unsteady_changes.note_unlike(preloadable.unlike.name)
+            return
+        if preloadable.was_forked:
+            self._unsteady_changes.note_fit()
         imports_before = self._imports_ahead if preloadable.was_forked else ()
-        self._imports_ahead = merged_imports(imports_before, preloadable.imports)
+        imports_ahead = merged_imports(imports_before, preloadable.imports)
+        self._imports_ahead = tuple(map(self._unsteady_changes.levelled, imports_ahead))
         try:
             with children_left_alone():
                 process, channel = spawn(self._command, self._environ, listener)
         except OSError as error:
             self._say_new_interpreter(f"none can be started ahead: {error}")
             return
-        channel.tell(Prepare(self._imports_ahead, plan, session))
+        unsteady = self._unsteady_changes.names
+        channel.tell(Prepare(self._imports_ahead, plan, session, unsteady))
         self._waiting_worker = WaitingWorker(process, channel)
         self._selector.register(channel, selectors.EVENT_READ, self._waiting_said)
 

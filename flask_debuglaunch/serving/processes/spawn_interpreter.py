@@ -158,13 +158,13 @@ def start_afresh(
     modules of the project.
     """
     say(f"Started anew, in a new interpreter: {reason}")
-    if inherited.lifeline is None:
-        inherited.channel.tell(Misfit())
-        os._exit(0)
     # The next worker must not come from the same fork server.
     if change is not None:
         unlike = UnlikeChange(change, reason)
         inherited.channel.tell(Preloadable((), was_forked=False, unsafe=None, unlike=unlike))
+    if inherited.lifeline is None:
+        inherited.channel.tell(Misfit())
+        os._exit(0)
     if inherited.preloaded.hidden_modules is not None:
         inherited.channel.tell(ModulesUnfit(frozenset()))
         task = replace(task, look_at_project_modules=True)
