@@ -26,6 +26,8 @@ def banner(plan: Plan, why: str) -> Iterator[str]:
         yield _runs_as_line(plan.deployed)
     if plan.run_for.value is not None:
         yield f"Ends by itself in {Duration().to_text(plan.run_for.value)}"
+    if plan.settings.reload.value and not plan.reload.value:
+        yield f"No reload ({plan.settings.reload.origin}): {plan.reload.reason}"
     if plan.reload.value and not plan.preload.value:
         yield f"Each reload starts a new interpreter: {plan.preload.reason}"
 

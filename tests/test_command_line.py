@@ -248,6 +248,12 @@ def test_who_gave_nothing_is_told_what_to_give(tmp_path: Path) -> None:
     assert max(map(len, lines)) <= 80
 
 
+def test_who_asks_for_reload_in_vain_is_told_why(tmp_path: Path) -> None:
+    lines = first_lines(tmp_path, f"--port={free_port()}", "--reload")
+    assert " * No reload (argv:--reload): debug must be True for it to have any value" in lines
+    assert max(map(len, lines)) <= 80
+
+
 def test_following_why_shows_this_very_start(tmp_path: Path) -> None:
     port = free_port()
     flags = ["--port", str(port), "--debug", "--app", "app:app", "--debug-with", "off"]
