@@ -76,7 +76,17 @@ import installed
 def look():
     return installed.is_terminal
 """
+TIME_ZONE = """
+import os, time
+os.environ["TZ"] = "Asia/Tokyo"
+time.tzset()
+import installed
+
+def look():
+    return installed.time_zone
+"""
 CHANGES = {
+    "the time zone before": TIME_ZONE,
     "logging.config before": LOGGERS,
     "another logger class before": LOGGER_CLASS,
     "another package of that name before": VENDORED,
@@ -84,7 +94,8 @@ CHANGES = {
     "a terminal": TERMINAL,
 }
 PACKAGE = """
-import collections, logging, sys
+import collections, logging, sys, time
+time_zone = time.tzname[0]
 logger = logging.getLogger("installed")
 has_old_name = hasattr(collections, "OldName")
 is_terminal = [sys.stdout.isatty(), sys.stderr.isatty()]

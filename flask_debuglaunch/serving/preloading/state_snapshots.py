@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -109,6 +110,7 @@ def interpreter_state() -> InterpreterState:
         # Taken out by dictConfig and fileConfig, which disable the loggers that are there.
         "logging.config": logging._handlerList[:1],  # type: ignore[attr-defined]
         "the locale": locale.setlocale(locale.LC_ALL),
+        "the time zone": (time.timezone, time.tzname),  # of time.tzset()
         "socket's default timeout": socket.getdefaulttimeout(),
         "the recursion limit": sys.getrecursionlimit(),
         "sys.excepthook": sys.excepthook,
