@@ -85,7 +85,16 @@ import installed
 def look():
     return installed.time_zone
 """
+NEWER_SQLITE = """
+import sys, types
+sys.modules["sqlite3"] = types.ModuleType("pysqlite3")
+import installed
+
+def look():
+    return installed.database
+"""
 CHANGES = {
+    "another module in the place of one": NEWER_SQLITE,
     "the time zone before": TIME_ZONE,
     "logging.config before": LOGGERS,
     "another logger class before": LOGGER_CLASS,
@@ -94,8 +103,9 @@ CHANGES = {
     "a terminal": TERMINAL,
 }
 PACKAGE = """
-import collections, logging, sys, time
+import collections, logging, sqlite3, sys, time
 time_zone = time.tzname[0]
+database = sqlite3.__name__
 logger = logging.getLogger("installed")
 has_old_name = hasattr(collections, "OldName")
 is_terminal = [sys.stdout.isatty(), sys.stderr.isatty()]

@@ -101,6 +101,7 @@ def interpreter_state() -> InterpreterState:
     root = logging.getLogger()
     settings: dict[str, Any] = {
         "the working directory": _working_directory(),
+        "sys.modules['sqlite3']": _replacement_of("sqlite3"),
         "sys.meta_path": list(sys.meta_path),
         "sys.path_hooks": list(sys.path_hooks),
         "logging's root level": root.level,
@@ -140,6 +141,12 @@ def _working_directory() -> str | None:
         return os.getcwd()
     except OSError:  # it has been removed
         return None
+
+
+def _replacement_of(module: str) -> str | None:
+    """What has been put in its place: pysqlite3, for a package that wants a newer SQLite."""
+    name = getattr(sys.modules.get(module), "__name__", module)
+    return None if name == module else str(name)
 
 
 def _environ_changes(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> dict[str, str]:
