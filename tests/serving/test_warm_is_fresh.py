@@ -93,7 +93,16 @@ import installed
 def look():
     return installed.database
 """
+ANOTHER_STDOUT = """
+import io, sys
+sys.stdout = io.StringIO()
+import installed
+
+def look():
+    return installed.stdout
+"""
 CHANGES = {
+    "another stdout before": ANOTHER_STDOUT,
     "another module in the place of one": NEWER_SQLITE,
     "the time zone before": TIME_ZONE,
     "logging.config before": LOGGERS,
@@ -106,6 +115,7 @@ PACKAGE = """
 import collections, logging, sqlite3, sys, time
 time_zone = time.tzname[0]
 database = sqlite3.__name__
+stdout = type(sys.stdout).__name__
 logger = logging.getLogger("installed")
 has_old_name = hasattr(collections, "OldName")
 is_terminal = [sys.stdout.isatty(), sys.stderr.isatty()]
@@ -169,10 +179,13 @@ HEADS = {
     "another working folder": "import os\nos.chdir('templates')\n",
     "locale": "import locale\nlocale.setlocale(locale.LC_ALL, 'C.UTF-8')\n",
     "recursion": "import sys\nsys.setrecursionlimit(4321)\n",
+    "a function in the place of another": (
+        "import ssl\nssl._create_default_https_context = ssl._create_unverified_context\n"
+    ),
     "timeout": "import socket\nsocket.setdefaulttimeout(12.5)\n",
 }
 LOOKS_AT_ALL = """
-import locale, logging, os, socket, sys, time, warnings
+import locale, logging, os, socket, ssl, sys, time, warnings
 
 def state():
     root = logging.getLogger()
@@ -181,6 +194,7 @@ def state():
         "filters": [(one[0], str(one[1]), one[2].__name__) for one in warnings.filters],
         "handlers": len(root.handlers), "level": root.level, "off": root.manager.disable,
         "path": sys.path.copy(), "folder": os.getcwd(), "locale": locale.setlocale(locale.LC_ALL),
+        "https": ssl._create_default_https_context.__name__,
         "recursion": sys.getrecursionlimit(), "timeout": socket.getdefaulttimeout(),
     }
 

@@ -30,6 +30,7 @@ from flask_debuglaunch.serving.preloading.state_snapshots import (
     IN_FRONT,
     MOVED,
     NOT_THERE,
+    PATCHED_MODULES,
     PATH_ENTRY,
     REMOVED,
     ROOT_HANDLER,
@@ -189,6 +190,8 @@ def _replayed(name: str, value: str) -> Undo | None:
         return _add_to_path(_entry_in(name, PATH_ENTRY), value)
     if name.startswith(ROOT_HANDLER):
         return _add_stand_ins(name.removeprefix(ROOT_HANDLER), value.count(",") + 1)
+    if name.partition(".")[0] in PATCHED_MODULES:
+        return _patch(name, value)
     return None
 
 
@@ -212,6 +215,20 @@ def _set_variable(name: str, value: str) -> Undo:
 
     wanted = None if value == NOT_THERE else literal_eval(value)
     return _set(lambda: os.environ.get(name), change, wanted)
+
+
+def _patch(name: str, value: str) -> Undo | None:
+    """By a function that a module has under its name (ssl._create_unverified_context), if so."""
+    module, attribute = sys.modules.get(name.partition(".")[0]), name.partition(".")[2]
+    replacing_module, _, replacing_name = value.rpartition(".")
+    replacement = getattr(sys.modules.get(replacing_module), replacing_name, None)
+    if replacement is None or not hasattr(module, attribute):
+        return None
+    return _set(
+        lambda: getattr(module, attribute),
+        lambda function: setattr(module, attribute, function),
+        replacement,
+    )
 
 
 def _add_to_path(folder: str, place: str) -> Undo:

@@ -114,6 +114,9 @@ def interpreter_state() -> InterpreterState:
         "the time zone": (time.timezone, time.tzname),  # of time.tzset()
         "socket's default timeout": socket.getdefaulttimeout(),
         "the recursion limit": sys.getrecursionlimit(),
+        "sys.stdin": sys.stdin,
+        "sys.stdout": sys.stdout,
+        "sys.stderr": sys.stderr,
         "sys.excepthook": sys.excepthook,
         "threading.excepthook": threading.excepthook,
         "the signal handlers": list(map(_getsignal, SIGNALS)),
