@@ -90,6 +90,7 @@ STAY_POLL_SECONDS = 0.01
 LEAVE_SECONDS = 5.0
 """How long the supervisor may take to end a worker that the IDE's Stop button is to end."""
 
+THREAD_START_SECONDS = 1.0
 STOP_POLL_SECONDS = 0.02
 REPORT_SECONDS = 0.05
 """So long the first requests have the interpreter for themselves."""
@@ -402,7 +403,15 @@ class ControlThread:
         self._exit_deadline: float | None = None
         self._reported_stop: str | None = None
         self.child_stops = ChildStops()
-        debugger_of(task.plan).start_hidden_thread(self._control_worker)
+        has_begun = threading.Event()
+
+        def control_worker() -> None:
+            has_begun.set()
+            self._control_worker()
+
+        debugger_of(task.plan).start_hidden_thread(control_worker)
+        # Else a module of the project might be taken for the one that has started it.
+        has_begun.wait(THREAD_START_SECONDS)
 
     def serve_with(self, app_server: AppServer, reports: Sequence[Callable[[], None]]) -> None:
         """From now on there is a server to stop; the reports are made, one after the other, when

@@ -472,7 +472,7 @@ class ModuleRecorder:
                 for name, module in self._packages_asked_for.items()
             },
             self._bytes_written(),
-            _thread._count(),
+            _thread._count() if sys.version_info < (3, 12) else 0,
         )
 
     def _packages_newly_imported(self) -> dict[str, dict[str, Any]]:
