@@ -30,8 +30,9 @@ NOT_WARM = ("starts a new interpreter", "Not kept imported")
 def bundled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The oldest that is allowed, the last that can't be told its parent by an argument, and what
     is installed here."""
-    if request.param == "1.8.0" and sys.version_info >= (3, 12):
-        pytest.skip("debugpy 1.8.0 does not know this Python")
+    unknown_from = {"1.8.0": (3, 12), "1.8.14": (3, 14)}.get(request.param)
+    if unknown_from and sys.version_info >= unknown_from:
+        pytest.skip(f"debugpy {request.param} does not know this Python")
     if request.param[0].isdigit():
         return packages_in_a_folder(request.config.cache, f"debugpy=={request.param}")
     debugpy = pytest.importorskip("debugpy")
