@@ -87,7 +87,7 @@ class Family:
     def members(self) -> list[int]:
         """The living processes; a zombie is not one."""
         mark = f"{self.VARIABLE}={self.name}".encode()
-        return [pid for pid in _all_processes() if mark in _environment_of(pid)]
+        return [pid for pid in _all_processes() if mark in environment_of(pid)]
 
     def kill(self) -> None:
         """Kill them all, also those that are born meanwhile."""
@@ -108,7 +108,7 @@ def _all_processes() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def _environment_of(pid: int) -> list[bytes]:
+def environment_of(pid: int) -> list[bytes]:
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:  # gone meanwhile, or another user's
