@@ -90,9 +90,9 @@ class ImportRecorder:
 
     Imports that a package makes while it is imported itself are not noted: they come along with it.
     Those of a package that is left out are: what it imports can be preloaded in its place.
-    In a forked worker it also sees to it that the app asks for each preloaded module before it
-    changes anything. If it does not, the module was imported too early, and `start_afresh` is
-    called with the module and what was changed; it does not return.
+    In a forked worker it also sees to it that the app, when it asks for a preloaded module, has
+    changed what was changed before that was imported, and nothing else. If not, the module must not
+    be there, and `start_afresh` is called, which does not return.
     """
 
     def __init__(

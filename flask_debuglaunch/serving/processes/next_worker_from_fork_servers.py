@@ -219,9 +219,7 @@ class WorkerStarter:
         if has_server or preload == self._given_up_preload:
             return
         if not preloadable.was_forked:  # the one at hand has something else than a new interpreter
-            self._retire_server(self._ready_server)
-            self._ready_server = None
-            self._drop_spare_server()
+            self._use_present_servers_no_more()
         if not is_known:
             self._lost_in_a_row = 0
         self._server_order = ForkServerOrder(preload, self._environ, listener, import_seconds)
@@ -233,6 +231,9 @@ class WorkerStarter:
             self._give_up_forking(unlike.reason)
             return
         self._unsteady_changes.note_unlike(unlike.name)
+        self._use_present_servers_no_more()
+
+    def _use_present_servers_no_more(self) -> None:
         self._retire_server(self._ready_server)
         self._ready_server = None
         self._drop_spare_server()
